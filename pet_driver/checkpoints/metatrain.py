@@ -1,0 +1,185 @@
+"""Reader of metatrain checkpoints (``.ckpt``) of every version that metatrain upgrades."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pet_driver.checkpoints.source import Source
+from pet_driver.errors import PetDriverError
+from pet_driver.neighbors import Structure
+from pet_driver.network import Hypers
+
+PREFIX = "backend."
+IGNORED = ("backend.species_to_species_index", "additive_models.", "scaler.")
+
+
+def read_metatrain(path: Path, target: str | None = None) -> Source:
+    """Read the energy model of a metatrain PET checkpoint.
+
+    Args:
+        path: the checkpoint.
+        target: name of the energy among the model's outputs; needed only if there are several.
+
+    Raises:
+        PetDriverError: metatrain is not installed, the file is no PET checkpoint, or the model
+            has a part that this network has not.
+    """
+    model = _load(path)
+    hypers = dict(model.hypers)
+    _refuse_unknown_parts(path, model, hypers)
+    target = _choose_target(path, model, target)
+    _refuse_other_units(path, model, target)
+    weights = {
+        _rename(name, target): tensor.to(torch.float64)
+        for name, tensor in model.state_dict().items()
+        if _belongs(name, target)
+    }
+    scale, composition = _scale_and_composition(model, target)
+    return Source(
+        hypers=Hypers.from_dict(hypers),
+        weights=weights,
+        atomic_numbers=[int(z) for z in model.atomic_types],
+        scale=scale,
+        composition=composition,
+        provenance={"kind": "metatrain checkpoint", "file": path.name, "target": target},
+        reference=lambda structure: _metatrain_energy(model, structure, target),
+    )
+
+
+def _load(path: Path) -> Any:
+    try:
+        import metatomic.torch  # noqa: F401  registers the classes that a checkpoint holds
+        from metatrain.utils.io import load_model
+    except ImportError:
+        raise PetDriverError(
+            f"reading {path} needs metatrain: pip install 'pet-driver[metatrain]'"
+        ) from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = load_model(str(path))
+    except Exception as error:
+        raise PetDriverError(f"metatrain cannot read {path}: {error}") from None
+    model = getattr(model, "model", model)
+    if not hasattr(model, "backend"):
+        raise PetDriverError(
+            f"{path} holds a metatrain model of type {type(model).__name__}, not a PET"
+        )
+    return model
+
+
+def _refuse_unknown_parts(path: Path, model: Any, hypers: dict[str, Any]) -> None:
+    refused = {
+        "long_range": bool(hypers.get("long_range", {}).get("enable")),
+        "system_conditioning": bool(hypers.get("system_conditioning")),
+        "zbl": bool(hypers.get("zbl")),
+        "more than one additive model": len(model.additive_models) > 1 and not hypers.get("zbl"),
+    }
+    for part, present in refused.items():
+        if present:
+            raise PetDriverError(
+                f"{path} uses {part}, which pet-driver does not have; train without it"
+            )
+
+
+def _choose_target(path: Path, model: Any, target: str | None) -> str:
+    energies = [
+        name
+        for name, output in model.outputs.items()
+        if name in model.backend.node_heads and _is_energy(name, output)
+    ]
+    if target is not None:
+        if target not in energies:
+            raise PetDriverError(f"{path} has no energy called {target!r}; it has {energies}")
+        return target
+    if "energy" in energies:
+        return "energy"
+    if len(energies) != 1:
+        raise PetDriverError(
+            f"{path} has {len(energies)} outputs that could be the energy ({energies}); "
+            "name one with --target"
+        )
+    return energies[0]
+
+
+def _is_energy(name: str, output: Any) -> bool:
+    is_named_so = name.split("/")[0] == "energy" or output.unit.lower() == "ev"
+    return is_named_so and "non_conservative" not in name
+
+
+def _refuse_other_units(path: Path, model: Any, target: str) -> None:
+    """An empty unit is taken for ours: many data sets state none."""
+    units = {
+        "energy": (model.outputs[target].unit.lower(), ("ev", "")),
+        "length": (model.dataset_info.length_unit.lower(), ("angstrom", "a", "")),
+    }
+    for quantity, (unit, known) in units.items():
+        if unit not in known:
+            raise PetDriverError(
+                f"{path} was trained with the {quantity} unit {unit!r}; pet-driver's archives are "
+                "in eV and angstrom: convert the data and train again"
+            )
+
+
+def _belongs(name: str, target: str) -> bool:
+    if name.startswith(IGNORED):
+        return False
+    part = name.removeprefix(PREFIX).split(".")
+    per_target = part[0].endswith(("_heads", "_last_layers"))
+    return not per_target or ".".join(part[1:]).startswith(target + ".")
+
+
+def _rename(name: str, target: str) -> str:
+    name = name.removeprefix(PREFIX)
+    for kind in ("node", "edge"):
+        head, last = f"{kind}_heads.{target}.", f"{kind}_last_layers.{target}."
+        if name.startswith(head):
+            layer, rest = name.removeprefix(head).split(".", 1)
+            return f"featurizer.readouts.{layer}.{kind}_head.{rest}"
+        if name.startswith(last):
+            layer, rest = name.removeprefix(last).split(".", 1)
+            return f"featurizer.readouts.{layer}.{kind}_last.{rest.rsplit('.', 1)[1]}"
+    name = name.replace(".trans.layers.", ".layers.")
+    for part in ("center_contraction", "center_expansion", "norm_center_features", "center_mlp"):
+        name = name.replace(f".{part}.", f".center.{part}.")
+    return f"featurizer.{name}"
+
+
+def _scale_and_composition(model: Any, target: str) -> tuple[float, list[float]]:
+    def values(tensor_map: Any) -> Tensor:
+        return tensor_map.block().values.to(torch.float64).reshape(-1)
+
+    model.scaler.sync_tensor_maps()
+    scales = model.scaler.model.scales
+    scale = float(values(scales[target])[0]) if target in scales else 1.0
+    composition = torch.zeros(len(model.atomic_types), dtype=torch.float64)
+    for additive in model.additive_models:
+        additive.sync_tensor_maps()
+        if target in additive.model.weights:
+            weights = values(additive.model.weights[target])
+            order = [int(z) for z in additive.model.atomic_types]
+            composition += weights[[order.index(int(z)) for z in model.atomic_types]]
+    return scale, composition.tolist()
+
+
+def _metatrain_energy(model: Any, structure: Structure, target: str) -> float:
+    """Energy (eV) by metatrain itself, in float64."""
+    from metatomic.torch import ModelOutput, System
+    from metatrain.utils.neighbor_lists import get_system_with_neighbor_lists
+
+    model = model.to(torch.float64).eval()
+    system = System(
+        types=torch.as_tensor(structure.numbers, dtype=torch.int32),
+        positions=torch.as_tensor(structure.positions, dtype=torch.float64),
+        cell=torch.as_tensor(structure.cell, dtype=torch.float64),
+        pbc=torch.tensor(structure.pbc),
+    )
+    system = get_system_with_neighbor_lists(system, model.requested_neighbor_lists())
+    with torch.no_grad():
+        outputs = model([system], {target: ModelOutput(quantity="energy", unit="eV")})
+    return float(outputs[target].block().values)

@@ -1,0 +1,201 @@
+"""The command line: ``pet-driver export | inspect | evaluate | ipi | lammps | report | doctor``.
+
+Heavy imports stand inside the commands, so that ``--help`` and the LAMMPS commands answer at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pet_driver.errors import PetDriverError
+
+app = typer.Typer(
+    help="PET potentials in i-PI and LAMMPS, raw or averaged over rotations.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+lammps = typer.Typer(help="Build the LAMMPS plugin, or run LAMMPS with it.", no_args_is_help=True)
+app.add_typer(lammps, name="lammps")
+
+GRID_HELP = "rotations to average over: 0 (none), i, 1 to 6, or with inversion, such as 2i"
+GridOption = Annotated[str | None, typer.Option(help=GRID_HELP + "; default: the archive's")]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or cuda:N")]
+
+
+def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a :class:`PetDriverError` into one line and exit code 1."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except PetDriverError as error:
+            print(f"pet-driver: error: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+
+    return wrapped
+
+
+@app.command()
+@clear_errors
+def export(
+    checkpoint: Annotated[
+        str, typer.Argument(help="metatrain checkpoint, 2023 directory, archive or shipped name")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="the archive to write")],
+    grid: Annotated[str, typer.Option(help=GRID_HELP)] = "0",
+    dtype: Annotated[str, typer.Option(help="float32 or float64")] = "float32",
+    target: Annotated[str | None, typer.Option(help="the energy, if there are several")] = None,
+) -> None:
+    """Write an archive from a trained checkpoint, and check it against its source."""
+    from pet_driver.exporting import export as write
+
+    check = write(checkpoint, output, grid, dtype, target)
+    print(f"{output}: {check.error:.1e} eV from {check.by}, on a structure of {check.archive:.3f} eV")
+
+
+@app.command()
+@clear_errors
+def inspect(model: Annotated[str, typer.Argument(help="archive or shipped name")]) -> None:
+    """Show what an archive says of itself."""
+    from pet_driver import models
+    from pet_driver.archive import read_metadata
+
+    path = models.resolve(model)
+    table = Table(title=str(path), show_header=False)
+    for key, value in read_metadata(path).items():
+        if isinstance(value, dict):
+            value = "\n".join(f"{name}: {entry}" for name, entry in value.items())
+        table.add_row(key, str(value))
+    Console().print(table)
+
+
+@app.command()
+@clear_errors
+def evaluate(
+    model: Annotated[str, typer.Argument(help="archive or shipped name")],
+    structures: Annotated[Path, typer.Argument(help="any file that ASE reads")],
+    grid: GridOption = None,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Energies of structures: averaged, raw, and the spread over the grid."""
+    from pet_driver.evaluator import load
+    from pet_driver.structures import read_structures
+
+    loaded = load(model, device, grid)
+    table = Table("frame", "atoms", "energy (eV)", "raw - averaged (meV)", "spread (meV)")
+    frames = read_structures(structures)
+    for index, (frame, found) in enumerate(zip(frames, loaded.evaluate(frames), strict=True)):
+        difference = 1e3 * (found.raw_energy - found.energy)
+        table.add_row(
+            str(index),
+            str(len(frame)),
+            f"{found.energy:.6f}",
+            f"{difference:.3f}",
+            f"{1e3 * found.spread:.3f}",
+        )
+    Console().print(table)
+
+
+@app.command()
+@clear_errors
+def ipi(
+    model: Annotated[str | None, typer.Argument(help="archive or shipped name")] = None,
+    address: Annotated[str, typer.Option("--address", "-a", help="of i-PI's <ffsocket>")] = "",
+    unix: Annotated[bool, typer.Option("--unix", "-u", help="a unix socket")] = False,
+    shared_memory: Annotated[bool, typer.Option("--shm", help="shared memory")] = False,
+    port: Annotated[int | None, typer.Option("--port", "-p", help="of an inet socket")] = None,
+    template: Annotated[
+        Path | None,
+        typer.Option("--template", "-t", help="structure file that names the elements"),
+    ] = None,
+    grid: GridOption = None,
+    device: DeviceOption = "cpu",
+    non_periodic: Annotated[bool, typer.Option(help="ignore the cell: no periodicity")] = False,
+    timeout: Annotated[float, typer.Option(help="seconds to wait for the server")] = 60.0,
+    prefix: Annotated[str, typer.Option(help="of the unix socket's path")] = "/tmp/ipi_",
+    shim: Annotated[bool, typer.Option("--shim", help="print the path of the in-process shim")] = False,
+) -> None:
+    """Serve forces to an i-PI server through a socket, or print the shim for <ffdirect>."""
+    from pet_driver.engines.ipi import shim_path
+
+    if shim:
+        print(shim_path())
+        return
+    if model is None or template is None:
+        raise PetDriverError(
+            "a client needs a model and a --template structure whose elements and order are those "
+            "of the simulation: pet-driver ipi MODEL -t init.xyz -a ADDRESS -u"
+        )
+    if unix and shared_memory:
+        raise PetDriverError("--unix and --shm exclude each other")
+    from pet_driver.engines.ipi.client import serve
+
+    mode = "unix" if unix else "shm" if shared_memory else "inet"
+    served = serve(
+        model, template, address, port, mode, grid, device, not non_periodic, timeout, prefix,
+        report=functools.partial(print, file=sys.stderr),
+    )
+    print(f"served {served} structures", file=sys.stderr)
+
+
+@lammps.command("build")
+@clear_errors
+def lammps_build(
+    force: Annotated[bool, typer.Option(help="compile even if the plugin is there")] = False,
+    verbose: Annotated[bool, typer.Option(help="show the compiler's commands")] = False,
+) -> None:
+    """Compile the plugin once for the torch and LAMMPS that are installed here."""
+    from pet_driver.engines.lammps import build
+
+    print(build(force=force, verbose=verbose))
+
+
+@lammps.command(
+    "run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+@clear_errors
+def lammps_run(
+    context: typer.Context,
+    ranks: Annotated[int, typer.Option("--ranks", "-n", help="MPI ranks")] = 1,
+) -> None:
+    """Run LAMMPS with the plugin; everything else goes to lmp, such as -in in.water."""
+    from pet_driver.engines.lammps import run
+
+    raise typer.Exit(run(context.args, ranks=ranks))
+
+
+@app.command()
+@clear_errors
+def report(
+    runs: Annotated[Path, typer.Argument(help="folder of the runs")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="folder to write")] = None,
+) -> None:
+    """Analyse runs, and write the figures and one page about them."""
+    from pet_driver.report import write_report
+
+    print(write_report(runs, output or runs))
+
+
+@app.command()
+@clear_errors
+def doctor() -> None:
+    """Say what is installed here, what is missing, and the remedy."""
+    from pet_driver.doctor import examine
+
+    healthy = True
+    table = Table("part", "state", "remedy")
+    for finding in examine():
+        healthy &= finding.healthy
+        table.add_row(finding.part, finding.state, finding.remedy)
+    Console().print(table)
+    raise typer.Exit(0 if healthy else 1)

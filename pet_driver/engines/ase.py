@@ -1,0 +1,51 @@
+"""ASE calculator: energy, forces and stress of a PET archive, averaged over rotations or not."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from pet_driver.evaluator import Model
+
+
+class PETCalculator(Calculator):
+    """``atoms.calc = PETCalculator(model, grid="2i")``.
+
+    Beside ASE's own properties, ``results`` holds ``raw_energy`` and ``spread`` (eV): the energy
+    without the average, and its standard deviation over the grid.
+
+    Args:
+        model: from :func:`pet_driver.load`.
+        grid: rotations to average over; ``None`` means the model's default.
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "energies", "forces", "stress"]
+
+    def __init__(self, model: Model, grid: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.grid = model.default_grid if grid is None else grid
+        model.rotations(self.grid)
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        super().calculate(atoms, properties or ["energy"], system_changes)
+        found = self.model.evaluate(self.atoms, self.grid)
+        self.results = {
+            "energy": found.energy,
+            "free_energy": found.energy,
+            "energies": found.energies,
+            "forces": found.forces,
+            "raw_energy": found.raw_energy,
+            "spread": found.spread,
+        }
+        if self.atoms.cell.rank == 3:
+            stress = -found.virial / self.atoms.get_volume()
+            self.results["stress"] = full_3x3_to_voigt_6_stress(stress)

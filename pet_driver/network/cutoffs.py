@@ -1,0 +1,104 @@
+"""Smooth cutoffs, and the adaptive cutoff radius of each atom.
+
+A cutoff function falls from 1 at ``cutoff - width`` to 0 at ``cutoff``. The adaptive scheme
+gives each atom its own radius, at which a smooth count of its neighbours reaches a target.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def bump(distances: Tensor, cutoff: Tensor, width: float) -> Tensor:
+    """(1 + tanh(cot(pi s))) / 2 with s from 0 to 1 across the width: infinitely smooth."""
+    s = ((distances - (cutoff - width)) / width).clamp(1e-6, 1.0 - 1e-6)
+    return 0.5 * (1.0 + torch.tanh(1.0 / torch.tan(math.pi * s)))
+
+
+def cosine(distances: Tensor, cutoff: Tensor, width: float) -> Tensor:
+    """(1 + cos(pi s)) / 2 with s from 0 to 1 across the width."""
+    s = ((distances - (cutoff - width)) / width).clamp(0.0, 1.0)
+    return 0.5 * (1.0 + torch.cos(math.pi * s))
+
+
+def bump_derivative(distances: Tensor, cutoff: Tensor, width: float) -> Tensor:
+    """d bump / d cutoff, in closed form; zero outside the width."""
+    s = (distances - (cutoff - width)) / width
+    active = (s > 0.0) & (s < 1.0)
+    angle = math.pi * s.clamp(1e-6, 1.0 - 1e-6)
+    sine = torch.sin(angle)
+    tanh = torch.tanh(torch.cos(angle) / sine)
+    slope = (0.5 * math.pi / width) * (1.0 - tanh * tanh) / (sine * sine)
+    return torch.where(active, slope, torch.zeros_like(slope))
+
+
+def neighbor_count(
+    radii: Tensor, distances: Tensor, centers: Tensor, rmax: float, width: float, target: float
+) -> Tensor:
+    """Smooth number of neighbours within ``radii`` [N], plus a cubic baseline.
+
+    The baseline ``target (r/rmax)^3`` makes the count reach the target by ``rmax`` at the
+    latest, so that the equation count = target always has a root.
+    """
+    count = torch.zeros_like(radii).index_add(0, centers, bump(distances, radii[centers], width))
+    return count + target * (radii / rmax) ** 3
+
+
+def count_derivative(
+    radii: Tensor, distances: Tensor, centers: Tensor, rmax: float, width: float, target: float
+) -> Tensor:
+    """d neighbor_count / d radii [N]."""
+    slopes = bump_derivative(distances, radii[centers], width)
+    slope = torch.zeros_like(radii).index_add(0, centers, slopes)
+    return slope + 3.0 * target * (radii / rmax) ** 2 / rmax
+
+
+def adaptive_radii_solver(
+    distances: Tensor, centers: Tensor, n_atoms: int, rmax: float, width: float, target: float
+) -> Tensor:
+    """The radius of each atom [N] at which ``neighbor_count`` equals ``target``.
+
+    Ten steps of Newton's method, guarded by bisection, find the root without gradients; one
+    last Newton step whose residual keeps its gradient attaches them (implicit function theorem).
+    """
+    fixed = distances.detach()
+    low = torch.zeros(n_atoms, dtype=distances.dtype, device=distances.device)
+    high = torch.full_like(low, rmax)
+    radii = 0.5 * high
+    for _ in range(10):
+        residual = neighbor_count(radii, fixed, centers, rmax, width, target) - target
+        slope = count_derivative(radii, fixed, centers, rmax, width, target)
+        below = residual <= 0
+        low = torch.where(below, radii, low)
+        high = torch.where(below, high, radii)
+        newton = radii - residual / slope.clamp(min=1e-6)
+        inside = (newton >= low) & (newton <= high)
+        radii = torch.where(inside, newton, 0.5 * (low + high))
+    slope = count_derivative(radii, fixed, centers, rmax, width, target)
+    residual = neighbor_count(radii, distances, centers, rmax, width, target) - target
+    return (radii - residual / slope.clamp(min=1e-6)).clamp(rmax / 16.0, rmax)
+
+
+def adaptive_radii_grid(
+    distances: Tensor, centers: Tensor, n_atoms: int, rmax: float, width: float, target: float
+) -> Tensor:
+    """The older scheme: a Gaussian average over probe radii whose count is near the target."""
+    probes = torch.arange(
+        0.5, rmax, width / 4.0, dtype=distances.dtype, device=distances.device
+    )
+    inside = bump(distances[:, None], probes[None, :], width)
+    counts = torch.zeros(
+        n_atoms, probes.shape[0], dtype=distances.dtype, device=distances.device
+    ).index_add(0, centers, inside)
+    ramp = torch.linspace(0.0, 1.0, probes.shape[0], dtype=probes.dtype, device=probes.device)
+    excess = counts - target + target * ramp**3
+    if probes.shape[0] == 1:
+        spread = 0.5 * excess.abs() + 1e-12
+    else:
+        spread = torch.gradient(excess, dim=1)[0].abs().clamp(min=1e-12)
+    exponent = -0.5 * (excess / spread) ** 2
+    # Shift by each row's own maximum: the weights are normalised by row, and a common shift
+    # would let far rows underflow to 0/0.
+    weights = torch.softmax(exponent, dim=1)
+    return weights @ probes

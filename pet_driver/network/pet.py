@@ -1,0 +1,200 @@
+"""The Point Edge Transformer as a function of edge vectors.
+
+Sources: S. N. Pozdnyakov and M. Ceriotti, "Smooth, exact rotational symmetrization for deep
+learning on point clouds", NeurIPS 2023 (the architecture), and metatrain's PET (the current
+options). Where it can, a parameter has the name that metatrain gives it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pet_driver.network import cutoffs
+from pet_driver.network.hypers import Hypers
+from pet_driver.network.transformer import Layout, make_layer, make_layout
+
+
+class MessagePassingLayer(nn.Module):
+    """Turn geometry, species and the incoming message of each edge into tokens; attend."""
+
+    def __init__(self, hypers: Hypers, n_species: int, first: bool) -> None:
+        super().__init__()
+        width = hypers.d_pet
+        self.edge_embedder = nn.Linear(4, width)
+        # In the first layer the message is the neighbour's species already.
+        self.neighbor_embedder = None if first else nn.Embedding(n_species, width)
+        self.compress = nn.Sequential(
+            nn.Linear((2 if first else 3) * width, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.layers = nn.ModuleList([make_layer(hypers) for _ in range(hypers.num_attention_layers)])
+
+    def forward(
+        self, nodes: Tensor, messages: Tensor, geometry: Tensor, species: Tensor, layout: Layout
+    ) -> tuple[Tensor, Tensor]:
+        """nodes [N, d_node], messages [E, D], geometry [E, 4], species of the neighbours [E]."""
+        parts = [self.edge_embedder(geometry)]
+        if self.neighbor_embedder is not None:
+            parts.append(self.neighbor_embedder(species))
+        parts.append(messages)
+        edges = self.compress(torch.cat(parts, dim=1))
+        for layer in self.layers:
+            nodes, edges = layer(nodes, edges, layout)
+        return nodes, edges
+
+
+class Readout(nn.Module):
+    """Energy of each atom from its own features and from its edges."""
+
+    def __init__(self, hypers: Hypers) -> None:
+        super().__init__()
+        self.node_head = self._head(hypers.d_node, hypers.d_head)
+        self.edge_head = self._head(hypers.d_pet, hypers.d_head)
+        self.node_last = nn.Linear(hypers.d_head, 1)
+        self.edge_last = nn.Linear(hypers.d_head, 1)
+
+    @staticmethod
+    def _head(width: int, hidden: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Linear(width, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()
+        )
+
+    def forward(self, nodes: Tensor, edges: Tensor, factors: Tensor, centers: Tensor) -> Tensor:
+        """-> energies by atom [N], summed in float64."""
+        energies = self.node_last(self.node_head(nodes)).squeeze(1).to(torch.float64)
+        bonds = factors * self.edge_last(self.edge_head(edges)).squeeze(1)
+        return energies.index_add(0, centers, bonds.to(torch.float64))
+
+
+class FeedForwardFeaturizer(nn.Module):
+    """Features run through all layers; forward and reverse edges are combined after each."""
+
+    def __init__(self, hypers: Hypers, n_species: int) -> None:
+        super().__init__()
+        width, layers = hypers.d_pet, range(hypers.num_gnn_layers)
+        self.gnn_layers = nn.ModuleList(
+            [MessagePassingLayer(hypers, n_species, first=layer == 0) for layer in layers]
+        )
+        self.combination_norms = nn.ModuleList([nn.LayerNorm(2 * width) for _ in layers])
+        self.combination_mlps = nn.ModuleList(
+            [
+                nn.Sequential(nn.Linear(2 * width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+                for _ in layers
+            ]
+        )
+        self.node_embedders = nn.ModuleList([nn.Embedding(n_species, hypers.d_node)])
+        self.edge_embedder = nn.Embedding(n_species, width)
+        self.readouts = nn.ModuleList([Readout(hypers)])
+
+    def forward(
+        self,
+        species: Tensor,
+        geometry: Tensor,
+        factors: Tensor,
+        centers: Tensor,
+        neighbors: Tensor,
+        reverse: Tensor,
+    ) -> Tensor:
+        layout = make_layout(centers, factors, species.shape[0])
+        neighbor_species = species[neighbors]
+        messages = self.edge_embedder(neighbor_species)
+        nodes = self.node_embedders[0](species)
+        for layer, norm, mlp in zip(
+            self.gnn_layers, self.combination_norms, self.combination_mlps, strict=True
+        ):
+            nodes, edges = layer(nodes, messages, geometry, neighbor_species, layout)
+            both = torch.cat([edges, edges.index_select(0, reverse)], dim=1)
+            messages = messages + edges + mlp(norm(both))
+        return self.readouts[0](nodes, messages, factors, centers)
+
+
+class ResidualFeaturizer(nn.Module):
+    """Atoms start anew in every layer, messages are averaged, every layer is read out."""
+
+    def __init__(self, hypers: Hypers, n_species: int) -> None:
+        super().__init__()
+        layers = range(hypers.num_gnn_layers)
+        self.gnn_layers = nn.ModuleList(
+            [MessagePassingLayer(hypers, n_species, first=layer == 0) for layer in layers]
+        )
+        self.node_embedders = nn.ModuleList([nn.Embedding(n_species, hypers.d_node) for _ in layers])
+        self.edge_embedder = nn.Embedding(n_species, hypers.d_pet)
+        self.readouts = nn.ModuleList([Readout(hypers) for _ in layers])
+
+    def forward(
+        self,
+        species: Tensor,
+        geometry: Tensor,
+        factors: Tensor,
+        centers: Tensor,
+        neighbors: Tensor,
+        reverse: Tensor,
+    ) -> Tensor:
+        layout = make_layout(centers, factors, species.shape[0])
+        neighbor_species = species[neighbors]
+        messages = self.edge_embedder(neighbor_species)
+        energies = torch.zeros(species.shape[0], dtype=torch.float64, device=species.device)
+        for layer, embedder, readout in zip(
+            self.gnn_layers, self.node_embedders, self.readouts, strict=True
+        ):
+            nodes, edges = layer(embedder(species), messages, geometry, neighbor_species, layout)
+            messages = 0.5 * (messages + edges.index_select(0, reverse))
+            energies = energies + readout(nodes, edges, factors, centers)
+        return energies
+
+
+class PET(nn.Module):
+    """Energies by atom from edge vectors, in the units and on the scale of the training.
+
+    Edges come sorted by centre, in both directions, none longer than the cutoff.
+    """
+
+    def __init__(self, hypers: Hypers, n_species: int) -> None:
+        super().__init__()
+        residual = hypers.featurizer_type == "residual"
+        kind = ResidualFeaturizer if residual else FeedForwardFeaturizer
+        self.featurizer = kind(hypers, n_species)
+        self.cutoff = hypers.cutoff
+        self.width = hypers.cutoff_width
+        self.is_bump = hypers.cutoff_function == "Bump"
+        adaptive = hypers.num_neighbors_adaptive
+        self.adaptive = adaptive is not None
+        self.target = 0.0 if adaptive is None else float(adaptive)
+        self.adaptive_width = hypers.cutoff_width_adaptive
+        self.by_solver = hypers.adaptive_cutoff_method == "solver"
+
+    def pair_cutoffs(
+        self, distances: Tensor, centers: Tensor, neighbors: Tensor, n_atoms: int
+    ) -> Tensor:
+        """Cutoff radius of each edge [E] (A): the mean of its two atoms' radii if adaptive."""
+        if not self.adaptive:
+            return torch.full_like(distances, self.cutoff)
+        if self.by_solver:
+            radii = cutoffs.adaptive_radii_solver(
+                distances, centers, n_atoms, self.cutoff, self.adaptive_width, self.target
+            )
+        else:
+            radii = cutoffs.adaptive_radii_grid(
+                distances, centers, n_atoms, self.cutoff, self.adaptive_width, self.target
+            )
+        return 0.5 * (radii[centers] + radii[neighbors])
+
+    def cutoff_factors(self, distances: Tensor, pair_cutoffs: Tensor) -> Tensor:
+        """Weight of each edge [E], 1 inside and 0 at its cutoff."""
+        if self.is_bump:
+            return cutoffs.bump(distances, pair_cutoffs, self.width)
+        return cutoffs.cosine(distances, pair_cutoffs, self.width)
+
+    def forward(
+        self,
+        species: Tensor,
+        vectors: Tensor,
+        factors: Tensor,
+        centers: Tensor,
+        neighbors: Tensor,
+        reverse: Tensor,
+    ) -> Tensor:
+        """Species indices [N], edge vectors [E, 3] (A), cutoff factors [E] -> energies [N]."""
+        lengths = torch.sqrt((vectors * vectors).sum(dim=1, keepdim=True) + 1e-15)
+        geometry = torch.cat([vectors, lengths], dim=1)
+        return self.featurizer(species, geometry, factors, centers, neighbors, reverse)

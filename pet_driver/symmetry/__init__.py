@@ -1,0 +1,6 @@
+"""What is done about the rotations that a PET network does not know: averages over grids."""
+
+from pet_driver.symmetry.averaging import AveragedPotential
+from pet_driver.symmetry.grids import RotationGrids, rotation_grid
+
+__all__ = ["AveragedPotential", "RotationGrids", "rotation_grid"]

@@ -1,0 +1,90 @@
+"""Shared inputs: the shipped model in both precisions, water structures, training data."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import molecule
+
+import pet_driver
+
+warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
+torch.set_num_threads(2)
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("PET_DRIVER_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def archive_f32() -> Path:
+    """The shipped model."""
+    return ROOT / "pet_driver" / "models" / "water-small.pt"
+
+
+@pytest.fixture(scope="session")
+def archive_f64(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped model, run in float64."""
+    path = tmp_path_factory.mktemp("archives") / "water64.pt"
+    pet_driver.export("water-small", path, dtype="float64")
+    return path
+
+
+@pytest.fixture(scope="session")
+def model_f32(archive_f32: Path) -> pet_driver.Model:
+    return pet_driver.load(archive_f32)
+
+
+@pytest.fixture(scope="session")
+def model_f64(archive_f64: Path) -> pet_driver.Model:
+    return pet_driver.load(archive_f64)
+
+
+@pytest.fixture
+def water() -> Atoms:
+    """One molecule, bent out of its mirror planes, in a large periodic box."""
+    atoms = molecule("H2O")
+    atoms.rotate(40, (1, 2, 3))
+    atoms.positions += np.random.default_rng(1).normal(0, 0.03, (3, 3))
+    atoms.set_cell([30.0] * 3)
+    atoms.set_pbc(True)
+    atoms.center()
+    return atoms
+
+
+def lattice_water(n_side: int, spacing: float = 3.1, seed: int = 0) -> Atoms:
+    """``n_side**3`` molecules with random orientations on a cubic lattice (order O H H)."""
+    rng = np.random.default_rng(seed)
+    box = Atoms(cell=[n_side * spacing] * 3, pbc=True)
+    for site in np.ndindex(n_side, n_side, n_side):
+        one = molecule("H2O")
+        one.rotate(rng.uniform(0, 360), rng.normal(size=3), center=one.positions[0])
+        one.positions += spacing * np.array(site) - one.positions[0]
+        box += one
+    box.positions += rng.normal(0, 0.02, box.positions.shape)
+    return box
+
+
+@pytest.fixture
+def small_box() -> Atoms:
+    """8 molecules in a cell smaller than twice the cutoff."""
+    return lattice_water(2)
+
+
+@pytest.fixture
+def liquid() -> Atoms:
+    """64 molecules near the density of water."""
+    return lattice_water(4)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Folder of the training data, which does not belong to the project."""
+    if not DATA.is_dir():
+        pytest.skip(f"training data not found at {DATA}; set PET_DRIVER_DATA to its folder")
+    return DATA
