@@ -71,6 +71,9 @@ class Archive:
         """
         path = models.resolve(name_or_path)
         metadata = read_metadata(path)
+        # Molecular dynamics changes the number of edges at every step. Code specialised to sizes
+        # would be compiled again and again, so TorchScript is told not to specialise at all.
+        torch.jit.set_fusion_strategy([("DYNAMIC", 0)])
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

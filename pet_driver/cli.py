@@ -60,7 +60,9 @@ def export(
     from pet_driver.exporting import export as write
 
     check = write(checkpoint, output, grid, dtype, target)
-    print(f"{output}: {check.error:.1e} eV from {check.by}, on a structure of {check.archive:.3f} eV")
+    print(
+        f"{output}: {check.error:.1e} eV from {check.by}, on a structure of {check.archive:.3f} eV"
+    )
 
 
 @app.command()
@@ -123,7 +125,9 @@ def ipi(
     non_periodic: Annotated[bool, typer.Option(help="ignore the cell: no periodicity")] = False,
     timeout: Annotated[float, typer.Option(help="seconds to wait for the server")] = 60.0,
     prefix: Annotated[str, typer.Option(help="of the unix socket's path")] = "/tmp/ipi_",
-    shim: Annotated[bool, typer.Option("--shim", help="print the path of the in-process shim")] = False,
+    shim: Annotated[
+        bool, typer.Option("--shim", help="print the path of the in-process shim")
+    ] = False,
 ) -> None:
     """Serve forces to an i-PI server through a socket, or print the shim for <ffdirect>."""
     from pet_driver.engines.ipi import shim_path
@@ -142,7 +146,16 @@ def ipi(
 
     mode = "unix" if unix else "shm" if shared_memory else "inet"
     served = serve(
-        model, template, address, port, mode, grid, device, not non_periodic, timeout, prefix,
+        model,
+        template,
+        address,
+        port,
+        mode,
+        grid,
+        device,
+        not non_periodic,
+        timeout,
+        prefix,
         report=functools.partial(print, file=sys.stderr),
     )
     print(f"served {served} structures", file=sys.stderr)
@@ -160,9 +173,7 @@ def lammps_build(
     print(build(force=force, verbose=verbose))
 
 
-@lammps.command(
-    "run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
-)
+@lammps.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 @clear_errors
 def lammps_run(
     context: typer.Context,

@@ -30,10 +30,14 @@ def read_metatrain(path: Path, target: str | None = None) -> Source:
             has a part that this network has not.
     """
     model = _load(path)
-    hypers = dict(model.hypers)
-    _refuse_unknown_parts(path, model, hypers)
+    _refuse_unknown_parts(path, model)
     target = _choose_target(path, model, target)
     _refuse_other_units(path, model, target)
+    return source_of_model(model, target, path.name)
+
+
+def source_of_model(model: Any, target: str, file_name: str = "") -> Source:
+    """Take hyper-parameters and weights out of a metatrain PET in memory."""
     weights = {
         _rename(name, target): tensor.to(torch.float64)
         for name, tensor in model.state_dict().items()
@@ -41,12 +45,12 @@ def read_metatrain(path: Path, target: str | None = None) -> Source:
     }
     scale, composition = _scale_and_composition(model, target)
     return Source(
-        hypers=Hypers.from_dict(hypers),
+        hypers=Hypers.from_dict(model.hypers),
         weights=weights,
         atomic_numbers=[int(z) for z in model.atomic_types],
         scale=scale,
         composition=composition,
-        provenance={"kind": "metatrain checkpoint", "file": path.name, "target": target},
+        provenance={"kind": "metatrain checkpoint", "file": file_name, "target": target},
         reference=lambda structure: _metatrain_energy(model, structure, target),
     )
 
@@ -73,7 +77,8 @@ def _load(path: Path) -> Any:
     return model
 
 
-def _refuse_unknown_parts(path: Path, model: Any, hypers: dict[str, Any]) -> None:
+def _refuse_unknown_parts(path: Path, model: Any) -> None:
+    hypers = model.hypers
     refused = {
         "long_range": bool(hypers.get("long_range", {}).get("enable")),
         "system_conditioning": bool(hypers.get("system_conditioning")),

@@ -84,9 +84,7 @@ def adaptive_radii_grid(
     distances: Tensor, centers: Tensor, n_atoms: int, rmax: float, width: float, target: float
 ) -> Tensor:
     """The older scheme: a Gaussian average over probe radii whose count is near the target."""
-    probes = torch.arange(
-        0.5, rmax, width / 4.0, dtype=distances.dtype, device=distances.device
-    )
+    probes = torch.arange(0.5, rmax, width / 4.0, dtype=distances.dtype, device=distances.device)
     inside = bump(distances[:, None], probes[None, :], width)
     counts = torch.zeros(
         n_atoms, probes.shape[0], dtype=distances.dtype, device=distances.device

@@ -27,7 +27,9 @@ class MessagePassingLayer(nn.Module):
         self.compress = nn.Sequential(
             nn.Linear((2 if first else 3) * width, width), nn.SiLU(), nn.Linear(width, width)
         )
-        self.layers = nn.ModuleList([make_layer(hypers) for _ in range(hypers.num_attention_layers)])
+        self.layers = nn.ModuleList(
+            [make_layer(hypers) for _ in range(hypers.num_attention_layers)]
+        )
 
     def forward(
         self, nodes: Tensor, messages: Tensor, geometry: Tensor, species: Tensor, layout: Layout
@@ -78,7 +80,9 @@ class FeedForwardFeaturizer(nn.Module):
         self.combination_norms = nn.ModuleList([nn.LayerNorm(2 * width) for _ in layers])
         self.combination_mlps = nn.ModuleList(
             [
-                nn.Sequential(nn.Linear(2 * width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+                nn.Sequential(
+                    nn.Linear(2 * width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
+                )
                 for _ in layers
             ]
         )
@@ -117,7 +121,9 @@ class ResidualFeaturizer(nn.Module):
         self.gnn_layers = nn.ModuleList(
             [MessagePassingLayer(hypers, n_species, first=layer == 0) for layer in layers]
         )
-        self.node_embedders = nn.ModuleList([nn.Embedding(n_species, hypers.d_node) for _ in layers])
+        self.node_embedders = nn.ModuleList(
+            [nn.Embedding(n_species, hypers.d_node) for _ in layers]
+        )
         self.edge_embedder = nn.Embedding(n_species, hypers.d_pet)
         self.readouts = nn.ModuleList([Readout(hypers) for _ in layers])
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pet_driver.network.hypers import Hypers
 
+
 class Layout(NamedTuple):
     """Where rows stand in the padded table [n_atoms, width], and how much each key counts."""
 

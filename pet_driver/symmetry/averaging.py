@@ -140,26 +140,31 @@ class AveragedPotential(nn.Module):
         step = max(1, max_edges // max(1, n_edges))
         for start in range(0, rotations.shape[0], step):
             matrices = rotations[start : start + step]
-            copies = torch.arange(matrices.shape[0], device=species.device)[:, None]
+            n_copies = matrices.shape[0]
+            copies = torch.arange(n_copies, device=species.device)[:, None]
             rotated = torch.matmul(vectors, matrices).reshape(-1, 3).to(factors.dtype)
-            repeated = factors.repeat(matrices.shape[0])
+            repeated = factors.repeat(n_copies)
             rotated = rotated.detach().requires_grad_(True)
             repeated = repeated.detach().requires_grad_(True)
-            energies = self.scale * self.network(
-                species.repeat(matrices.shape[0]),
-                rotated,
-                repeated,
-                (centers + n_atoms * copies).reshape(-1),
-                (neighbors + n_atoms * copies).reshape(-1),
-                (reverse + n_edges * copies).reshape(-1),
-            ).view(-1, n_atoms) * owned.to(torch.float64)
+            energies = (
+                self.scale
+                * self.network(
+                    species.repeat(n_copies),
+                    rotated,
+                    repeated,
+                    (centers + n_atoms * copies).reshape(-1),
+                    (neighbors + n_atoms * copies).reshape(-1),
+                    (reverse + n_edges * copies).reshape(-1),
+                ).view(n_copies, n_atoms)
+                * owned.to(torch.float64)
+            )
             weighted = (energies * weights[start : start + step, None]).sum()
             gradients = torch.autograd.grad([weighted], [rotated, repeated])
             by_vector, by_factor = gradients[0], gradients[1]
             assert by_vector is not None and by_factor is not None
-            by_vector = by_vector.to(vectors.dtype).view(-1, n_edges, 3)
+            by_vector = by_vector.to(vectors.dtype).view(n_copies, n_edges, 3)
             # v = r R, so dE/dr = dE/dv R^T.
             vector_gradients += torch.matmul(by_vector, matrices.transpose(1, 2)).sum(dim=0)
-            factor_gradients += by_factor.to(vectors.dtype).view(-1, n_edges).sum(dim=0)
+            factor_gradients += by_factor.to(vectors.dtype).view(n_copies, n_edges).sum(dim=0)
             by_atom.append(energies.detach())
         return torch.cat(by_atom), vector_gradients, factor_gradients

@@ -48,8 +48,11 @@ class RotationGrids(nn.Module):
                 order = candidate
         if order < 0 or name == "0i":
             raise ValueError(
-                "unknown grid '" + name + "'; known are 0 (raw), i, and N or Ni with N from 1 to "
-                + str(self.largest_order) + ", such as 2i"
+                "unknown grid '"
+                + name
+                + "'; known are 0 (raw), i, and N or Ni with N from 1 to "
+                + str(self.largest_order)
+                + ", such as 2i"
             )
         if order == 0:
             rotations = torch.eye(3, dtype=torch.float64, device=self.nodes.device)[None]

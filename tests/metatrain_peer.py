@@ -1,0 +1,45 @@
+"""metatrain's own PET, as the reference for ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+metatrain = pytest.importorskip("metatrain", reason="metatrain is not installed")
+
+import metatomic.torch  # noqa: E402
+from metatrain.pet import PET as MetatrainPET  # noqa: E402
+from metatrain.utils.architectures import get_default_hypers  # noqa: E402
+from metatrain.utils.data import DatasetInfo  # noqa: E402
+from metatrain.utils.data.target_info import get_energy_target_info  # noqa: E402
+from metatrain.utils.neighbor_lists import get_system_with_neighbor_lists  # noqa: E402
+
+
+def random_model(atomic_types: list[int], **hypers: Any) -> MetatrainPET:
+    """A network with random weights, in float64."""
+    torch.manual_seed(0)
+    values = get_default_hypers("pet")["model"] | hypers
+    targets = {"energy": get_energy_target_info("energy", {"quantity": "energy", "unit": "eV"})}
+    info = DatasetInfo(length_unit="angstrom", atomic_types=atomic_types, targets=targets)
+    return MetatrainPET(values, info).to(torch.float64).eval()
+
+
+def energy_and_forces(model: Any, atoms: Atoms, target: str = "energy") -> tuple[float, np.ndarray]:
+    """By metatrain, in eV and eV/A."""
+    model = model.to(torch.float64).eval()
+    positions = torch.tensor(atoms.positions, dtype=torch.float64, requires_grad=True)
+    system = metatomic.torch.System(
+        types=torch.tensor(atoms.numbers, dtype=torch.int32),
+        positions=positions,
+        cell=torch.tensor(np.array(atoms.cell), dtype=torch.float64),
+        pbc=torch.tensor(atoms.pbc),
+    )
+    system = get_system_with_neighbor_lists(system, model.requested_neighbor_lists())
+    output = metatomic.torch.ModelOutput(unit="eV")
+    energy = model([system], {target: output})[target].block().values.sum()
+    energy.backward()
+    return energy.item(), -positions.grad.numpy()

@@ -1,0 +1,74 @@
+"""One averaged call is the mean of separate raw calls, and nearly invariant."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+import pet_driver
+from pet_driver.symmetry import rotation_grid
+
+ENERGY = 1e-10  # eV
+FORCE = 1e-10  # eV/A
+
+
+def rotated(atoms: Atoms, rotation: np.ndarray) -> Atoms:
+    """x -> x R for positions and cell."""
+    copy = atoms.copy()
+    copy.set_cell(np.array(atoms.cell) @ rotation)
+    copy.positions = atoms.positions @ rotation
+    return copy
+
+
+@pytest.mark.parametrize("grid", ["i", "2i"])
+def test_average_is_the_mean_of_separate_calls(
+    grid: str, small_box: Atoms, model_f64: pet_driver.Model
+) -> None:
+    small_box.set_cell(np.array(small_box.cell) + [[0, 0, 0], [0.7, 0, 0], [0.3, -0.4, 0]])
+    average = model_f64.evaluate(small_box, grid)
+    rotations, weights = rotation_grid(grid)
+    separate = [model_f64.evaluate(rotated(small_box, r), "0") for r in rotations]
+    energies = np.array([s.energy for s in separate])
+    energy = weights @ energies
+    forces = sum(w * s.forces @ r.T for w, s, r in zip(weights, separate, rotations, strict=True))
+    virial = sum(
+        w * r @ s.virial @ r.T for w, s, r in zip(weights, separate, rotations, strict=True)
+    )
+    assert energies.std() > 1e-4, "the raw model must depend on the orientation"
+    assert abs(average.energy - energy) < ENERGY
+    assert np.abs(average.forces - forces).max() < FORCE
+    assert np.abs(average.virial - virial).max() < ENERGY
+    assert abs(average.spread - np.sqrt(weights @ (energies - energy) ** 2)) < ENERGY
+    assert abs(average.raw_energy - model_f64.evaluate(small_box, "0").energy) < ENERGY
+
+
+def test_a_memory_bound_changes_nothing(small_box: Atoms, archive_f64) -> None:
+    wide = pet_driver.load(archive_f64, grid="2i", max_edges=10**7).evaluate(small_box)
+    narrow = pet_driver.load(archive_f64, grid="2i", max_edges=1).evaluate(small_box)
+    assert abs(wide.energy - narrow.energy) < ENERGY
+    assert np.abs(wide.forces - narrow.forces).max() < FORCE
+
+
+def test_finer_grids_are_closer_to_invariant(water: Atoms, model_f64: pet_driver.Model) -> None:
+    rng = np.random.default_rng(4)
+    turned = []
+    for _ in range(8):
+        copy = water.copy()
+        copy.rotate(rng.uniform(0, 360), rng.normal(size=3), rotate_cell=True)
+        turned.append(copy)
+    spread = {
+        grid: np.std([r.energy for r in model_f64.evaluate(turned, grid)])
+        for grid in ("0", "2i", "3i")
+    }
+    assert spread["0"] > 1e-3
+    assert spread["2i"] < 0.1 * spread["0"]
+    assert spread["3i"] < spread["2i"]
+
+
+def test_inversion_is_exact_with_i(water: Atoms, model_f64: pet_driver.Model) -> None:
+    energies = [
+        model_f64.evaluate(atoms, grid).energy
+        for grid in ("2i", "0")
+        for atoms in (water, rotated(water, -np.eye(3)))
+    ]
+    assert abs(energies[0] - energies[1]) < ENERGY
+    assert abs(energies[2] - energies[3]) > 1e-4

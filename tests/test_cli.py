@@ -1,0 +1,70 @@
+"""The command line, as a user types it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ase import Atoms
+from ase.io import write
+
+
+def pet_driver(*arguments: str | Path, timeout: float = 120.0) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pet_driver", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def test_export_inspect_evaluate(tmp_path: Path, water: Atoms) -> None:
+    archive = tmp_path / "averaged.pt"
+    exported = pet_driver("export", "water-small", "-o", archive, "--grid", "2i")
+    assert exported.returncode == 0, exported.stderr
+    assert "eV from the network in float64" in exported.stdout
+
+    inspected = pet_driver("inspect", archive)
+    assert inspected.returncode == 0, inspected.stderr
+    assert "2i" in inspected.stdout and "float32" in inspected.stdout
+
+    write(tmp_path / "water.xyz", [water, water])
+    evaluated = pet_driver("evaluate", archive, tmp_path / "water.xyz")
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert evaluated.stdout.count("-468.") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("export", "absent.ckpt", "-o", "model.pt"), "no checkpoint at absent.ckpt"),
+        (("inspect", "absent"), "shipped are: water-small"),
+        (("evaluate", "water-small", "absent.xyz"), "no structure file at absent.xyz"),
+        (("evaluate", "water-small", "helium.xyz"), "does not know the element He"),
+        (("evaluate", "water-small", "water.xyz", "--grid", "9"), "unknown grid '9'"),
+        (("ipi", "water-small", "-a", "x", "-u"), "--template"),
+        (("ipi", "water-small", "-a", "x", "-u", "--shm", "-t", "water.xyz"), "exclude"),
+        (("report", "."), "there is no run.json"),
+    ],
+)
+def test_errors_are_one_clear_line(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch, water: Atoms
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("helium.xyz", Atoms("He"))
+    write("water.xyz", water)
+    failed = pet_driver(*arguments)
+    assert failed.returncode == 1
+    assert message in failed.stderr
+    assert failed.stderr.startswith("pet-driver: error: ")
+    assert "Traceback" not in failed.stderr
+    assert not Path("model.pt").exists()
+
+
+def test_doctor() -> None:
+    done = pet_driver("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "water-small" in done.stdout
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    """LAMMPS' launcher imports it at every start."""
+    code = "import pet_driver.engines.lammps as l, sys; l.plugin_folder(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

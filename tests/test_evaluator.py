@@ -1,0 +1,150 @@
+"""Energies, forces and virials of the evaluator, in every kind of cell."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+
+import pet_driver
+from pet_driver.neighbors import Structure, find_edges
+
+RELATIVE = 1e-6  # of finite differences, float64
+
+
+def central_difference(function, step: float) -> float:
+    """Fourth-order central difference at zero."""
+    one = function(step) - function(-step)
+    two = function(2 * step) - function(-2 * step)
+    return (8 * one - two) / (12 * step)
+
+
+@pytest.mark.parametrize("grid", ["0", "i"])
+def test_forces_are_the_gradient(grid: str, small_box: Atoms, model_f64: pet_driver.Model) -> None:
+    forces = model_f64.evaluate(small_box, grid).forces
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        direction = rng.normal(size=forces.shape)
+
+        def energy(step: float, direction: np.ndarray = direction) -> float:
+            moved = small_box.copy()
+            moved.positions += step * direction
+            return model_f64.evaluate(moved, grid).energy
+
+        slope = -central_difference(energy, 1e-3)
+        assert abs(slope) > 0.1
+        assert abs((forces * direction).sum() - slope) < RELATIVE * abs(slope)
+
+
+@pytest.mark.parametrize("grid", ["0", "i"])
+def test_virial_is_the_gradient_by_strain(
+    grid: str, small_box: Atoms, model_f64: pet_driver.Model
+) -> None:
+    small_box.set_cell(small_box.cell + np.array([[0, 0, 0], [0.9, 0, 0], [0.2, -0.5, 0]]))
+    found = model_f64.evaluate(small_box, grid)
+    assert np.array_equal(found.virial, found.virial.T)
+    for a, b in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (0, 2)]:
+        strain = np.zeros((3, 3))
+        strain[a, b] = strain[b, a] = 1.0 if a == b else 0.5
+
+        def energy(step: float, strain: np.ndarray = strain) -> float:
+            deformed = small_box.copy()
+            deformed.set_cell(small_box.cell @ (np.eye(3) + step * strain), scale_atoms=True)
+            return model_f64.evaluate(deformed, grid).energy
+
+        slope = -central_difference(energy, 2e-4)
+        assert abs(found.virial[a, b] - slope) < RELATIVE * max(1.0, abs(slope))
+
+
+def test_a_batch_is_its_members(water: Atoms, small_box: Atoms, archive_f64) -> None:
+    structures = [water, small_box, Atoms("O"), water, small_box[:10]]
+    for max_edges in (1, 500, 10**6):
+        model = pet_driver.load(archive_f64, max_edges=max_edges)
+        batch = model.evaluate(structures)
+        for structure, found in zip(structures, batch, strict=True):
+            alone = model.evaluate(structure)
+            assert abs(found.energy - alone.energy) < 1e-10
+            assert np.abs(found.forces - alone.forces).max() < 1e-10
+            assert np.abs(found.virial - alone.virial).max() < 1e-10
+            assert abs(found.energies.sum() - found.energy) < 1e-10
+
+
+def test_a_small_cell_is_its_supercell(model_f64: pet_driver.Model) -> None:
+    """A cell of 3.1 A, shorter than the cutoff: atoms see several images of each other."""
+    unit = molecule("H2O")
+    unit.set_cell([[3.1, 0, 0], [0.6, 3.3, 0], [-0.4, 0.5, 3.2]])
+    unit.set_pbc(True)
+    one, eight = model_f64.evaluate([unit, unit.repeat((2, 2, 2))])
+    assert abs(8 * one.energy - eight.energy) < 1e-9
+    assert np.abs(np.tile(one.forces, (8, 1)) - eight.forces).max() < 1e-9
+    assert np.abs(8 * one.virial - eight.virial).max() < 1e-8
+
+
+@pytest.mark.parametrize("pbc", [(False,) * 3, (True, False, False), (True, True, False)])
+def test_partial_periodicity_is_a_wide_cell(
+    pbc: tuple[bool, ...], small_box: Atoms, model_f64: pet_driver.Model
+) -> None:
+    small_box.pbc = pbc
+    wide = small_box.copy()
+    wide.pbc = True
+    wide.cell[[i for i in range(3) if not pbc[i]]] *= 20
+    first, second = model_f64.evaluate([small_box, wide])
+    assert abs(first.energy - second.energy) < 1e-10
+    assert np.abs(first.forces - second.forces).max() < 1e-10
+
+
+def test_translation_and_wrapping_change_nothing(
+    small_box: Atoms, model_f64: pet_driver.Model
+) -> None:
+    moved = small_box.copy()
+    moved.positions += [17.0, -31.0, 5.5]
+    moved.wrap()
+    first, second = model_f64.evaluate([small_box, moved])
+    assert abs(first.energy - second.energy) < 1e-9
+    assert np.abs(first.forces - second.forces).max() < 1e-9
+
+
+def test_edges_are_sorted_and_paired(small_box: Atoms) -> None:
+    structure = Structure.from_ase(small_box)
+    edges = find_edges(structure, 4.0)
+    assert (np.diff(edges.centers) >= 0).all()
+    assert np.array_equal(edges.reverse[edges.reverse], np.arange(len(edges.reverse)))
+    assert np.array_equal(edges.centers[edges.reverse], edges.neighbors)
+    assert np.abs(edges.vectors + edges.vectors[edges.reverse]).max() < 1e-12
+    assert np.linalg.norm(edges.vectors, axis=1).max() <= 4.0
+
+
+def test_float32_energy_differences(
+    liquid: Atoms, model_f32: pet_driver.Model, model_f64: pet_driver.Model
+) -> None:
+    """A box of -30,000 eV: small displacements change its energy as in float64."""
+    rng = np.random.default_rng(5)
+    displaced = liquid.copy()
+    displaced.positions += rng.choice([-2e-4, 2e-4], size=displaced.positions.shape)
+    single, double = (
+        np.diff([r.energy for r in model.evaluate([liquid, displaced])])[0]
+        for model in (model_f32, model_f64)
+    )
+    assert abs(model_f64.evaluate(liquid).energy) > 25_000
+    assert abs(double) > 1e-3
+    assert abs(single - double) < 1e-4
+
+
+def test_ase_calculator(small_box: Atoms, model_f64: pet_driver.Model) -> None:
+    small_box.calc = pet_driver.PETCalculator(model_f64, grid="i")
+    found = model_f64.evaluate(small_box, "i")
+    assert small_box.get_potential_energy() == pytest.approx(found.energy, abs=1e-12)
+    assert np.allclose(small_box.get_forces(), found.forces, atol=1e-12)
+    stress = small_box.get_stress(voigt=False)
+    assert np.allclose(stress, -found.virial / small_box.get_volume(), atol=1e-14)
+    assert small_box.calc.results["raw_energy"] == pytest.approx(found.raw_energy, abs=1e-12)
+    assert small_box.calc.results["spread"] > 0
+
+
+def test_bad_structures(water: Atoms, model_f32: pet_driver.Model) -> None:
+    with pytest.raises(pet_driver.PetDriverError, match=r"element He.*H, O"):
+        model_f32.evaluate(Atoms("He"))
+    water.positions[1, 2] = np.nan
+    with pytest.raises(pet_driver.PetDriverError, match="position of atom 1"):
+        model_f32.evaluate(water)
+    with pytest.raises(pet_driver.PetDriverError, match="cell vector is zero"):
+        model_f32.evaluate(Atoms("O", pbc=True))
