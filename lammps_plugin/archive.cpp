@@ -1,0 +1,284 @@
+// The TorchScript archive.  The only file that includes torch.
+
+#include "archive.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/serialization/import.h>
+#include <torch/cuda.h>
+
+#include <stdexcept>
+#include <unordered_map>
+
+namespace {
+
+constexpr int FORMAT_VERSION = 1;
+// A CPU is fastest while a pass stays near its caches; a GPU wants work and has memory.
+constexpr std::int64_t MAX_EDGES_CPU = 50000;
+constexpr std::int64_t MAX_EDGES_CUDA = 2000000;
+
+at::TensorOptions int64() { return at::TensorOptions().dtype(at::kLong); }
+at::TensorOptions float64() { return at::TensorOptions().dtype(at::kDouble); }
+
+template <typename T>
+at::Tensor to_tensor(const std::vector<T> &values, at::IntArrayRef shape, at::TensorOptions options,
+                     at::Device device)
+{
+  if (values.empty()) return at::empty(shape, options.device(device));
+  // clone: the vector lives on the heap of the caller and may go away
+  return at::from_blob(const_cast<T *>(values.data()), shape, options).clone().to(device);
+}
+
+std::vector<double> to_vector(const at::Tensor &tensor)
+{
+  const at::Tensor flat = tensor.to(at::kCPU, at::kDouble).contiguous();
+  const double *data = flat.const_data_ptr<double>();
+  return {data, data + flat.numel()};
+}
+
+/// torch's messages carry pages of traceback; the last line that names an error says it all.
+std::string brief(const std::string &message)
+{
+  std::string last;
+  std::size_t begin = 0;
+  while (begin < message.size()) {
+    std::size_t end = message.find('\n', begin);
+    if (end == std::string::npos) end = message.size();
+    const std::string line = message.substr(begin, end - begin);
+    if (line.find("Error: ") != std::string::npos || last.empty()) last = line;
+    begin = end + 1;
+  }
+  return last;
+}
+
+/// Runs torch code; what it throws becomes one readable std::runtime_error.
+template <typename Function> auto guarded(const std::string &what, Function &&function)
+{
+  try {
+    return function();
+  } catch (const c10::OutOfMemoryError &) {
+    throw std::runtime_error("out of memory on the GPU while " + what +
+                             ": lower max_edges, or use more GPUs or a smaller grid");
+  } catch (const c10::Error &error) {
+    throw std::runtime_error("torch failed while " + what + ": " +
+                             brief(error.what_without_backtrace()));
+  } catch (const std::bad_alloc &) {
+    throw std::runtime_error("out of memory while " + what + ": lower max_edges");
+  } catch (const std::exception &error) {
+    throw std::runtime_error("torch failed while " + what + ": " + brief(error.what()));
+  }
+}
+
+at::Device choose_device(const pet::OpenOptions &options)
+{
+  const int count = static_cast<int>(torch::cuda::device_count());
+  if (options.device == "cpu") return at::kCPU;
+  if (options.device == "auto" && count == 0) return at::kCPU;
+  if (count == 0)
+    throw std::runtime_error("device " + options.device + " was asked for, but torch finds no GPU: "
+                             "use device cpu, or install a torch built for CUDA");
+  int index = options.local_rank % count;
+  if (options.device.rfind("cuda:", 0) == 0) index = std::stoi(options.device.substr(5));
+  if (index >= count)
+    throw std::runtime_error("device " + options.device + " does not exist: torch finds " +
+                             std::to_string(count) + " GPU(s), numbered from 0");
+  return {at::kCUDA, static_cast<at::DeviceIndex>(index)};
+}
+
+class TorchScriptArchive : public pet::Archive {
+ public:
+  explicit TorchScriptArchive(const pet::OpenOptions &options)
+      : max_edges_(options.max_edges), device_(choose_device(options))
+  {
+    if (max_edges_ == 0) max_edges_ = device_.is_cuda() ? MAX_EDGES_CUDA : MAX_EDGES_CPU;
+    at::set_num_threads(options.threads);
+    choose_executor();
+    card_.path = pet::resolve_archive(options.name);
+    card_.device = device_.str();
+    load();
+    read_card();
+    card_.grid = options.grid.empty() ? module_.attr("default_grid").toStringRef() : options.grid;
+    set_grid();
+  }
+
+  const pet::Card &card() const override { return card_; }
+
+  const std::vector<double> &weights(bool raw) const override
+  {
+    return raw ? raw_weight_values_ : weight_values_;
+  }
+
+  void set_topology(const pet::Topology &topology) override
+  {
+    guarded("copying the neighbour list", [&] {
+      const auto nodes = static_cast<std::int64_t>(topology.numbers.size());
+      const auto edges = static_cast<std::int64_t>(topology.centers.size());
+      numbers_ = to_tensor(topology.numbers, {nodes}, int64(), device_);
+      owned_ = to_tensor(topology.owned, {nodes}, at::TensorOptions().dtype(at::kByte), device_);
+      owned_ = owned_.to(at::kBool);
+      structures_ = at::zeros({nodes}, int64().device(device_));
+      centers_ = to_tensor(topology.centers, {edges}, int64(), device_);
+      neighbors_ = to_tensor(topology.neighbors, {edges}, int64(), device_);
+      reverse_ = to_tensor(topology.reverse, {edges}, int64(), device_);
+      shifts_ = to_tensor(topology.shifts, {edges, 3}, float64(), device_);
+      return 0;
+    });
+  }
+
+  pet::Evaluation evaluate(const std::vector<double> &positions, const std::array<double, 9> &cell,
+                           const pet::Request &request) override
+  {
+    return guarded("evaluating the potential", [&] { return run(positions, cell, request); });
+  }
+
+ private:
+  std::int64_t max_edges_;
+  at::Device device_;
+  pet::Card card_;
+  torch::jit::Module module_;
+  at::Tensor rotations_, weights_, raw_rotations_, raw_weights_;
+  std::vector<double> weight_values_, raw_weight_values_;
+  at::Tensor numbers_, owned_, structures_, centers_, neighbors_, reverse_, shifts_;
+
+  struct Edges {
+    at::Tensor vectors, centers, neighbors, reverse;
+  };
+
+  /// The number of edges changes at every step.  On a GPU, fused kernels must not be compiled anew
+  /// for each; on the CPU nothing is fused, and the bare executor is about a third faster.
+  void choose_executor() const
+  {
+    if (!device_.is_cuda()) torch::jit::getProfilingMode() = false;
+    torch::jit::FusionStrategy strategy{{torch::jit::FusionBehavior::DYNAMIC, 10}};
+    torch::jit::setFusionStrategy(strategy);
+  }
+
+  void load()
+  {
+    std::unordered_map<std::string, std::string> extra{{"metadata.json", ""}};
+    try {
+      module_ = torch::jit::load(card_.path, device_, extra);
+    } catch (const std::exception &error) {
+      throw std::runtime_error("cannot load '" + card_.path + "', the file is damaged or not a "
+                               "TorchScript archive (" + brief(error.what()) + "): copy or export "
+                               "it again");
+    }
+    module_.eval();
+    for (const char *name : {"symbols", "atomic_numbers", "cutoff", "interaction_range",
+                             "default_grid", "format_version", "dtype_name"})
+      if (extra["metadata.json"].empty() || !module_.hasattr(name))
+        throw std::runtime_error("'" + card_.path + "' is a TorchScript file, but not an archive "
+                                 "of pet-driver: write one with `pet-driver export`");
+    const auto version = module_.attr("format_version").toInt();
+    if (version != FORMAT_VERSION)
+      throw std::runtime_error("'" + card_.path + "' has format version " +
+                               std::to_string(version) + ", this plugin reads version " +
+                               std::to_string(FORMAT_VERSION) +
+                               ": export the potential again, or update pet-driver");
+  }
+
+  void read_card()
+  {
+    for (const at::IValue &symbol : module_.attr("symbols").toListRef())
+      card_.symbols.push_back(symbol.toStringRef());
+    for (const std::int64_t number : module_.attr("atomic_numbers").toIntVector())
+      card_.atomic_numbers.push_back(number);
+    card_.cutoff = module_.attr("cutoff").toDouble();
+    card_.interaction_range = module_.attr("interaction_range").toDouble();
+    card_.dtype = module_.attr("dtype_name").toStringRef();
+  }
+
+  /// Reads the grid, and puts the identity before it for the requests that want the raw energy.
+  void set_grid()
+  {
+    try {
+      const auto grid = module_.get_method("grid")({card_.grid}).toTuple();
+      rotations_ = grid->elements()[0].toTensor().to(device_, at::kDouble);
+      weights_ = grid->elements()[1].toTensor().to(device_, at::kDouble);
+    } catch (const std::exception &error) {
+      throw std::runtime_error("unknown grid '" + card_.grid + "' (" + brief(error.what()) + ")");
+    }
+    raw_rotations_ = rotations_;
+    raw_weights_ = weights_;
+    const at::Tensor identity = at::eye(3, rotations_.options());
+    if (!rotations_[0].equal(identity)) {
+      raw_rotations_ = at::cat({identity.unsqueeze(0), rotations_});
+      raw_weights_ = at::cat({at::zeros({1}, weights_.options()), weights_});
+    }
+    weight_values_ = to_vector(weights_);
+    raw_weight_values_ = to_vector(raw_weights_);
+  }
+
+  /// Edge vectors at these positions, without the edges that are longer than the cutoff.
+  Edges edges(const at::Tensor &positions, const at::Tensor &cell) const
+  {
+    const at::Tensor vectors = positions.index_select(0, neighbors_) -
+        positions.index_select(0, centers_) + shifts_.matmul(cell);
+    at::Tensor kept = vectors.square().sum(1) <= card_.cutoff * card_.cutoff;
+    // Rounding may put the two directions of one edge on either side of the cutoff.
+    kept = kept.logical_and(kept.index_select(0, reverse_));
+    const at::Tensor index = kept.nonzero().squeeze(1);
+    const at::Tensor renumbered = kept.cumsum(0, at::kLong) - 1;
+    return {vectors.index_select(0, index), centers_.index_select(0, index),
+            neighbors_.index_select(0, index),
+            renumbered.index_select(0, reverse_.index_select(0, index))};
+  }
+
+  pet::Evaluation run(const std::vector<double> &positions, const std::array<double, 9> &cell,
+                      const pet::Request &request)
+  {
+    const auto nodes = static_cast<std::int64_t>(positions.size() / 3);
+    const at::Tensor x =
+        at::from_blob(const_cast<double *>(positions.data()), {nodes, 3}, float64()).to(device_);
+    const at::Tensor h =
+        at::from_blob(const_cast<double *>(cell.data()), {3, 3}, float64()).to(device_);
+    const Edges e = edges(x, h);
+
+    const auto outputs = module_
+        .forward({numbers_, e.vectors, e.centers, e.neighbors, e.reverse, structures_, owned_,
+                  static_cast<std::int64_t>(1), request.raw ? raw_rotations_ : rotations_,
+                  request.raw ? raw_weights_ : weights_, max_edges_})
+        .toTuple();
+    const at::Tensor gradients = outputs->elements()[2].toTensor().detach();
+
+    pet::Evaluation result;
+    result.energy = outputs->elements()[0].toTensor().sum().item<double>();
+    result.atomic_energies = to_vector(outputs->elements()[1].toTensor().detach());
+    result.rotation_energies = to_vector(outputs->elements()[3].toTensor().detach());
+    at::Tensor forces = at::zeros({nodes, 3}, gradients.options());
+    forces.index_add_(0, e.centers, gradients);
+    forces.index_add_(0, e.neighbors, gradients, -1);
+    result.forces = to_vector(forces);
+    if (request.virial || request.atomic_virials) add_virials(result, e, gradients, nodes, request);
+    return result;
+  }
+
+  /// The raw network is not exactly invariant: its -r (x) g has a small antisymmetric part, which
+  /// no rotation-free box can take up.  It is dropped.
+  static void add_virials(pet::Evaluation &result, const Edges &e, const at::Tensor &gradients,
+                          std::int64_t nodes, const pet::Request &request)
+  {
+    const at::Tensor rows = at::tensor({0, 1, 2, 0, 0, 1}, int64().device(gradients.device()));
+    const at::Tensor columns = at::tensor({0, 1, 2, 1, 2, 2}, int64().device(gradients.device()));
+    const auto outer = [&](const at::Tensor &a, const at::Tensor &b) {
+      return e.vectors.index_select(1, a) * gradients.index_select(1, b);
+    };
+    const at::Tensor edge_virials = -0.5 * (outer(rows, columns) + outer(columns, rows));
+    const std::vector<double> total = to_vector(edge_virials.sum(0));
+    std::copy(total.begin(), total.end(), result.virial.begin());
+    if (!request.atomic_virials) return;
+    at::Tensor virials = at::zeros({nodes, 6}, gradients.options());
+    virials.index_add_(0, e.centers, edge_virials, 0.5);
+    virials.index_add_(0, e.neighbors, edge_virials, 0.5);
+    result.atomic_virials = to_vector(virials);
+  }
+};
+
+}    // namespace
+
+std::unique_ptr<pet::Archive> pet::Archive::open(const OpenOptions &options)
+{
+  return std::make_unique<TorchScriptArchive>(options);
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// From LAMMPS' atoms, ghosts and neighbour list to the graph that an archive takes.
+//
+// A node is an atom ID.  All periodic images of an atom, local or ghost, are one node, and an edge
+// carries the whole cell vectors between the two images: on one rank no ghost is ever computed, and
+// a cell may be smaller than the cutoff.  Where several ghosts share an ID that no local atom has,
+// the ghost nearest to the local atoms represents them (the first in LAMMPS' order among equals):
+// its surroundings are known at least as far as those of its images.  Forces on a representative
+// go home with LAMMPS' reverse communication.
+//
+// The graph is rebuilt with the neighbour list; in between only positions and the cell change.
+
+#ifndef PET_GRAPH_H
+#define PET_GRAPH_H
+
+#include "archive.h"
+
+#include "pointers.h"
+
+#include <array>
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+namespace LAMMPS_NS {
+
+class NeighList;
+
+class PETGraph : protected Pointers {
+ public:
+  using Pointers::Pointers;
+
+  /// Atoms and edges as of now.  `numbers[type]` is the atomic number of a LAMMPS type, 0 for a
+  /// type this potential ignores; `cutoff` and `reach` (of edges, and of ghosts from the local
+  /// atoms) include the skin, in angstrom.  Throws std::runtime_error.
+  void rebuild(const NeighList *list, const std::vector<int> &numbers, double cutoff, double reach);
+
+  const pet::Topology &topology() const { return topology_; }
+
+  /// LAMMPS index of the atom or ghost behind each node, local atoms first.
+  const std::vector<int> &atoms() const { return atoms_; }
+
+  /// Current positions of the nodes, [N, 3].
+  std::vector<double> positions() const;
+
+  /// Current cell, [3, 3], rows are the cell vectors.
+  std::array<double, 9> cell() const;
+
+ private:
+  /// An edge seen from its centre: the neighbour's node, then its shift; sortable as one integer.
+  using Key = std::uint64_t;
+
+  pet::Topology topology_;
+  std::vector<int> atoms_;
+  std::unordered_map<tagint, int> node_of_tag_;
+  std::vector<std::vector<Key>> rows_;    // [N] sorted edges of every node
+
+  void find_nodes(const std::vector<int> &numbers, double reach);
+  void add_nearest_ghosts(const std::vector<int> &numbers, double reach);
+  void find_edges(const NeighList *list, double cutoff);
+  void close_under_reversal();
+  void flatten();
+
+  bool has_edge(int node, Key key) const;
+  std::array<int, 3> shift(int atom, int node) const;
+  std::array<double, 3> heights(const double *position) const;
+};
+
+}    // namespace LAMMPS_NS
+
+#endif

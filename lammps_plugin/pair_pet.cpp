@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+#include "pair_pet.h"
+
+#include "settings.h"
+
+#include "atom.h"
+#include "citeme.h"
+#include "comm.h"
+#include "domain.h"
+#include "error.h"
+#include "force.h"
+#include "memory.h"
+#include "neigh_list.h"
+#include "neighbor.h"
+#include "universe.h"
+#include "update.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+using namespace LAMMPS_NS;
+
+static const char CITATION[] =
+    "pair_style pet: doi:10.48550/arXiv.2305.19302\n\n"
+    "@inproceedings{Pozdnyakov2023,\n"
+    " title = {Smooth, exact rotational symmetrization for deep learning on point clouds},\n"
+    " author = {Pozdnyakov, Sergey N. and Ceriotti, Michele},\n"
+    " booktitle = {Advances in Neural Information Processing Systems},\n"
+    " volume = {36},\n"
+    " year = {2023}\n"
+    "}\n\n";
+
+static std::string joined(const std::vector<std::string> &words)
+{
+  std::string text;
+  for (const auto &word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+PairPET::PairPET(LAMMPS *lmp) : Pair(lmp), graph_(lmp)
+{
+  single_enable = 0;
+  restartinfo = 0;
+  one_coeff = 1;
+  manybody_flag = 1;
+  // PET is not exactly invariant: sum r (x) f over atoms would have an antisymmetric part.
+  no_virial_fdotr_compute = 1;
+  centroidstressflag = CENTROID_NOTAVAIL;
+  nextra = 2;
+  pvector = new double[nextra]{0.0, 0.0};
+  if (lmp->citeme) lmp->citeme->add(CITATION);
+}
+
+PairPET::~PairPET()
+{
+  delete[] pvector;
+  if (!allocated) return;
+  memory->destroy(setflag);
+  memory->destroy(cutsq);
+}
+
+void PairPET::allocate()
+{
+  const int types = atom->ntypes + 1;
+  memory->create(setflag, types, types, "pair:setflag");
+  memory->create(cutsq, types, types, "pair:cutsq");
+  for (int i = 0; i < types; i++)
+    for (int j = 0; j < types; j++) setflag[i][j] = 0;
+  map = new int[types];
+  allocated = 1;
+}
+
+// ---------------------------------------------------------------- reading the input
+
+void PairPET::settings(int narg, char **arg)
+{
+  pet::OpenOptions options;
+  std::string failure;
+  try {
+    options = pet::parse_settings(std::vector<std::string>(arg, arg + narg));
+  } catch (const std::exception &e) {
+    failure = e.what();
+  }
+  if (!failure.empty()) error->all(FLERR, "pair_style pet: {}", failure);
+
+  if (strcmp(update->unit_style, "metal") == 0) {
+    energy_unit_ = 1.0;
+  } else if (strcmp(update->unit_style, "real") == 0) {
+    energy_unit_ = utils::get_conversion_factor(utils::ENERGY, utils::METAL2REAL);
+  } else {
+    error->all(FLERR, "pair_style pet: units {} are not supported: use units metal or real",
+               update->unit_style);
+  }
+  open_archive(options);
+  print_summary();
+}
+
+void PairPET::open_archive(pet::OpenOptions options)
+{
+  // Ranks on this node.  Without a word from the launcher only the ranks of this partition are
+  // counted: a collective call over all partitions would hang where one of them uses another style.
+  MPI_Comm node;
+  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, comm->me, MPI_INFO_NULL, &node);
+  int local_rank = 0, local_size = 1;
+  MPI_Comm_rank(node, &local_rank);
+  MPI_Comm_size(node, &local_size);
+  MPI_Comm_free(&node);
+  if (universe->existflag) local_rank += universe->root_proc[universe->iworld];
+  if (pet::launcher_local_rank() >= 0) local_rank = pet::launcher_local_rank();
+  if (pet::launcher_local_size() > 0) local_size = pet::launcher_local_size();
+
+  options.local_rank = local_rank;
+  if (options.threads == 0) options.threads = pet::default_threads(local_size);
+
+  std::string failure;
+  try {
+    archive_ = pet::Archive::open(options);
+  } catch (const std::exception &e) {
+    failure = e.what();
+  }
+  all_or_none(failure);
+}
+
+/// One rank's failure stops all of them with its message.
+void PairPET::all_or_none(const std::string &failure) const
+{
+  int mine = failure.empty() ? comm->nprocs : comm->me;
+  int first = mine;
+  MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, world);
+  if (first == comm->nprocs) return;
+  int length = static_cast<int>(failure.size());
+  MPI_Bcast(&length, 1, MPI_INT, first, world);
+  std::string message = failure;
+  message.resize(length);
+  MPI_Bcast(message.data(), length, MPI_CHAR, first, world);
+  error->all(FLERR, "pair_style pet: {}", message);
+}
+
+void PairPET::print_summary() const
+{
+  if (comm->me != 0) return;
+  const pet::Card &card = archive_->card();
+  utils::logmesg(lmp, "pair_style pet: {} ({}) on {}, grid {} with {} rotation(s), "
+                 "cutoff {:.6g} A, interaction range {:.6g} A\n",
+                 card.path, card.dtype, card.device, card.grid, archive_->weights(false).size(),
+                 card.cutoff, card.interaction_range);
+}
+
+void PairPET::coeff(int narg, char **arg)
+{
+  if (!allocated) allocate();
+  if (narg < 3 || strcmp(arg[0], "*") != 0 || strcmp(arg[1], "*") != 0)
+    error->all(FLERR, "pair_style pet: write `pair_coeff * *` and an element for every one of the "
+               "{} atom types", atom->ntypes);
+  if (narg - 2 != atom->ntypes)
+    error->all(FLERR, "pair_style pet: pair_coeff gives {} element(s) for {} atom type(s): give "
+               "one for every type, NULL where the potential does not apply",
+               narg - 2, atom->ntypes);
+  map_element2type(narg - 2, arg + 2);
+
+  const pet::Card &card = archive_->card();
+  numbers_.assign(atom->ntypes + 1, 0);
+  for (int type = 1; type <= atom->ntypes; type++) {
+    if (map[type] < 0) continue;
+    const std::string symbol = elements[map[type]];
+    const auto place = std::find(card.symbols.begin(), card.symbols.end(), symbol);
+    if (place == card.symbols.end())
+      error->all(FLERR, "pair_style pet: unknown element {}: {} knows {}", symbol, card.path,
+                 joined(card.symbols));
+    numbers_[type] = static_cast<int>(card.atomic_numbers[place - card.symbols.begin()]);
+  }
+}
+
+// ---------------------------------------------------------------- before a run
+
+void PairPET::init_style()
+{
+  check_environment();
+  request_ghosts();
+  graph_is_fresh_ = false;
+}
+
+void PairPET::check_environment() const
+{
+  if (!atom->tag_enable)
+    error->all(FLERR, "pair_style pet needs atom IDs: remove `atom_modify id no`");
+  if (!force->newton_pair)
+    error->all(FLERR, "pair_style pet sends forces on ghosts home: use `newton on`");
+  if (domain->dimension != 3) error->all(FLERR, "pair_style pet needs `dimension 3`");
+  if (comm->mode != Comm::SINGLE)
+    error->all(FLERR, "pair_style pet needs one ghost cutoff: use `comm_modify mode single`");
+  const int exclusions = neighbor->nex_type + neighbor->nex_group + neighbor->nex_mol;
+  if (neighbor->includegroup || exclusions > 0)
+    error->all(FLERR, "pair_style pet needs every pair within its cutoff: remove `neigh_modify "
+               "include` and `neigh_modify exclude`");
+  if (atom->molecular == Atom::ATOMIC || (atom->nbonds == 0 && atom->molecular == Atom::MOLECULAR))
+    return;
+  for (int k = 1; k <= 3; k++)
+    if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
+      error->all(FLERR, "pair_style pet needs the pairs of bonded atoms, which LAMMPS leaves out: "
+                 "use `special_bonds lj/coul 1.0 1.0 1.0`, or data without bonds");
+}
+
+/// A full list; on several ranks with the neighbours of ghosts, as far as energies reach.
+void PairPET::request_ghosts()
+{
+  const bool alone = comm->nprocs == 1;
+  neighbor->add_request(this, NeighConst::REQ_FULL | (alone ? 0 : NeighConst::REQ_GHOST));
+  if (alone) return;
+  comm->cutghostuser = std::max(comm->cutghostuser, archive_->card().interaction_range + skin());
+}
+
+double PairPET::init_one(int i, int j)
+{
+  if (setflag[i][j] == 0) error->all(FLERR, "pair_style pet: All pair coeffs are not set");
+  return archive_->card().cutoff;
+}
+
+double PairPET::skin() const { return neighbor->skin; }
+
+// ---------------------------------------------------------------- every step
+
+void PairPET::compute(int eflag, int vflag)
+{
+  ev_init(eflag, vflag);
+  std::string failure;
+  pet::Evaluation result;
+  try {
+    if (neighbor->ago == 0 || !graph_is_fresh_) rebuild_graph();
+    if (!graph_.atoms().empty()) result = evaluate();
+    check_finite(result);
+  } catch (const std::exception &e) {
+    failure = e.what();
+  }
+  if (!failure.empty()) error->one(FLERR, "pair_style pet: {}", failure);
+  tally(result);
+}
+
+void PairPET::rebuild_graph()
+{
+  const pet::Card &card = archive_->card();
+  graph_.rebuild(list, numbers_, card.cutoff + skin(), card.interaction_range + skin());
+  archive_->set_topology(graph_.topology());
+  graph_is_fresh_ = true;
+}
+
+pet::Evaluation PairPET::evaluate()
+{
+  pet::Request request;
+  request.raw = eflag_global != 0;
+  request.virial = vflag_global != 0;
+  request.atomic_virials = vflag_atom != 0;
+  return archive_->evaluate(graph_.positions(), graph_.cell(), request);
+}
+
+void PairPET::check_finite(const pet::Evaluation &result) const
+{
+  const auto is_finite = [](double value) { return std::isfinite(value); };
+  const bool finite = is_finite(result.energy) &&
+      std::all_of(result.forces.begin(), result.forces.end(), is_finite);
+  if (!finite)
+    throw std::runtime_error("energy or forces are not finite in step " +
+                             std::to_string(update->ntimestep) + ": atoms may overlap; minimize "
+                             "first, or use a shorter timestep");
+}
+
+void PairPET::tally(const pet::Evaluation &result)
+{
+  const std::vector<int> &atoms = graph_.atoms();
+  double **f = atom->f;
+  for (std::size_t node = 0; node < atoms.size(); node++)
+    for (int k = 0; k < 3; k++) f[atoms[node]][k] += energy_unit_ * result.forces[3 * node + k];
+
+  if (eflag_global) {
+    eng_vdwl += energy_unit_ * result.energy;
+    summarize_rotations(result);
+  }
+  if (vflag_global)
+    for (int k = 0; k < 6; k++) virial[k] += energy_unit_ * result.virial[k];
+  if (eflag_atom || vflag_atom) tally_atoms(result);
+}
+
+void PairPET::tally_atoms(const pet::Evaluation &result)
+{
+  const std::vector<int> &atoms = graph_.atoms();
+  for (std::size_t node = 0; node < atoms.size(); node++) {
+    const int i = atoms[node];
+    if (eflag_atom && i < atom->nlocal) eatom[i] += energy_unit_ * result.atomic_energies[node];
+    if (!vflag_atom) continue;
+    for (int k = 0; k < 6; k++) vatom[i][k] += energy_unit_ * result.atomic_virials[6 * node + k];
+  }
+}
+
+/// pvector: raw energy, and standard deviation over the rotations.  `compute pair` sums over ranks,
+/// so the first rank holds the totals.
+void PairPET::summarize_rotations(const pet::Evaluation &result)
+{
+  const std::vector<double> &weights = archive_->weights(true);
+  std::vector<double> mine = result.rotation_energies, energies(weights.size(), 0.0);
+  mine.resize(weights.size(), 0.0);    // an empty domain has none
+  MPI_Allreduce(mine.data(), energies.data(), static_cast<int>(weights.size()), MPI_DOUBLE, MPI_SUM,
+                world);
+  double mean = 0.0, variance = 0.0;
+  for (std::size_t r = 0; r < weights.size(); r++) mean += weights[r] * energies[r];
+  for (std::size_t r = 0; r < weights.size(); r++)
+    variance += weights[r] * (energies[r] - mean) * (energies[r] - mean);
+  const bool first = comm->me == 0;
+  pvector[0] = first ? energy_unit_ * energies[0] : 0.0;
+  pvector[1] = first ? energy_unit_ * std::sqrt(std::max(0.0, variance)) : 0.0;
+}
+
+double PairPET::memory_usage()
+{
+  const pet::Topology &topology = graph_.topology();
+  return Pair::memory_usage() + static_cast<double>(topology.centers.size()) * 6 * sizeof(double);
+}

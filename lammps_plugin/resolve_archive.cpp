@@ -1,0 +1,61 @@
+// From what the user wrote to a readable file, with the checks that need no torch.
+
+#include "archive.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+
+namespace fs = std::filesystem;
+
+namespace {
+
+#ifndef PET_DRIVER_MODELS
+#define PET_DRIVER_MODELS ""
+#endif
+
+fs::path models_folder()
+{
+  const char *folder = std::getenv("PET_DRIVER_MODELS");
+  return folder != nullptr ? fs::path(folder) : fs::path(PET_DRIVER_MODELS);
+}
+
+std::string shipped_names()
+{
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const auto &entry : fs::directory_iterator(models_folder(), ignored))
+    if (entry.path().extension() == ".pt") names.push_back(entry.path().stem().string());
+  std::sort(names.begin(), names.end());
+  std::string text;
+  for (const auto &name : names) text += (text.empty() ? "" : ", ") + name;
+  return text.empty() ? "none" : text;
+}
+
+}    // namespace
+
+std::string pet::resolve_archive(const std::string &name)
+{
+  std::error_code ignored;
+  fs::path path(name);
+  if (!fs::exists(path, ignored) && name.find('/') == std::string::npos)
+    path = models_folder() / (name + ".pt");
+  if (!fs::exists(path, ignored))
+    throw std::runtime_error("there is no archive '" + name + "': it is neither a file nor the "
+                             "name of a shipped model (" + shipped_names() + ")");
+  if (!fs::is_regular_file(path, ignored))
+    throw std::runtime_error("'" + path.string() + "' is not a file: give the path of an archive");
+
+  // TorchScript files are zip files; torch's own message about anything else helps nobody.
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream)
+    throw std::runtime_error("cannot read '" + path.string() + "': check its permissions");
+  char magic[4] = {0, 0, 0, 0};
+  stream.read(magic, 4);
+  if (magic[0] != 'P' || magic[1] != 'K')
+    throw std::runtime_error("'" + path.string() + "' is not a TorchScript archive: write one from "
+                             "a checkpoint with `pet-driver export`");
+  return path.string();
+}

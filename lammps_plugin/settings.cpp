@@ -1,0 +1,81 @@
+#include "settings.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <initializer_list>
+#include <stdexcept>
+#include <thread>
+
+namespace {
+
+constexpr const char *KEYWORDS = "device, grid, max_edges, threads";
+
+std::int64_t positive_integer(const std::string &keyword, const std::string &word)
+{
+  char *end = nullptr;
+  const long long value = std::strtoll(word.c_str(), &end, 10);
+  if (word.empty() || *end != '\0' || value < 1)
+    throw std::runtime_error(keyword + " needs a whole number above zero, not '" + word + "'");
+  return value;
+}
+
+std::string checked_device(const std::string &word)
+{
+  const bool numbered = word.rfind("cuda:", 0) == 0 && word.size() > 5 && word.size() < 9 &&
+      std::all_of(word.begin() + 5, word.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (word == "auto" || word == "cpu" || word == "cuda" || numbered) return word;
+  throw std::runtime_error("unknown device '" + word + "': use cpu, cuda, cuda:N or auto");
+}
+
+int first_set(std::initializer_list<const char *> variables)
+{
+  for (const char *variable : variables) {
+    const char *value = std::getenv(variable);
+    if (value != nullptr && *value >= '0' && *value <= '9') return std::atoi(value);
+  }
+  return -1;
+}
+
+}    // namespace
+
+pet::OpenOptions pet::parse_settings(const std::vector<std::string> &words)
+{
+  if (words.empty())
+    throw std::runtime_error("no archive given: pair_style pet <path or name of an archive> "
+                             "[device D] [grid G] [max_edges N] [threads N]");
+  OpenOptions options;
+  options.name = words[0];
+  options.threads = 0;
+  for (std::size_t k = 1; k < words.size(); k += 2) {
+    const std::string &keyword = words[k];
+    if (keyword != "device" && keyword != "grid" && keyword != "max_edges" && keyword != "threads")
+      throw std::runtime_error("unknown keyword '" + keyword + "': it must be one of " + KEYWORDS);
+    if (k + 1 == words.size())
+      throw std::runtime_error("keyword " + keyword + " needs a value");
+    const std::string &value = words[k + 1];
+    if (keyword == "device") options.device = checked_device(value);
+    else if (keyword == "grid") options.grid = value;
+    else if (keyword == "max_edges") options.max_edges = positive_integer(keyword, value);
+    else options.threads = static_cast<int>(std::min<std::int64_t>(
+             positive_integer(keyword, value), 4096));
+  }
+  return options;
+}
+
+int pet::default_threads(int ranks_on_node)
+{
+  const int requested = first_set({"OMP_NUM_THREADS"});
+  if (requested > 0) return requested;
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  return std::max(1, cores / std::max(1, ranks_on_node));
+}
+
+int pet::launcher_local_rank()
+{
+  return first_set({"MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID"});
+}
+
+int pet::launcher_local_size()
+{
+  return first_set({"MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE"});
+}

@@ -1,0 +1,54 @@
+"""Angular momentum of molecules: conserved where forces are equivariant."""
+
+from __future__ import annotations
+
+import numpy as np
+from MDAnalysis.analysis.results import ResultsGroup
+
+from pet_driver.analysis.frames import FrameAnalysis, Molecules, atoms_of
+from pet_driver.analysis.units import AMU_A2_PS_TO_EV_FS
+from pet_driver.errors import PetDriverError
+
+
+class AngularMomentum(FrameAnalysis):
+    """L = sum_i m_i (r_i - R) x (v_i - V) of each molecule about its centre of mass.
+
+    Figure 1a of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
+
+    :param group: atoms with masses and velocities (``water_universe(..., velocities=...)``).
+    :param by: "residues": each molecule; "all": the whole group as one body.
+
+    Results, for F frames and M bodies: ``angular_momentum`` [F, M, 3] and ``modulus`` [F, M] in
+    eV fs; the same in amu A^2/fs as ``angular_momentum_amu`` and ``modulus_amu``. Times are in
+    ``times`` [F] (ps). Memory grows with F M; everything else does not.
+    """
+
+    def __init__(self, group, by: str = "residues", **kwargs):
+        super().__init__(atoms_of(group).universe.trajectory, **kwargs)
+        if not self._trajectory.ts.has_velocities:
+            raise PetDriverError(
+                f"{self._trajectory.filename}: has no velocities; "
+                "give velocities= the file that holds them"
+            )
+        self._molecules = Molecules(group, by)
+
+    def _prepare(self) -> None:
+        self.results.angular_momentum = np.empty((self.n_frames, self._molecules.n, 3))
+
+    def _single_frame(self) -> None:
+        bodies, ts = self._molecules, self._ts
+        arms = bodies.whole(ts)
+        v = ts.velocities[bodies.indices].astype(np.float64)
+        v -= bodies.mean(v)[bodies.body]
+        moments = np.cross(arms, v) * bodies.masses[:, None]
+        self.results.angular_momentum[self._frame_index] = bodies.sum(moments)
+
+    def _get_aggregator(self) -> ResultsGroup:
+        return ResultsGroup({"angular_momentum": np.concatenate})
+
+    def _conclude(self) -> None:
+        in_ps = self.results.angular_momentum  # amu A^2/ps
+        self.results.angular_momentum_amu = in_ps * 1.0e-3
+        self.results.angular_momentum = in_ps * AMU_A2_PS_TO_EV_FS
+        self.results.modulus = np.linalg.norm(self.results.angular_momentum, axis=2)
+        self.results.modulus_amu = np.linalg.norm(self.results.angular_momentum_amu, axis=2)

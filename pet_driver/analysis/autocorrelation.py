@@ -1,0 +1,47 @@
+"""Rotational and dipole autocorrelations of water."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pet_driver.analysis.frames import atoms_of, dipole_directions, water_indices
+from pet_driver.analysis.time_correlation import TimeCorrelation
+
+
+class RotationalAutocorrelation(TimeCorrelation):
+    """C1(t) = <u(0).u(t)> and C2(t) = <P2(u(0).u(t))> of the directions u of single molecules,
+    and the autocorrelation of the sum of all u.
+
+    u points from O to the midpoint of the two H. C1 is figure 3b of Langer, Pozdnyakov, Ceriotti,
+    Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
+
+    :param group: water with molecules as residues (``water_universe``).
+    :param max_lag: ps; None: a quarter of the run.
+    :param n_blocks: blocks of origins for the error.
+
+    Results: ``time`` [L] (ps), ``c1``, ``c2``, ``dipole`` [L] (of U = sum u, divided by its value
+    at 0), ``c1_error``, ``c2_error``, ``dipole_error`` [L]; ``kirkwood`` = <U^2>/M.
+    """
+
+    def __init__(self, group, max_lag: float | None = None, n_blocks: int = 5, **kwargs):
+        super().__init__(atoms_of(group).universe.trajectory, max_lag, n_blocks, **kwargs)
+        self._water = water_indices(group)
+
+    def _observe(self) -> np.ndarray:
+        return dipole_directions(self._ts, self._water)
+
+    def _pair(self, past: np.ndarray, now: np.ndarray) -> np.ndarray:
+        cosines = np.einsum("lma,ma->lm", past, now)
+        c1 = cosines.mean(axis=1)
+        c2 = 1.5 * np.einsum("lm,lm->l", cosines, cosines) / cosines.shape[1] - 0.5
+        total = past.sum(axis=1) @ now.sum(axis=0) / cosines.shape[1]
+        return np.stack([c1, c2, total], axis=1)
+
+    def _conclude(self) -> None:
+        results = self.results
+        results.time, mean, error = self._averages()
+        results.c1, results.c2 = mean[:, 0], mean[:, 1]
+        results.c1_error, results.c2_error = error[:, 0], error[:, 1]
+        results.kirkwood = float(mean[0, 2])
+        results.dipole = mean[:, 2] / mean[0, 2]
+        results.dipole_error = error[:, 2] / mean[0, 2]

@@ -1,0 +1,53 @@
+"""Distances between all pairs in an orthorhombic cell, by integer arithmetic.
+
+Fractional coordinates are held as 32-bit integers, one turn of the cell being 2^32: differences
+wrap around by themselves, and are the nearest image. In single precision: good to some 1e-5 A,
+about three times as fast as a loop over pairs in double precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+_TURN = 4294967296.0
+_ROWS = 64  # of the first set at a time: a block stays in the cache
+
+
+def is_orthorhombic(cell: np.ndarray | None) -> bool:
+    """Whether a cell a, b, c, alpha, beta, gamma has right angles."""
+    return cell is not None and bool((np.asarray(cell[3:]) == 90.0).all())
+
+
+def turns(x: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Fractional coordinates [3, N] as wrapping 32-bit integers."""
+    fractional = np.asarray(x, np.float64) / np.asarray(cell[:3], np.float64)
+    wrapped = (fractional - np.floor(fractional)) * _TURN
+    # 2^32 itself, by rounding, is 0 again
+    return np.ascontiguousarray(wrapped.astype(np.uint64).astype(np.uint32).view(np.int32).T)
+
+
+def square_blocks(
+    x: np.ndarray, y: np.ndarray | None, cell: np.ndarray
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Squared distances by blocks of rows: (first row, first column, values [rows, columns]).
+
+    :param x: positions [N, 3] (A); y: [M, 3], or None for pairs i < j of x, where what is not
+        above the diagonal is infinite.
+    """
+    first = turns(x, cell)
+    second = first if y is None else turns(y, cell)
+    scale = (np.asarray(cell[:3], np.float64) / _TURN).astype(np.float32)
+    for row in range(0, first.shape[1], _ROWS):
+        column = row if y is None else 0
+        total = None
+        for axis in range(3):
+            part = second[axis, None, column:] - first[axis, row : row + _ROWS, None]
+            part = part.astype(np.float32)
+            part *= scale[axis]
+            part *= part
+            total = part if total is None else np.add(total, part, out=total)
+        if y is None:
+            total[np.tril_indices(len(total))] = np.inf
+        yield row, column, total

@@ -1,0 +1,86 @@
+"""Orientational density and free energy of water: flat in an isotropic system."""
+
+from __future__ import annotations
+
+import numpy as np
+from MDAnalysis.analysis.results import ResultsGroup
+
+from pet_driver.analysis.frames import (
+    BlockAnalysis,
+    atoms_of,
+    block_error,
+    dipole_directions,
+    water_indices,
+)
+from pet_driver.analysis.kernels import smooth
+from pet_driver.errors import PetDriverError
+
+
+class OrientationalFreeEnergy(BlockAnalysis):
+    """F(cos theta, phi) = -ln p in kT, of the direction from O to the midpoint of its two H.
+
+    p is a Gaussian kernel density in (cos theta, phi) with reflecting walls at cos theta = +-1
+    and periodic phi, 1 everywhere when orientations are uniform. Figures 1d, 1e, 2a and 2b of
+    Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
+
+    :param group: water with molecules as residues (``water_universe``).
+    :param width: of the kernel, in cos theta and in phi (radian).
+    :param bins: grid points along cos theta and phi; fine against the kernel.
+    :param n_blocks: blocks of frames for the error.
+
+    Results on the grid ``cos_theta`` [C], ``phi`` [P] (radian, -pi to pi): ``density`` [C, P],
+    ``density_error`` [C, P], ``free_energy`` [C, P] (kT; infinite where nothing was seen),
+    ``error`` [C, P] (kT), ``spread`` (root mean square of F about its mean, weighted by p).
+    """
+
+    def __init__(
+        self,
+        group,
+        width: float = 0.1,
+        bins: tuple[int, int] = (100, 200),
+        n_blocks: int = 5,
+        **kwargs,
+    ):
+        super().__init__(atoms_of(group).universe.trajectory, n_blocks=n_blocks, **kwargs)
+        self._water = water_indices(group)
+        self.width, self.bins = width, bins
+        spacing = max(2.0 / bins[0], 2 * np.pi / bins[1])
+        if width < spacing:
+            raise PetDriverError(
+                f"the kernel {width} is narrower than a grid spacing of {spacing:.3g}: raise bins"
+            )
+
+    def _prepare(self) -> None:
+        self.results.count = np.zeros((self.n_blocks, *self.bins))
+
+    def _single_frame(self) -> None:
+        u = dipole_directions(self._ts, self._water)
+        rows, columns = self.bins
+        row = ((np.clip(u[:, 2], -1, 1) + 1) * 0.5 * rows).astype(int)
+        column = ((np.arctan2(u[:, 1], u[:, 0]) / (2 * np.pi) + 0.5) * columns).astype(int)
+        cell = np.minimum(row, rows - 1) * columns + column % columns
+        counts = np.bincount(cell, minlength=rows * columns)
+        self.results.count[self._block] += counts.reshape(rows, columns)
+
+    def _get_aggregator(self) -> ResultsGroup:
+        return ResultsGroup({"count": ResultsGroup.ndarray_sum})
+
+    def _conclude(self) -> None:
+        results, (rows, columns) = self.results, self.bins
+        results.cos_theta = -1 + (np.arange(rows) + 0.5) * 2 / rows
+        results.phi = -np.pi + (np.arange(columns) + 0.5) * 2 * np.pi / columns
+        results.density = self._density(results.count.sum(0))
+        used = results.count[results.count.sum(axis=(1, 2)) > 0]
+        results.density_error = block_error(np.array([self._density(c) for c in used]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            results.free_energy = -np.log(results.density)
+            results.error = results.density_error / results.density
+        seen = results.density > 0
+        f, p = results.free_energy[seen], results.density[seen]
+        results.spread = float(np.sqrt(np.average((f - np.average(f, weights=p)) ** 2, weights=p)))
+
+    def _density(self, count: np.ndarray) -> np.ndarray:
+        rows, columns = self.bins
+        density = smooth(count, self.width * rows / 2, axis=0, mode="reflect")
+        density = smooth(density, self.width * columns / (2 * np.pi), axis=1, mode="wrap")
+        return density * (rows * columns / count.sum())

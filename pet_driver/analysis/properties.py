@@ -1,0 +1,270 @@
+"""Columns by name from i-PI's property files (``.out``) and from LAMMPS' logs."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pet_driver.analysis.units import factor
+from pet_driver.errors import PetDriverError
+
+_HEADER = re.compile(r"#\s*(?:column|cols\.)\s+(\d+)(?:\s*-\s*(\d+))?\s*-->\s*(\S[^:]*?)\s*:")
+_NAME = re.compile(r"(.*?)(?:\{([^{}]*)\})?$")
+
+
+class PropertyTable:
+    """Time series by name: ``table["conserved"]`` is an array [F] (or [F, k] for k columns).
+
+    Attributes: ``path``, ``units`` (name -> unit as the file says, "" if it says none).
+    Rows that a restarted run wrote again count once, the later ones.
+    """
+
+    def __init__(self, path: str | os.PathLike, columns: dict, units: dict[str, str]):
+        self.path = os.fspath(path)
+        self.columns: dict[str, np.ndarray] = columns
+        self.units = units
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.columns:
+            raise PetDriverError(
+                f"{self.path}: no column '{name}'; it has {', '.join(self.columns)}"
+            )
+        return self.columns[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def keys(self):
+        """The names of the columns."""
+        return self.columns.keys()
+
+    def energy(self, name: str) -> np.ndarray:
+        """A column in eV [F]."""
+        return self[name] * factor("energy", self.units[name], self.path)
+
+    def time(self) -> np.ndarray:
+        """The time in ps [F]."""
+        return self["time"] * factor("time", self.units["time"], self.path)
+
+
+class PropertyFile(PropertyTable):
+    """A property file of i-PI; the header says names, units and columns.
+
+    :param path: the ``.out`` file.
+    :param duplicates: "drop" (default) or "keep" rows that a restarted run wrote again (they are
+        known by the column step, or else by time).
+    :raises PetDriverError: for a missing, empty or damaged file.
+
+    A last row that breaks off is left out with a warning.
+    """
+
+    def __init__(self, path: str | os.PathLike, duplicates: str = "drop"):
+        text = _read(path)
+        layout, units = _header(text, path)
+        width = max(last for _, last in layout.values())
+        rows = _rows(text, width, path)
+        names = list(layout)
+        key = next((n for n in ("step", "time") if n in names), None)
+        if key is not None and duplicates == "drop":
+            rows = rows[restart_mask(rows[:, layout[key][0]])]
+        columns = {}
+        for name, (first, last) in layout.items():
+            columns[name] = rows[:, first] if last == first + 1 else rows[:, first:last]
+        super().__init__(path, columns, units)
+
+
+def restart_mask(steps: np.ndarray) -> np.ndarray:
+    """Which rows count where ``steps`` [F] falls back at each restart: the later ones."""
+    # a row counts if no later row has its step or a smaller one
+    later = np.minimum.accumulate(steps[::-1])[::-1]
+    return np.append(steps[:-1] < later[1:], True)
+
+
+def _read(path: str | os.PathLike) -> str:
+    try:
+        text = Path(path).read_text(errors="replace")
+    except FileNotFoundError:
+        raise PetDriverError(f"{os.fspath(path)}: no such file") from None
+    if not text.strip():
+        raise PetDriverError(f"{os.fspath(path)}: the file is empty")
+    return text
+
+
+def _header(text: str, path) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+    layout, units = {}, {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        match = _HEADER.match(line)
+        if match is None:
+            continue
+        first, last, what = match.groups()
+        name, unit = _NAME.fullmatch(what.strip()).groups()
+        layout[name] = (int(first) - 1, int(last or first))
+        units[name] = unit or ""
+    if not layout:
+        raise PetDriverError(
+            f"{os.fspath(path)}: has no header '# column 1 --> name'; not a property file of i-PI"
+        )
+    return layout, units
+
+
+def _rows(text: str, width: int, path) -> np.ndarray:
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if lines:
+        try:
+            table = np.loadtxt(lines, ndmin=2)
+        except ValueError:  # told line by line below
+            table = np.empty((0, 0))
+        if table.shape[1] == width:
+            return table
+    rows = []
+    for k, line in enumerate(lines):
+        fields = line.split()
+        try:
+            if len(fields) != width:
+                raise ValueError(f"{len(fields)} fields for {width} columns")
+            rows.append([float(field) for field in fields])
+        except ValueError as error:
+            if k == len(lines) - 1:
+                warnings.warn(
+                    f"{os.fspath(path)}: the last row breaks off; it is left out", stacklevel=4
+                )
+                break
+            raise PetDriverError(f"{os.fspath(path)}: data row {k + 1}: {error}") from None
+    if not rows:
+        raise PetDriverError(f"{os.fspath(path)}: holds no whole row; run for longer")
+    return np.array(rows)
+
+
+def find_timestep(trajectory: str | os.PathLike) -> float | None:
+    """The time step in fs from the property file beside a trajectory, or None.
+
+    For ``run.pos_0.xyz`` the files ``run.*out*`` in the same folder are looked through for the
+    columns step and time.
+    """
+    path = Path(trajectory)
+    prefix = path.name.split(".")[0]
+    for candidate in sorted(path.parent.glob("*")):
+        if not candidate.name.startswith(f"{prefix}.") or candidate.suffix in _NOT_PROPERTIES:
+            continue
+        found = _timestep_of(candidate)
+        if found is not None:
+            return found
+    return None
+
+
+_ENOUGH = 100_000  # characters of a property file; the time step does not change
+_NOT_PROPERTIES = {".xyz", ".extxyz", ".pdb", ".bin", ".xml"}
+
+
+def _timestep_of(path: Path) -> float | None:
+    if not path.is_file():
+        return None
+    with open(path, errors="replace") as handle:
+        text = handle.read(_ENOUGH)
+    if not text.startswith("# c"):
+        return None
+    try:
+        layout, units = _header(text, path)
+        if "step" not in layout or "time" not in layout:
+            return None
+        whole = text[: text.rfind("\n") + 1]  # the last row may be cut
+        rows = _rows(whole, max(last for _, last in layout.values()), path)
+        steps, times = (rows[:, layout[name][0]] for name in ("step", "time"))
+        times = times * factor("time", units["time"], str(path))
+        counts = restart_mask(steps)
+        steps, times = steps[counts], times[counts]
+    except PetDriverError:
+        return None
+    if len(steps) > 1 and steps[-1] > steps[0]:
+        exact = (times[-1] - times[0]) / (steps[-1] - steps[0]) * 1000.0
+        return float(f"{exact:.8g}")  # the file has nine digits
+    return float(times[0] / steps[0] * 1000.0) if len(steps) and steps[0] > 0 else None
+
+
+_LAMMPS_ENERGY = {"metal": "electronvolt", "real": "kilocal/mol"}
+_LAMMPS_TIME = {"metal": "picosecond", "real": "femtosecond"}
+_LAMMPS_ENERGIES = ("TotEng", "PotEng", "KinEng", "E_pair", "E_mol", "Econserve", "Enthalpy")
+
+
+class LAMMPSLog(PropertyTable):
+    """The thermodynamic output of a LAMMPS log (thermo_style one, custom or multi-column).
+
+    Column "Step" is also there as "step", "Time" as "time" (from ``timestep`` if absent).
+
+    :param path: the log.
+    :param units: "metal" or "real"; None reads the log's ``units`` command.
+    :param timestep: in the units of the log; None reads the log's ``timestep`` command.
+    :raises PetDriverError: for a missing or empty log, or one without thermodynamic output.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        units: str | None = None,
+        timestep: float | None = None,
+        duplicates: str = "drop",
+    ):
+        text = _read(path)
+        units = units or _command(text, "units") or "metal"
+        if units not in _LAMMPS_ENERGY:
+            raise PetDriverError(f"{os.fspath(path)}: units {units}; use metal or real")
+        if timestep is None:
+            timestep = float(_command(text, "timestep") or {"metal": 0.001, "real": 1.0}[units])
+        names, rows = _thermo(text, path)
+        columns = {name: rows[:, k] for k, name in enumerate(names)}
+        if "Step" in columns:
+            mask = restart_mask(columns["Step"]) if duplicates == "drop" else slice(None)
+            columns = {name: column[mask] for name, column in columns.items()}
+            columns["step"] = columns["Step"]
+            columns["time"] = columns.get("Time", columns["Step"] * timestep)
+        unit_of = dict.fromkeys(columns, "")
+        unit_of.update({n: _LAMMPS_ENERGY[units] for n in _LAMMPS_ENERGIES if n in columns})
+        unit_of["time"] = _LAMMPS_TIME[units]
+        super().__init__(path, columns, unit_of)
+
+
+def _command(text: str, name: str) -> str | None:
+    found = re.findall(rf"^\s*{name}\s+(\S+)", text, re.MULTILINE)
+    found = [word for word in found if "$" not in word]
+    return found[-1] if found else None
+
+
+def _thermo(text: str, path) -> tuple[list[str], np.ndarray]:
+    """Names and rows of all tables of a log; tables must have the same columns."""
+    names: list[str] = []
+    rows: list[list[float]] = []
+    inside = False
+    for line in text.splitlines():
+        fields = line.split()
+        if fields[:1] == ["Step"]:
+            if names and fields != names:
+                raise PetDriverError(
+                    f"{os.fspath(path)}: thermo columns change from {names} to {fields}; "
+                    "keep one thermo_style a log"
+                )
+            names, inside = fields, True
+        elif inside and line.startswith("Loop time"):
+            inside = False
+        elif inside and len(fields) == len(names):
+            try:
+                rows.append([float(field) for field in fields])
+            except ValueError:  # a warning between the rows
+                continue
+    if not rows:
+        raise PetDriverError(
+            f"{os.fspath(path)}: no thermodynamic output (a line 'Step ...' and rows below it)"
+        )
+    return names, np.array(rows)

@@ -1,0 +1,273 @@
+"""MDAnalysis reader and topology parser for the trajectories of i-PI.
+
+    import pet_driver.analysis
+    u = MDAnalysis.Universe("run.pos_0.xyz", format="IPI", velocities="run.vel_0.xyz")
+
+Importing this module registers the formats "IPI" and "EXTXYZ".
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from MDAnalysis.coordinates.base import ReaderBase
+from MDAnalysis.core.topology import Topology
+from MDAnalysis.core.topologyattrs import (
+    Atomids,
+    Atomnames,
+    Atomtypes,
+    Elements,
+    Masses,
+    Resids,
+    Resnums,
+    Segids,
+)
+from MDAnalysis.guesser.tables import masses as standard_masses
+from MDAnalysis.lib.util import store_init_arguments
+from MDAnalysis.topology.base import TopologyReaderBase
+
+from pet_driver.analysis.ipi_file import TrajectoryFile, bead_files
+from pet_driver.analysis.properties import find_timestep
+from pet_driver.errors import PetDriverError
+
+# the masses i-PI runs with, so that momenta and angular momenta are those of the run
+IPI_MASSES = {"H": 1.00794, "D": 2.0141, "O": 15.9994}
+
+PathLike = str | os.PathLike
+
+
+class IPIReader(ReaderBase):
+    """Trajectories of i-PI: xyz, ase (extxyz), pdb and bin.
+
+    Give no time step where the run's ``.out`` file with the columns step and time lies beside
+    the trajectory: it is read from there.
+
+    :param filename: the positions (``positions`` or ``x_centroid``), one bead.
+    :param timestep: the time step of the run in fs; time = step x timestep. Without it, the
+        ``.out`` file beside the trajectory decides; without that, frames are ``dt`` apart.
+    :param dt: time between frames in ps, where neither a time step nor a ``.out`` file is known.
+    :param velocities: file with the velocities; they are read in A/ps.
+    :param forces: file with the forces; they are read in kJ/(mol A), as MDAnalysis holds them.
+    :param centroid: True: average over all bead files found beside ``filename`` (and beside the
+        velocities and forces); or the list of the position files of all beads. The beads
+        themselves are in ``ts.data["beads"]`` [P, N, 3] (A).
+    :param duplicates: "drop" (default) or "keep" frames that a restarted run wrote again; the
+        later ones count.
+
+    Positions in A, cell in A and degrees, time in ps (``ts.data["step"]`` is the step). MDAnalysis
+    keeps 32-bit floats. i-PI does not wrap positions unless told to; ring polymers are averaged
+    as they stand.
+
+    :raises PetDriverError: for missing, empty or damaged files, unknown units, side files whose
+        steps do not match.
+    """
+
+    format = ("IPI", "EXTXYZ")
+    units: ClassVar = {"time": "ps", "length": "Angstrom", "velocity": "Angstrom/ps"}
+
+    @store_init_arguments
+    def __init__(
+        self,
+        filename: PathLike,
+        timestep: float | None = None,
+        velocities: PathLike | None = None,
+        forces: PathLike | None = None,
+        centroid: bool | Sequence[PathLike] = False,
+        duplicates: str = "drop",
+        **kwargs,
+    ):
+        super().__init__(filename, **kwargs)
+        self._beads = _open_beads(self.filename, centroid, "length", duplicates)
+        several = len(self._beads) > 1 or bool(centroid)
+        self._side = {
+            name: _open_beads(path, several, dimension, duplicates)
+            for name, path, dimension in (
+                ("velocities", velocities, "velocity"),
+                ("forces", forces, "force"),
+            )
+            if path is not None
+        }
+        self._keep_beads = several
+        self.n_atoms = self._beads[0].n_atoms
+        self._align()
+        self._set_times(timestep, kwargs.get("dt"))
+        self.ts = self._Timestep(
+            self.n_atoms,
+            velocities="velocities" in self._side,
+            forces="forces" in self._side,
+            **self._ts_kwargs,
+        )
+        self._read_frame(0)
+
+    def _align(self) -> None:
+        """Which frame of each file belongs to each frame of the trajectory, by step."""
+        main = self._beads[0]
+        files = [f for group in (self._beads, *self._side.values()) for f in group]
+        n_frames = len(main)
+        for other in files[1:]:
+            if other.n_atoms != self.n_atoms:
+                raise PetDriverError(
+                    f"{other.path}: {other.n_atoms} atoms where {main.path} has {self.n_atoms}"
+                )
+            n_frames = min(n_frames, _common_frames(main, other))
+        if n_frames < len(main):
+            warnings.warn(
+                f"{main.path}: the last {len(main) - n_frames} frames are left out, "
+                "for a file beside it ends before them",
+                stacklevel=5,
+            )
+        self.n_frames = n_frames
+        self.steps = main.steps[:n_frames]
+        self._frame_of = {f.path: _frames_at(f, self.steps) for f in files}
+
+    def _set_times(self, timestep: float | None, dt: float | None) -> None:
+        known = self.steps[0] >= 0
+        if timestep is None and dt is None and known:
+            found = find_timestep(self.filename)
+            if found is None:
+                warnings.warn(
+                    f"{self.filename}: no .out file with step and time beside it; "
+                    "times count frames as 1 ps. Give timestep= (fs)",
+                    stacklevel=5,
+                )
+            timestep = found
+        if timestep is not None and not known:
+            raise PetDriverError(
+                f"{self.filename}: has no steps; give dt= (ps) in place of timestep"
+            )
+        if timestep is not None and timestep <= 0:
+            raise PetDriverError(f"timestep must be positive, not {timestep} fs")
+        self.timestep = timestep
+        if timestep is not None:
+            gap = self.steps[1] - self.steps[0] if self.n_frames > 1 else 1
+            self._ts_kwargs["dt"] = float(gap * timestep * 1.0e-3)
+
+    @classmethod
+    def parse_n_atoms(cls, filename: PathLike, **kwargs) -> int:
+        """The number of atoms of the first frame."""
+        return TrajectoryFile(filename).n_atoms
+
+    def _read_frame(self, frame: int):
+        ts = self.ts
+        step = int(self.steps[frame])
+        positions, cell = self._average(self._beads, frame, beads=self._keep_beads)
+        ts.positions, ts.dimensions = positions, cell
+        for name, group in self._side.items():
+            setattr(ts, name, self._average(group, frame)[0])
+        ts.frame = frame
+        if step >= 0:
+            ts.data["step"] = step
+        if self.timestep is not None:
+            ts.data["time"] = step * self.timestep * 1.0e-3
+        return ts
+
+    def _average(self, group: list[TrajectoryFile], frame: int, beads: bool = False):
+        read = [f[int(self._frame_of[f.path][frame])] for f in group]
+        if len(read) == 1 and not beads:
+            return read[0]
+        values = np.array([values for values, _ in read])
+        if beads:
+            self.ts.data["beads"] = values
+        return values.mean(axis=0), read[0][1]
+
+    def _read_next_timestep(self, ts=None):
+        following = self.ts.frame + 1
+        if following >= self.n_frames:
+            raise EOFError
+        return self._read_frame(following)
+
+    def _reopen(self) -> None:
+        self.ts.frame = -1
+
+    def close(self) -> None:
+        """Let go of the files; the next access opens them again."""
+        for group in (getattr(self, "_beads", []), *getattr(self, "_side", {}).values()):
+            for file in group:
+                file.close()
+
+
+def _open_beads(path, centroid, dimension: str, duplicates: str) -> list[TrajectoryFile]:
+    if isinstance(centroid, bool):
+        paths = bead_files(path) if centroid else [path]
+    else:
+        paths = [os.fspath(p) for p in centroid]
+    files = [TrajectoryFile(p, duplicates) for p in paths]
+    for file in files:
+        if file.dimension != dimension:
+            raise PetDriverError(
+                f"{file.path}: holds {file.quantity}, not {_WANTED[dimension]}; "
+                "positions are the trajectory itself, velocities= and forces= the files beside it"
+            )
+    return files
+
+
+_WANTED = {"length": "positions", "velocity": "velocities", "force": "forces"}
+
+
+def _common_frames(main: TrajectoryFile, other: TrajectoryFile) -> int:
+    """How many of main's frames, from the first, other holds too."""
+    if main.steps[0] < 0 or other.steps[0] < 0:
+        return min(len(main), len(other))
+    there = np.isin(main.steps, other.steps)
+    n = len(main) if there.all() else int(np.argmin(there))
+    if n == 0 or there[n:].any():
+        raise PetDriverError(
+            f"{other.path}: lacks step {main.steps[n]} of {main.path}; "
+            "write both with the same stride"
+        )
+    return n
+
+
+def _frames_at(file: TrajectoryFile, steps: np.ndarray) -> np.ndarray:
+    if steps[0] < 0 or file.steps[0] < 0:
+        return np.arange(len(steps))
+    # "keep" leaves steps out of order; there the frames go side by side
+    if (np.diff(file.steps) <= 0).any():
+        return np.arange(len(steps))
+    return np.searchsorted(file.steps, steps)
+
+
+class IPIParser(TopologyReaderBase):
+    """Names, elements and masses of the first frame of an i-PI trajectory.
+
+    Masses are i-PI's own for H, D and O, MDAnalysis' for other elements. One residue; see
+    :func:`pet_driver.analysis.water_universe` for molecules.
+    """
+
+    format = ("IPI", "EXTXYZ")
+
+    def parse(self, **kwargs) -> Topology:
+        """The topology; other keywords are the reader's and are ignored here."""
+        with warnings.catch_warnings():  # the reader gives the same warning
+            warnings.simplefilter("ignore")
+            file = TrajectoryFile(Path(self.filename))
+        names = np.array(file.names, dtype=object)
+        n_atoms = file.n_atoms
+        attributes = [
+            Atomnames(names),
+            Atomtypes(names.copy()),
+            Elements(np.array([element_of(name) for name in names], dtype=object)),
+            Masses(np.array([mass_of(name) for name in names])),
+            Atomids(np.arange(n_atoms) + 1),
+            Resids(np.array([1])),
+            Resnums(np.array([1])),
+            Segids(np.array(["SYSTEM"], dtype=object)),
+        ]
+        return Topology(n_atoms, 1, 1, attrs=attributes)
+
+
+def element_of(name: str) -> str:
+    """The element of a label: D and T are hydrogen; digits are dropped."""
+    symbol = name.rstrip("0123456789_").capitalize()
+    return "H" if symbol in ("D", "T") else symbol
+
+
+def mass_of(name: str) -> float:
+    """The mass in amu that i-PI gives a label; 0 for an unknown one."""
+    symbol = name.capitalize()
+    return IPI_MASSES.get(symbol, standard_masses.get(symbol, 0.0))

@@ -1,0 +1,97 @@
+"""Time correlations over a window of lags, in memory that does not grow with the run."""
+
+from __future__ import annotations
+
+import numpy as np
+from MDAnalysis.analysis.base import AnalysisBase
+
+from pet_driver.analysis.frames import block_error
+from pet_driver.errors import PetDriverError
+
+
+class TimeCorrelation(AnalysisBase):
+    """Base of averages over pairs of frames a lag apart; every frame is an origin.
+
+    A ring of the last ``window`` frames is kept, and each new frame is paired with all of them:
+    memory and time a frame grow with the window, not with the run. Frames depend on each other,
+    so only the serial backend serves; frames must be evenly spaced.
+
+    Subclasses give ``_observe() -> array [..]`` for the current frame and
+    ``_pair(past [L, ..], now [..]) -> array [L, k]``: k averages for each lag.
+
+    :param max_lag: the longest lag in ps; None: a quarter of the run.
+    :param n_blocks: the origins are split into that many blocks for the error of the mean.
+    """
+
+    def __init__(self, trajectory, max_lag: float | None = None, n_blocks: int = 5, **kwargs):
+        super().__init__(trajectory, **kwargs)
+        if n_blocks < 2:
+            raise PetDriverError(f"n_blocks must be at least 2, not {n_blocks}")
+        self.max_lag, self.n_blocks = max_lag, n_blocks
+
+    def _observe(self) -> np.ndarray:
+        raise NotImplementedError
+
+    def _pair(self, past: np.ndarray, now: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _prepare(self) -> None:
+        if self.n_frames < 2:
+            raise PetDriverError(
+                f"{self.n_frames} frames are too few for a time correlation; "
+                "widen start, stop and step"
+            )
+        # _sliced_trajectory is asked in place of dt, for steps may be skipped
+        self._ring = self._sums = None
+        self._filled = 0
+
+    def _window(self, first: float, second: float) -> int:
+        self.lag_time = second - first
+        if self.lag_time <= 0:
+            raise PetDriverError("the times of the first two frames do not grow; give timestep=")
+        if self.max_lag is None:
+            return max(2, self.n_frames // 4 + 1)
+        return min(self.n_frames, round(self.max_lag / self.lag_time) + 1)
+
+    def _single_frame(self) -> None:
+        now = self._observe()
+        if self._frame_index == 0:
+            self._first, self._first_time = now, self._ts.time
+            return
+        if self._frame_index == 1:
+            self._allocate(self._window(self._first_time, self._ts.time))
+            self._add(0, self._first)
+        expected = self._first_time + self._frame_index * self.lag_time
+        if abs(self._ts.time - expected) > 0.01 * self.lag_time:
+            raise PetDriverError(
+                f"frame {self._ts.frame} is at {self._ts.time} ps, not at {expected:.6g} ps: the "
+                "frames are not evenly spaced in time, as a time correlation needs"
+            )
+        self._add(self._frame_index, now)
+
+    def _allocate(self, window: int) -> None:
+        self._ring = np.empty((window, *self._first.shape))
+        n_columns = self._pair(self._first[None], self._first).shape[1]
+        self._sums = np.zeros((self.n_blocks, window, n_columns))
+        self._counts = np.zeros((self.n_blocks, window), int)
+
+    def _add(self, index: int, now: np.ndarray) -> None:
+        window = len(self._ring)
+        self._ring[index % window] = now
+        self._filled = min(self._filled + 1, window)
+        slots = np.arange(self._filled)
+        lags = (index - slots) % window
+        blocks = (index - lags) * self.n_blocks // self.n_frames  # the block of the origin
+        values = self._pair(self._ring[: self._filled], now)
+        self._sums[blocks, lags] += values
+        self._counts[blocks, lags] += 1
+
+    def _averages(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Lag times [L] (ps), means [L, k] over all origins, and their errors [L, k]."""
+        lags = np.arange(len(self._ring)) * self.lag_time
+        mean = self._sums.sum(0) / self._counts.sum(0)[:, None]
+        with np.errstate(invalid="ignore"):
+            blocks = self._sums / self._counts[..., None]
+        whole = (self._counts > 0).all(axis=1)
+        error = block_error(blocks[whole]) if whole.sum() > 1 else np.full_like(mean, np.nan)
+        return lags, mean, error

@@ -1,0 +1,219 @@
+"""Universes of water in which each molecule is a residue, for i-PI and LAMMPS."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+
+import MDAnalysis as mda
+import numpy as np
+from MDAnalysis.lib.distances import calc_bonds, capped_distance
+from MDAnalysis.transformations.base import TransformationBase
+
+from pet_driver.analysis import lammps_reader  # noqa: F401  (registers its format)
+from pet_driver.analysis.reader import IPI_MASSES, element_of, mass_of
+from pet_driver.analysis.units import EV_TO_KJ_MOL
+from pet_driver.errors import PetDriverError
+
+_MAX_BOND = 1.6  # A; longer than any covalent O-H, shorter than any hydrogen bond
+_LAMMPS_SUFFIXES = (".lammpstrj", ".lammpsdump", ".dump")
+# to A/ps and kJ/(mol A)
+_LAMMPS_UNITS = {"metal": (1.0, EV_TO_KJ_MOL), "real": (1000.0, 4.184)}
+
+
+def water_universe(
+    trajectory: str | os.PathLike | Sequence,
+    format: str | None = None,
+    *,
+    species: Mapping[int, str] | None = None,
+    lammps_units: str = "metal",
+    timestep: float | None = None,
+    masses: Mapping[str, float] | None = None,
+    **reader,
+) -> mda.Universe:
+    """A Universe of water: types, elements, masses, bonds, and one residue a molecule.
+
+    Molecules are taken as O H H in order where the first frame bears that out, and otherwise
+    found by giving each H to its nearest O (with periodic images).
+
+    :param trajectory: positions written by i-PI (any format) or a dump of LAMMPS.
+    :param format: "IPI" or "LAMMPSDUMP"; by default told by the suffix (.lammpstrj, .lammpsdump
+        and .dump are LAMMPS').
+    :param species: element of each LAMMPS type, by default {1: "O", 2: "H"}; not used where the
+        dump has a column ``element``.
+    :param lammps_units: "metal" or "real": units of the dump, for velocities and forces.
+    :param timestep: of the run in fs; i-PI's ``.out`` file is asked if None.
+    :param masses: amu by element; by default those of i-PI (O 15.9994, H 1.00794), or the dump's.
+    :param reader: other keywords of the reader (velocities, forces, centroid, ... for i-PI).
+    :raises PetDriverError: if the atoms do not make up water, or the trajectory cannot be read.
+    """
+    format = format or _format_of(trajectory)
+    if format == "LAMMPSDUMP":
+        universe = _load_dump(trajectory, timestep, lammps_units, reader)
+        elements = _dump_elements(universe, species or {1: "O", 2: "H"})
+    else:
+        universe = _load_ipi(trajectory, format, timestep=timestep, **reader)
+        elements = np.array([element_of(name) for name in universe.atoms.names], dtype=object)
+    weights = _masses(universe, elements, masses, format)
+    oxygens = find_molecules(universe.atoms.positions, elements, universe.dimensions)
+    return _rebuild(universe, elements, weights, oxygens)
+
+
+def _path(trajectory):
+    return os.fspath(trajectory) if isinstance(trajectory, os.PathLike) else trajectory
+
+
+def _format_of(trajectory) -> str:
+    first = trajectory if isinstance(trajectory, str | os.PathLike) else trajectory[0]
+    return "LAMMPSDUMP" if os.fspath(first).endswith(_LAMMPS_SUFFIXES) else "IPI"
+
+
+def _load_ipi(trajectory, format: str, **reader) -> mda.Universe:
+    try:
+        return mda.Universe(_path(trajectory), format=format, topology_format="IPI", **reader)
+    except ValueError as error:  # MDAnalysis wraps what its parsers raise
+        if isinstance(error.__context__, PetDriverError):
+            raise error.__context__ from None
+        raise
+
+
+def _load_dump(trajectory, timestep: float | None, units: str, reader: dict) -> mda.Universe:
+    if units not in _LAMMPS_UNITS:
+        raise PetDriverError(f"lammps_units must be 'metal' or 'real', not {units!r}")
+    if timestep is None:
+        warnings.warn(
+            f"{trajectory}: a LAMMPS dump does not say its time step; times count steps as 1 fs. "
+            "Give timestep= (fs)",
+            stacklevel=4,
+        )
+        timestep = 1.0
+    if isinstance(trajectory, str | os.PathLike):
+        if not os.path.isfile(trajectory):
+            raise PetDriverError(f"{trajectory}: no such file")
+        if os.path.getsize(trajectory) == 0:
+            raise PetDriverError(f"{trajectory}: the file is empty")
+    with warnings.catch_warnings():  # on masses, which are set below
+        warnings.filterwarnings("ignore", module="MDAnalysis.topology")
+        try:
+            universe = mda.Universe(
+                _path(trajectory),
+                format="RESTARTEDDUMP",
+                topology_format="LAMMPSDUMP",
+                dt=timestep * 1.0e-3,
+                **reader,
+            )
+        except PetDriverError:
+            raise
+        except (ValueError, IndexError, EOFError) as error:
+            raise PetDriverError(f"{trajectory}: not a dump of LAMMPS: {error}") from None
+    universe.trajectory.add_transformations(LAMMPSUnits(units))
+    return universe
+
+
+class LAMMPSUnits(TransformationBase):
+    """Velocities to A/ps and forces to kJ/(mol A) from LAMMPS' units "metal" or "real"."""
+
+    def __init__(self, units: str):
+        super().__init__(max_threads=None, parallelizable=True)
+        self.speed, self.force = _LAMMPS_UNITS[units]
+
+    def _transform(self, ts):
+        if ts.has_velocities:
+            ts.velocities *= self.speed
+        if ts.has_forces:
+            ts.forces *= self.force
+        return ts
+
+
+def _dump_elements(universe: mda.Universe, species: Mapping[int, str]) -> np.ndarray:
+    if hasattr(universe.atoms, "elements"):
+        return universe.atoms.elements.astype(object)
+    try:
+        return np.array([species[int(kind)] for kind in universe.atoms.types], dtype=object)
+    except (KeyError, ValueError) as error:
+        raise PetDriverError(
+            f"{universe.trajectory.filename}: no element for atom type {error}; "
+            'give species={1: "O", 2: "H"} as in the run'
+        ) from None
+
+
+def _masses(universe, elements: np.ndarray, given, format: str) -> np.ndarray:
+    if given is not None:
+        try:
+            return np.array([given[element] for element in elements])
+        except KeyError as error:
+            raise PetDriverError(f"masses has no entry for element {error}") from None
+    if format == "LAMMPSDUMP":
+        if "mass" in _dump_columns(universe.trajectory.filename):
+            return universe.atoms.masses.copy()
+        return np.array([IPI_MASSES.get(element, 0.0) for element in elements])
+    return np.array([mass_of(name) for name in universe.atoms.names])
+
+
+def _dump_columns(path: str) -> list[str]:
+    with open(path, errors="replace") as handle:
+        return next((line.split() for line in handle if line.startswith("ITEM: ATOMS")), [])
+
+
+def find_molecules(
+    positions: np.ndarray, elements: Sequence[str], cell: np.ndarray | None
+) -> np.ndarray:
+    """The molecule of each atom [N], numbered by their oxygens in order.
+
+    :raises PetDriverError: if an element is not O or H, or an O has not two H within 1.6 A.
+    """
+    elements = np.asarray(elements, dtype=str)
+    strange = sorted(set(elements) - {"O", "H"})
+    if strange or len(elements) % 3:
+        raise PetDriverError(
+            f"{len(elements)} atoms with elements {sorted(set(elements))} are not water; "
+            "build another system's Universe with MDAnalysis.Universe(..., format='IPI')"
+        )
+    if (elements == np.tile(["O", "H", "H"], len(elements) // 3)).all():
+        triples = np.asarray(positions).reshape(-1, 3, 3)
+        bonds = [calc_bonds(triples[:, 0], triples[:, k], box=cell) for k in (1, 2)]
+        if max(bond.max() for bond in bonds) < _MAX_BOND:
+            return np.repeat(np.arange(len(triples)), 3)
+    return _nearest_oxygen(np.asarray(positions), elements, cell)
+
+
+def _nearest_oxygen(positions, elements, cell) -> np.ndarray:
+    oxygens, hydrogens = np.nonzero(elements == "O")[0], np.nonzero(elements == "H")[0]
+    pairs, lengths = capped_distance(positions[hydrogens], positions[oxygens], _MAX_BOND, box=cell)
+    nearest = np.full(len(hydrogens), -1)
+    order = np.argsort(lengths)[::-1]  # the shortest is written last, and stays
+    nearest[pairs[order, 0]] = pairs[order, 1]
+    owned = np.bincount(nearest[nearest >= 0], minlength=len(oxygens))
+    if (nearest < 0).any() or (owned != 2).any():
+        wrong = int(np.argmax(owned != 2))
+        raise PetDriverError(
+            f"the first frame is not water: oxygen {oxygens[wrong]} has {owned[wrong]} H within "
+            f"{_MAX_BOND} A, {int((nearest < 0).sum())} H have no O; is the cell right?"
+        )
+    molecule = np.empty(len(elements), int)
+    molecule[oxygens] = np.arange(len(oxygens))
+    molecule[hydrogens] = nearest
+    return molecule
+
+
+def _rebuild(source: mda.Universe, elements, masses, molecule) -> mda.Universe:
+    """A Universe with the molecules as residues, on the trajectory of ``source``."""
+    n_molecules = int(molecule.max()) + 1
+    universe = mda.Universe.empty(
+        len(elements), n_molecules, atom_resindex=molecule, residue_segindex=[0] * n_molecules
+    )
+    for name in ("names", "types", "elements"):
+        universe.add_TopologyAttr(name, elements)
+    universe.add_TopologyAttr("masses", masses)
+    universe.add_TopologyAttr("resids", np.arange(n_molecules) + 1)
+    universe.add_TopologyAttr("resnames", np.array(["HOH"] * n_molecules, dtype=object))
+    universe.add_TopologyAttr("segids", ["WATER"])
+    oxygen = np.empty(n_molecules, int)
+    is_oxygen = np.asarray(elements, dtype=str) == "O"
+    oxygen[molecule[is_oxygen]] = np.nonzero(is_oxygen)[0]
+    hydrogens = np.nonzero(~is_oxygen)[0]
+    bonds = np.column_stack([oxygen[molecule[hydrogens]], hydrogens])
+    universe.add_TopologyAttr("bonds", [tuple(int(i) for i in bond) for bond in bonds])
+    universe.trajectory = source.trajectory
+    return universe

@@ -1,0 +1,11 @@
+"""i-PI: a socket client (`client.serve`) and a potential inside i-PI's process (`driver.PETDriver`,
+reached through the file that `shim_path` names)."""
+
+from pathlib import Path
+
+__all__ = ["shim_path"]
+
+
+def shim_path() -> Path:
+    """The file to name as `<pes_path>` of an `<ffdirect>` or as `-P` of i-pi-py_driver."""
+    return Path(__file__).with_name("pet_driver_ipi_shim.py")

@@ -1,0 +1,126 @@
+"""PET inside i-PI's own process: the class behind `<ffdirect>` and `i-pi-py_driver`.
+
+    <ffdirect name="pet">
+      <pes> custom </pes>
+      <pes_path> pet_driver_ipi_shim.py </pes_path>          (pet-driver ipi --shim)
+      <parameters> {model: water-small, template: init.xyz, grid: 2i, device: cpu} </parameters>
+    </ffdirect>
+
+    i-pi-py_driver -u -a NAME -m custom -P pet_driver_ipi_shim.py -o model=...,template=...
+
+i-PI executes the shim anew for every force field; the models live here and are loaded once.
+"""
+
+import os
+import sys
+import threading
+import traceback
+
+import numpy as np
+from ipi.pes.dummy import Dummy_driver
+from ipi.utils.softexit import softexit
+
+from pet_driver.engines.ipi.potential import Potential, read_numbers
+from pet_driver.engines.ipi.protocol import Forces
+from pet_driver.errors import PetDriverError
+from pet_driver.evaluator import Model, load
+from pet_driver.models import resolve
+
+_models: dict[tuple[str, str], Model] = {}
+_lock = threading.Lock()  # i-PI may call force fields of one process from several threads
+
+
+class PETDriver(Dummy_driver):
+    """A PET model as an i-PI potential.
+
+    Parameters, as in `<parameters>` or `-o`:
+        model: a shipped model's name or the path of an archive.
+        template: structure file whose elements, in i-PI's order, are used (i-PI sends none).
+        grid: rotations to average over; left out, the archive's default.
+        device: torch device.
+        periodic: whether the cell that i-PI sends repeats in space.
+
+    Raises PetDriverError for an unknown parameter or a value that cannot be used.
+    """
+
+    PARAMETERS = ("model", "template", "grid", "device", "periodic")
+
+    def __init__(
+        self,
+        model: str | None = None,
+        template: str | None = None,
+        grid: str | int | None = None,
+        device: str = "cpu",
+        periodic: bool = True,
+        verbose: bool = False,
+        verbosity: bool = False,
+        **unknown: object,
+    ) -> None:
+        _check_parameters(model, template, periodic, unknown)
+        with _lock:
+            loaded = _load(str(model), str(device))
+            # i-PI turns the 2 of "grid: 2" into a number
+            name = None if grid is None else str(grid)
+            self.potential = Potential(loaded, read_numbers(str(template)), name, periodic)
+        super().__init__(verbose=bool(verbose or verbosity))
+
+    def compute(
+        self, cell: np.ndarray | list[np.ndarray], pos: np.ndarray | list[np.ndarray]
+    ) -> Forces | list[Forces]:
+        """Energy, forces, virial and extras of one structure, or of a list in one pass (bohr and
+        hartree; cell [3, 3] with vectors in columns, pos [N, 3])."""
+        if isinstance(cell, list):
+            return self._compute(cell, pos)
+        return self._compute([cell], [pos])[0]
+
+    def compute_structure(self, cell: np.ndarray, pos: np.ndarray) -> Forces:
+        """As compute, for one structure."""
+        return self._compute([cell], [pos])[0]
+
+    def _compute(self, cells: list[np.ndarray], positions: list[np.ndarray]) -> list[Forces]:
+        try:
+            with _lock:
+                return self.potential.compute(cells, positions)
+        except Exception as error:
+            if softexit.hard_exit:  # i-PI runs as a program, not inside somebody's Python
+                _end_program(error)
+            raise
+
+
+def _end_program(error: Exception) -> None:
+    """Ends i-PI with its RESTART file written and exit code 1.
+
+    i-PI asks for forces from worker threads: an exception that rises there leaves other threads
+    waiting for ever, and i-PI's own soft exit hides the failure behind exit code 0.
+    """
+    softexit.cleanup(status="bad", message=str(error))
+    if not isinstance(error, PetDriverError):
+        traceback.print_exception(error)
+    print(f"pet-driver: {error}", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _check_parameters(model, template, periodic, unknown: dict[str, object]) -> None:
+    known = ", ".join(PETDriver.PARAMETERS)
+    if unknown:
+        raise PetDriverError(
+            f"unknown parameter {', '.join(map(repr, unknown))} of the PET potential; "
+            f"it knows {known}."
+        )
+    for name, value in (("model", model), ("template", template)):
+        if value is None:
+            raise PetDriverError(
+                f"the PET potential needs the parameter {name!r}, e.g. "
+                "<parameters> {model: water-small, template: init.xyz} </parameters>."
+            )
+    if not isinstance(periodic, bool):
+        raise PetDriverError(f"periodic: {periodic!r} is neither True nor False.")
+
+
+def _load(model: str, device: str) -> Model:
+    key = (str(resolve(model).resolve()), device)
+    if key not in _models:
+        _models[key] = load(key[0], device=device)
+    return _models[key]

@@ -1,0 +1,120 @@
+"""A PET model for a fixed set of atoms, in i-PI's units: what both ways into i-PI share."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pet_driver.engines.ipi.protocol import Forces
+from pet_driver.errors import PetDriverError
+from pet_driver.evaluator import Model, Results
+from pet_driver.neighbors import Structure
+
+# i-PI's own conversion factors (ipi.utils.units), so that a length in A makes the round trip
+BOHR_PER_ANGSTROM = 1.8897261
+HARTREE_PER_EV = 0.036749326
+
+
+class Potential:
+    """Energies, forces and virials of batches of structures that share their atoms.
+
+    Parameters:
+        model: the evaluator.
+        numbers: atomic numbers [N], in the order of i-PI's positions.
+        grid: rotations to average over ("0", "2i", ...); None is the archive's default.
+        periodic: whether the cell that i-PI sends repeats in space.
+
+    Raises PetDriverError for an element the model does not know, or an unknown grid.
+    """
+
+    def __init__(
+        self, model: Model, numbers: Sequence[int], grid: str | None = None, periodic: bool = True
+    ) -> None:
+        self.model = model
+        self.numbers = np.asarray(numbers, dtype=np.int64)
+        self.grid = grid
+        self.pbc = (periodic, periodic, periodic)
+        model.check_species(self.numbers)
+        if grid is not None:
+            model.rotations(grid)  # raises for an unknown grid, before i-PI has started a step
+
+    def compute(self, cells: Sequence[np.ndarray], positions: Sequence[np.ndarray]) -> list[Forces]:
+        """Evaluates B structures in one call of the model.
+
+        Parameters: cells [B, 3, 3] with vectors in columns and positions [B, N, 3], in bohr.
+        Raises PetDriverError for a wrong number of atoms, and for input or results that are not
+        finite.
+        """
+        structures = [self._structure(h, x) for h, x in zip(cells, positions, strict=True)]
+        results = self.model.compute(structures, grid=self.grid)
+        return [_to_ipi(result) for result in results]
+
+    def _structure(self, cell: np.ndarray, positions: np.ndarray) -> Structure:
+        if len(positions) != len(self.numbers):
+            raise PetDriverError(
+                f"i-PI sent {len(positions)} atoms, but the template has {len(self.numbers)}: "
+                "give as template the structure that i-PI starts from."
+            )
+        if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
+            raise PetDriverError(
+                "i-PI sent positions or a cell that are not finite (NaN): the simulation has blown "
+                "up. Reduce the time step, or look at the last frames of the trajectory."
+            )
+        return Structure(
+            numbers=self.numbers,
+            positions=np.array(positions, np.float64) / BOHR_PER_ANGSTROM,
+            cell=np.array(cell, np.float64).T / BOHR_PER_ANGSTROM,
+            pbc=self.pbc,
+        )
+
+
+def read_numbers(template: str | Path) -> np.ndarray:
+    """Atomic numbers [N] of a structure file: any format of ASE, and i-PI's own xyz.
+
+    Only the elements and their order are used. Raises PetDriverError naming the file.
+    """
+    if not Path(template).is_file():
+        raise PetDriverError(
+            f"{template}: no such template; give the structure that i-PI starts from (its elements "
+            f"and their order are needed; paths are relative to {Path.cwd()})."
+        )
+    try:
+        atoms = _read_first_frame(template)
+    except Exception as error:  # ASE's readers raise whatever their format made them stumble on
+        raise PetDriverError(f"{template}: cannot be read as a structure: {error}") from error
+    if len(atoms) == 0:
+        raise PetDriverError(f"{template}: holds no atoms.")
+    return atoms.numbers
+
+
+def _read_first_frame(template):
+    import ase.io
+
+    try:
+        return ase.io.read(template, index=0)
+    except Exception:
+        if Path(template).suffix != ".xyz":
+            raise
+        # i-PI's comment line is no extended XYZ
+        return ase.io.read(template, index=0, format="xyz")
+
+
+def _to_ipi(result: Results) -> Forces:
+    forces = Forces(
+        energy=float(result.energy) * HARTREE_PER_EV,
+        forces=np.asarray(result.forces, np.float64) * (HARTREE_PER_EV / BOHR_PER_ANGSTROM),
+        virial=np.asarray(result.virial, np.float64) * HARTREE_PER_EV,
+        extras=json.dumps(
+            {
+                "raw_energy_ev": float(result.raw_energy),
+                "rotation_spread_ev": float(result.spread),
+            }
+        ),
+    )
+    if not all(np.isfinite(values).all() for values in forces[:3]):
+        raise PetDriverError(
+            "the model returned NaN or infinite energies or forces: the structure lies far outside "
+            "what the model was trained on. Look at the last frames of the trajectory."
+        )
+    return forces

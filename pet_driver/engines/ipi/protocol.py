@@ -1,0 +1,175 @@
+"""The wire format of i-PI's socket interface (i-PI 3.3), seen from the client.
+
+A message is a header of 12 ASCII characters, followed for some headers by binary data in the
+native byte order: float64 for every physical quantity, int32 for every count. i-PI speaks first:
+
+    STATUS    ->  the client answers NEEDINIT, READY or HAVEDATA
+    INIT      ->  replica [int32], length [int32], parameters [length]
+    POSDATA   ->  one structure: cell [3, 3], inverse cell [3, 3], N [int32], positions [N, 3]
+                  a batch: N [int32], B x (cell, inverse cell), positions [B, N, 3]
+                  shared memory: N [int32] and, the first time, the names of six segments
+    GETFORCE  ->  the client answers FORCEREADY, energies [B], N [int32], forces [B, N, 3],
+                  virials [B, 3, 3], B x (length [int32], extras [length])
+    EXIT      ->  the client leaves
+
+Lengths are in bohr, energies in hartree; cell vectors stand in columns. `batch_size` in the INIT
+parameters announces that every later POSDATA and GETFORCE holds B structures.
+"""
+
+import socket
+from multiprocessing import resource_tracker, shared_memory
+from typing import NamedTuple
+
+import numpy as np
+
+HEADER_LENGTH = 12
+SEGMENTS = ("pos", "h", "ih", "pot", "force", "vir")  # i-PI's names and their order on the wire
+
+
+class Disconnected(ConnectionError):
+    """The server closed the connection."""
+
+
+class Forces(NamedTuple):
+    """What one structure sends back, in hartree and bohr: energy, forces [N, 3], virial [3, 3]
+    (-dE/dstrain, not divided by the volume), and a JSON string of further quantities."""
+
+    energy: float
+    forces: np.ndarray
+    virial: np.ndarray
+    extras: str
+
+
+class Connection:
+    """An open socket to i-PI that reads structures and sends forces.
+
+    `batch_size` is the number of structures in a message; INIT sets it.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._batched = False
+        self.batch_size = 1
+
+    def close(self) -> None:
+        """Closes the socket; what was read before makes this an orderly close for i-PI."""
+        self._socket.close()
+
+    def read_header(self) -> str:
+        """Waits for the next header. Raises Disconnected when the server has gone."""
+        return self._read(HEADER_LENGTH).decode("ascii", "replace").strip()
+
+    def send_header(self, name: str) -> None:
+        """Sends a header by its name, e.g. "READY"."""
+        self._send(_header(name))
+
+    def read_init(self) -> None:
+        """Reads the body of INIT and takes the size of the batch from its parameters."""
+        self._read_int()  # the replica: any client serves any replica
+        parameters = self._read(self._read_int()).decode("utf-8", "replace")
+        for token in parameters.split(","):
+            key, _, value = token.partition(":")
+            if key.strip() == "batch_size" and value.strip().isdigit():
+                self.batch_size = int(value)
+        self._batched = self.batch_size > 1
+
+    def read_structures(self) -> tuple[np.ndarray, np.ndarray]:
+        """Reads the body of POSDATA: cells [B, 3, 3] (vectors in columns), positions [B, N, 3]."""
+        if self._batched:
+            n_atoms = self._read_int()
+            cells = self._read_floats(self.batch_size, 2, 3, 3)[:, 0]
+        else:
+            cells = self._read_floats(1, 2, 3, 3)[:, 0]
+            n_atoms = self._read_int()
+        return cells, self._read_floats(self.batch_size, n_atoms, 3)
+
+    def send_forces(self, results: list[Forces]) -> None:
+        """Answers GETFORCE with one result for each structure of the batch, in one send."""
+        n_atoms = len(results[0].forces)
+        self._send(
+            _header("FORCEREADY")
+            + _floats([result.energy for result in results])
+            + np.int32(n_atoms).tobytes()
+            + _floats([result.forces for result in results])
+            + _floats([result.virial for result in results])
+            + _extras(results)
+        )
+
+    def _read(self, n_bytes: int) -> bytes:
+        buffer = bytearray(n_bytes)
+        view = memoryview(buffer)
+        while view:
+            try:
+                received = self._socket.recv_into(view)
+            except ConnectionError as error:
+                raise Disconnected(str(error)) from error
+            if received == 0:
+                raise Disconnected("end of stream")
+            view = view[received:]
+        return bytes(buffer)
+
+    def _read_int(self) -> int:
+        return int(np.frombuffer(self._read(4), np.int32)[0])
+
+    def _read_floats(self, *shape: int) -> np.ndarray:
+        return np.frombuffer(self._read(8 * int(np.prod(shape)))).reshape(shape)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except ConnectionError as error:
+            raise Disconnected(str(error)) from error
+
+
+class SharedMemoryConnection(Connection):
+    """As Connection, for `<ffsocket mode="shm">`: the arrays lie in shared memory that i-PI owns,
+    headers and extras travel through a unix socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self._segments: dict[str, shared_memory.SharedMemory] = {}
+
+    def close(self) -> None:
+        super().close()
+        for segment in self._segments.values():
+            segment.close()
+        self._segments = {}
+
+    def read_structures(self) -> tuple[np.ndarray, np.ndarray]:
+        n_atoms = self._read_int()
+        if not self._segments:
+            for kind in SEGMENTS:
+                name = self._read(self._read_int()).decode()
+                segment = shared_memory.SharedMemory(name=name)
+                # i-PI removes the segments; without this Python would, too, when we leave
+                resource_tracker.unregister(f"/{segment.name.lstrip('/')}", "shared_memory")
+                self._segments[kind] = segment
+        # copies: i-PI may not change them under us, and the segments can be closed at any time
+        cells = self._array("h", self.batch_size, 3, 3).copy()
+        return cells, self._array("pos", self.batch_size, n_atoms, 3).copy()
+
+    def send_forces(self, results: list[Forces]) -> None:
+        shape = (len(results), *results[0].forces.shape)
+        self._array("pot", len(results))[:] = [result.energy for result in results]
+        self._array("force", *shape)[:] = [result.forces for result in results]
+        self._array("vir", len(results), 3, 3)[:] = [result.virial for result in results]
+        self._send(_header("FORCEREADY") + _extras(results))
+
+    def _array(self, kind: str, *shape: int) -> np.ndarray:
+        return np.ndarray(shape, np.float64, buffer=self._segments[kind].buf)
+
+
+def _header(name: str) -> bytes:
+    return name.ljust(HEADER_LENGTH).encode("ascii")
+
+
+def _floats(values: list) -> bytes:
+    return np.asarray(values, np.float64).tobytes()
+
+
+def _extras(results: list[Forces]) -> bytes:
+    parts = []
+    for result in results:
+        text = result.extras.encode("utf-8")
+        parts += [np.int32(len(text)).tobytes(), text]
+    return b"".join(parts)

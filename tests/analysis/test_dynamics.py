@@ -1,0 +1,140 @@
+"""Time correlations and spectra against processes with a known answer."""
+
+import numpy as np
+import pytest
+
+from pet_driver.analysis import (
+    Diffusion,
+    MeanSquareDisplacement,
+    RotationalAutocorrelation,
+    VibrationalDensityOfStates,
+    power_spectrum,
+)
+from pet_driver.errors import PetDriverError
+from tests.analysis.conftest import lattice_water, memory_water
+
+BOX = 12.0
+
+
+def walk(frames=600, step=0.1, seed=0):
+    """Molecules that walk at random, wrapped into the cell, and their unwrapped oxygens."""
+    rng = np.random.default_rng(seed)
+    x = lattice_water(4, 3.0).reshape(64, 3, 3)
+    path = np.cumsum(rng.normal(0, step, (frames, 64, 1, 3)), axis=0)
+    positions = x + path
+    return memory_water(positions.reshape(frames, -1, 3) % BOX, BOX), positions[:, :, 0]
+
+
+def test_random_walk():
+    u, _ = walk()
+    run = MeanSquareDisplacement(u, max_lag=1.0, remove_drift=False).run()
+    expected = 3 * 0.1**2 * np.arange(101)
+    assert run.results.time[-1] == pytest.approx(1.0)
+    np.testing.assert_allclose(run.results.msd, expected, rtol=0.12, atol=1e-6)
+    diffusion = run.results.diffusion
+    assert diffusion.coefficient == pytest.approx(0.1**2 / 0.01 / 2, rel=0.1)
+    assert abs(diffusion.coefficient - 0.5) < 5 * diffusion.error
+    assert diffusion.cm2_s == pytest.approx(diffusion.coefficient * 1e-4)
+
+
+@pytest.mark.parametrize("drift", [False, True])
+def test_msd_against_all_pairs_of_frames(drift):
+    u, path = walk(frames=60)
+    if drift:
+        path = path - path.mean(axis=1, keepdims=True)
+    run = MeanSquareDisplacement(u, max_lag=0.2, remove_drift=drift).run()
+    expected = [((path[k:] - path[: 60 - k]) ** 2).sum(-1).mean() for k in range(21)]
+    np.testing.assert_allclose(run.results.msd, expected, atol=1e-5)
+    assert np.isfinite(run.results.error).all()
+
+
+def test_finite_size_correction():
+    """Water at 298 K, 0.85 mPa s, 24.86 A: some 0.03 A^2/ps."""
+    correction = Diffusion(0.2, 0.01, 0, 1).finite_size_correction(298.0, 0.85, 24.86)
+    assert correction == pytest.approx(1.380649e-23 * 298 * 2.837297
+                                       / (6 * np.pi * 0.85e-3 * 24.86e-10) * 1e8)  # fmt: skip
+    assert 0.02 < correction < 0.04
+
+
+def rotors(frames=400, omega=20.0, dt=0.01):
+    """Molecules that turn about z at one speed: C1 and C2 are known."""
+    x = lattice_water(4, 3.0).reshape(64, 3, 3)
+    arms = x - x[:, :1]
+    angle = omega * dt * np.arange(frames)
+    c, s, zero = np.cos(angle), np.sin(angle), np.zeros(frames)
+    turn = np.array([[c, -s, zero], [s, c, zero], [zero, zero, zero + 1]]).transpose(2, 0, 1)
+    positions = x[:, :1] + np.einsum("fab,mkb->fmka", turn, arms)
+    u0 = arms[:, 1] + arms[:, 2]
+    u0 /= np.linalg.norm(u0, axis=1, keepdims=True)
+    return memory_water(positions.reshape(frames, -1, 3) % BOX, BOX, dt=dt), u0, omega
+
+
+def test_rotors():
+    u, u0, omega = rotors()
+    result = RotationalAutocorrelation(u, max_lag=1.0).run().results
+    z = u0[:, 2, None] ** 2
+    cosine = z + (1 - z) * np.cos(omega * result.time)
+    np.testing.assert_allclose(result.c1, cosine.mean(0), atol=1e-5)
+    np.testing.assert_allclose(result.c2, (1.5 * cosine**2 - 0.5).mean(0), atol=2e-5)
+    total = u0.sum(0)
+    z = total[2] ** 2 / (total @ total)
+    np.testing.assert_allclose(result.dipole, z + (1 - z) * np.cos(omega * result.time), atol=1e-4)
+    assert result.kirkwood == pytest.approx(total @ total / 64, rel=1e-4)
+    assert result.c1_error.max() < 1e-5  # stationary
+
+
+def test_uneven_frames_are_refused():
+    u, _, _ = rotors(frames=30)
+    with pytest.raises(PetDriverError, match="evenly spaced"):
+        RotationalAutocorrelation(u).run(frames=[0, 1, 2, 4, 5, 6])
+    with pytest.raises(PetDriverError, match="too few"):
+        RotationalAutocorrelation(u).run(stop=1)
+    skipped = RotationalAutocorrelation(u, max_lag=0.1).run(step=2)
+    np.testing.assert_allclose(np.diff(skipped.results.time), 0.02, atol=1e-9)
+
+
+def test_spectrum_of_a_sine():
+    dt, frequency, amplitude = 0.0005, 1000.0, 0.7  # ps, cm^-1
+    time = np.arange(20000) * dt
+    rng = np.random.default_rng(0)
+    series = 5.0 + amplitude * np.sin(2 * np.pi * frequency / 33.35640951981521 * time)
+    spectrum = power_spectrum(series + rng.normal(0, 0.1, len(time)), dt, segment=2.0)
+    assert spectrum.frequency[np.argmax(spectrum.power)] == pytest.approx(frequency, abs=17)
+    width = spectrum.frequency[1]
+    assert spectrum.power.sum() * width == pytest.approx(amplitude**2 / 2 + 0.01, rel=0.02)
+    noise = spectrum.power[spectrum.frequency > 5000]
+    nyquist = spectrum.frequency[-1]
+    assert noise.mean() == pytest.approx(0.01 / nyquist, rel=0.05)
+    with pytest.raises(PetDriverError, match="segment"):
+        power_spectrum(series[:100], dt, segment=2.0)
+
+
+def test_white_noise_error():
+    noise = np.random.default_rng(1).normal(size=50000)
+    spectrum = power_spectrum(noise, 1.0, segment=500)
+    inner = slice(2, -2)
+    deviation = spectrum.power[inner].std()
+    assert 0.5 < deviation / spectrum.error[inner].mean() < 1.6
+
+
+def test_harmonic_oscillators():
+    """O and H at one frequency each: two peaks whose areas are their shares of kinetic energy."""
+    frames, dt = 4000, 0.001
+    kelvin = 1.66053906660e-23 / 1.380649e-23  # amu A^2/ps^2
+    rng = np.random.default_rng(2)
+    masses = np.tile([15.9994, 1.00794, 1.00794], 8)[:, None]
+    omega = np.tile([300.0, 3400.0, 3400.0], 8)[:, None] * 2 * np.pi / 33.35640951981521
+    phase = rng.uniform(0, 2 * np.pi, (24, 3))
+    peak = np.sqrt(2 * 300.0 / kelvin / masses)
+    time = np.arange(frames)[:, None, None] * dt
+    v = peak * np.cos(omega * time + phase)
+    x = lattice_water(2, 4.0) + peak / omega * np.sin(omega * time + phase)
+    u = memory_water(x, 8.0, dt=dt, velocities=v.astype(np.float32))
+    result = VibrationalDensityOfStates(u, segment=1.0).run().results
+    step = result.frequency[1]
+    assert result.power.sum() * step == pytest.approx(300.0, rel=0.01)
+    low = result.frequency < 1500
+    assert result.power[low].sum() * step == pytest.approx(100.0, rel=0.02)
+    assert result.frequency[low][np.argmax(result.power[low])] == pytest.approx(300, abs=step)
+    high = result.frequency[~low][np.argmax(result.power[~low])]
+    assert high == pytest.approx(3400, abs=step)

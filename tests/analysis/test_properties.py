@@ -1,0 +1,87 @@
+"""Property files of i-PI, logs of LAMMPS, and the drift."""
+
+import numpy as np
+import pytest
+
+from pet_driver.analysis import LAMMPSLog, PropertyFile, conserved_drift, linear_drift
+from pet_driver.analysis.properties import restart_mask
+from pet_driver.errors import PetDriverError
+
+
+def test_columns_and_units(ipi_run):
+    table = PropertyFile(ipi_run / "run.out")
+    assert list(table) == ["step", "time", "conserved", "potential", "kinetic_cv(O)", "cell_abcABC"]
+    assert table.units["potential"] == "" and table.units["kinetic_cv(O)"] == "kelvin"
+    np.testing.assert_array_equal(table["step"], np.arange(0, 21, 2))
+    np.testing.assert_allclose(table.time(), np.arange(0, 21, 2) * 0.5e-3)
+    assert table["cell_abcABC"].shape == (11, 6)
+    np.testing.assert_allclose(table.energy("potential"), table["potential"] * 27.211386, rtol=1e-7)
+    raw = np.loadtxt(ipi_run / "run.out")
+    np.testing.assert_array_equal(table["conserved"], raw[:, 2])
+    with pytest.raises(PetDriverError, match="no column 'temperature'; it has step, time"):
+        table["temperature"]
+
+
+def test_restart_counts_once(ipi_run, restarted_run):
+    whole, again = PropertyFile(ipi_run / "run.out"), PropertyFile(restarted_run / "run.out")
+    assert len(PropertyFile(restarted_run / "run.out", duplicates="keep")) > len(again) == 11
+    np.testing.assert_allclose(again["conserved"], whole["conserved"], rtol=1e-7)
+
+
+def test_restart_mask():
+    mask = restart_mask(np.array([0, 1, 2, 3, 2, 3, 1, 2, 5]))
+    np.testing.assert_array_equal(np.flatnonzero(mask), [0, 6, 7, 8])
+
+
+def test_damaged_property_files(ipi_run, tmp_path):
+    text = (ipi_run / "run.out").read_text()
+    path = tmp_path / "run.out"
+    path.write_text(text[:-30])
+    with pytest.warns(UserWarning, match="last row breaks off"):
+        assert len(PropertyFile(path)) == 10
+    for content, message in (
+        ("", "empty"),
+        ("1 2 3\n", "no header"),
+        (text[: text.index("\n   ")], "no whole row"),
+        (text.replace("4.00000000e+00", "4.x"), "data row 3"),
+    ):
+        path.write_text(content)
+        with pytest.raises(PetDriverError, match=message):
+            PropertyFile(path)
+    with pytest.raises(PetDriverError, match="no such file"):
+        PropertyFile(tmp_path / "absent.out")
+
+
+def test_lammps_log(lammps_run):
+    folder, _ = lammps_run
+    log = LAMMPSLog(folder / "log.lammps")
+    np.testing.assert_array_equal(log["step"], [0, 5, 10, 15, 20])
+    np.testing.assert_allclose(log.time(), np.arange(0, 25, 5) * 1e-3)
+    # 300 K for 24 atoms less the centre of mass
+    expected = 1.5 * 8.617333e-5 * 300 * 23
+    np.testing.assert_allclose(log.energy("KinEng"), expected, rtol=1e-4)
+    drift = conserved_drift(folder / "log.lammps", 24)
+    assert abs(drift.slope) < 1e-10
+
+
+def test_drift_of_a_line_in_noise():
+    rng = np.random.default_rng(3)
+    time = np.arange(4000) * 0.01
+    slopes, errors = [], []
+    for _ in range(60):
+        noise = np.convolve(rng.normal(size=4100), np.ones(20) / 20, "valid")[:4000]
+        drift = linear_drift(time, 2e-4 * time + 1e-3 * noise)
+        slopes.append(drift.slope)
+        errors.append(drift.error)
+    assert np.mean(slopes) == pytest.approx(2e-4, abs=4 * np.std(slopes) / np.sqrt(60))
+    assert np.mean(errors) == pytest.approx(np.std(slopes), rel=0.35)
+
+
+def test_drift_of_a_run(ipi_run):
+    drift = conserved_drift(ipi_run / "run.out", 3)
+    table = PropertyFile(ipi_run / "run.out")
+    slope = np.polyfit(table.time(), table["conserved"] / 3, 1)[0]
+    assert drift.slope == pytest.approx(slope, rel=1e-6)
+    assert drift.duration == pytest.approx(0.01) and "eV per atom per ps" in str(drift)
+    with pytest.raises(PetDriverError, match="too few"):
+        conserved_drift(table, 3, start=0.009)

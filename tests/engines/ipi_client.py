@@ -1,0 +1,44 @@
+"""A client that can be made to fail at a given call of the model.
+
+    python ipi_client.py MODEL TEMPLATE MODE ADDRESS [PORT] [--fail HOW CALL] [--on-call]
+
+HOW is kill (SIGKILL) or raise. With --on-call it connects when it is sent a line. The last line
+of the output is the number of calls of the model and the number of structures evaluated.
+"""
+
+import argparse
+import os
+import signal
+
+from pet_driver.engines.ipi.client import serve
+from pet_driver.evaluator import Model, load
+
+
+class CountingModel(Model):
+    """A model that counts its calls and fails at one of them."""
+
+    calls = 0
+    fail: tuple[str, str] | None = None
+
+    def compute(self, structures, grid=None):
+        self.calls += 1
+        if self.fail and self.calls == int(self.fail[1]):
+            if self.fail[0] == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise RuntimeError("the model failed on purpose")
+        return super().compute(structures, grid)
+
+
+parser = argparse.ArgumentParser()
+for name in ("model", "template", "mode", "address"):
+    parser.add_argument(name)
+parser.add_argument("port", type=int, nargs="?")
+parser.add_argument("--fail", nargs=2)
+parser.add_argument("--on-call", action="store_true")
+options = parser.parse_args()
+model = CountingModel(load(options.model).archive)
+model.fail = options.fail
+if options.on_call:
+    input()
+structures = serve(model, options.template, options.address, options.port, options.mode)
+print(model.calls, structures)

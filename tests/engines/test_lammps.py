@@ -1,0 +1,212 @@
+"""`pair_style pet` in the real LAMMPS, on one and several MPI ranks, against the evaluator."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+import pet_driver
+
+from .lammps_deck import Outcome, evaluate, launch, water_box, write_structure
+
+# Both sides run one network in float64 and differ by the order of sums only.
+ENERGY_TOLERANCE = 1e-9  # eV, of totals near 3e4 eV
+FORCE_TOLERANCE = 1e-10  # eV/A
+VIRIAL_TOLERANCE = 1e-9  # eV
+# float32 in the network.
+SINGLE_ENERGY_TOLERANCE = 2e-5  # eV for every atom
+SINGLE_FORCE_TOLERANCE = 2e-4  # eV/A
+SIGNAL = 1e-2  # below this a force (eV/A), a virial (eV) or a spread would prove nothing
+
+
+def assert_same(outcome: Outcome, expected: pet_driver.Results | Outcome) -> None:
+    assert outcome.energy == pytest.approx(expected.energy, abs=ENERGY_TOLERANCE)
+    assert outcome.raw_energy == pytest.approx(expected.raw_energy, abs=ENERGY_TOLERANCE)
+    assert outcome.spread == pytest.approx(expected.spread, abs=ENERGY_TOLERANCE)
+    np.testing.assert_allclose(outcome.energies, expected.energies, atol=ENERGY_TOLERANCE, rtol=0)
+    np.testing.assert_allclose(outcome.forces, expected.forces, atol=FORCE_TOLERANCE, rtol=0)
+    np.testing.assert_allclose(outcome.virial, expected.virial, atol=VIRIAL_TOLERANCE, rtol=0)
+
+
+def assert_consistent(outcome: Outcome) -> None:
+    """Shares of the atoms sum to the totals, and there is a signal."""
+    assert outcome.energies.sum() == pytest.approx(outcome.energy, abs=ENERGY_TOLERANCE)
+    np.testing.assert_allclose(
+        outcome.virials.sum(axis=0), outcome.virial, atol=VIRIAL_TOLERANCE, rtol=0
+    )
+    assert np.abs(outcome.forces).max() > SIGNAL
+    assert np.abs(outcome.virial).max() > SIGNAL
+
+
+def skewed() -> Atoms:
+    box = water_box(2, 6.5)
+    box.set_cell([[6.5, 0, 0], [2.1, 6.2, 0], [-1.7, 1.1, 7.0]], scale_atoms=True)
+    return box
+
+
+def slab() -> Atoms:
+    box = water_box(2, 6.2)
+    box.pbc = (True, True, False)
+    box.cell[2, 2] = 20
+    return box
+
+
+def cluster() -> Atoms:
+    """8 molecules at one end of a large box without periodicity."""
+    box = water_box(2, 6.2)
+    box.pbc = False
+    box.set_cell([30.0] * 3)
+    box.positions += (1.0, 12.0, 12.0)
+    return box
+
+
+def lone_molecule() -> Atoms:
+    one = water_box(1, 3.1)
+    one.pbc = False
+    one.set_cell([30.0] * 3)
+    one.center()
+    return one
+
+
+def long_box() -> Atoms:
+    """50 A long: a rank of four and its ghosts see only a part of it."""
+    box = water_box(2, 6.2).repeat((8, 1, 1))
+    box.positions += np.random.default_rng(3).normal(scale=0.02, size=box.positions.shape)
+    return box
+
+
+CASES = {
+    "liquid": (lambda: water_box(4, 12.42), 2, {}),
+    "long box, 2": (long_box, 2, {}),
+    "long box, 4": (long_box, 4, {}),
+    "cell smaller than the cutoff": (lambda: water_box(1, 3.1), 1, {}),
+    "cell smaller than the cutoff, 2": (lambda: water_box(1, 3.1), 2, {}),
+    "triclinic": (skewed, 1, {}),
+    "triclinic, 4": (lambda: skewed().repeat((4, 1, 1)), 4, {}),
+    "slab": (slab, 2, {"before": "processors 1 * *"}),
+    "cluster, 24 atoms and none": (cluster, 2, {"before": "processors 2 1 1"}),
+    "molecule, split over 2": (lone_molecule, 2, {}),
+    "molecule, more ranks than atoms": (lone_molecule, 4, {}),
+    "real units": (lambda: water_box(2, 6.2), 2, {"units": "real"}),
+    "averaged over rotations": (lambda: water_box(2, 6.2), 1, {"grid": "2i"}),
+    "averaged over rotations, 2": (lambda: water_box(2, 6.2), 2, {"grid": "2i"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_agrees_with_the_evaluator(
+    case: str, tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
+) -> None:
+    make, ranks, options = CASES[case]
+    atoms, options = make(), dict(options)
+    grid = options.pop("grid", None)
+    keywords = f"grid {grid}" if grid else ""
+    outcome = evaluate(tmp_path, atoms, archive_f64, ranks=ranks, keywords=keywords, **options)
+    assert_consistent(outcome)
+    assert_same(outcome, model_f64.evaluate(atoms, grid=grid))
+    if grid:
+        assert outcome.spread > SIGNAL
+        assert abs(outcome.raw_energy - outcome.energy) > SIGNAL
+        assert "grid 2i with" in outcome.output
+
+
+def test_lone_atom(tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model) -> None:
+    """No edges at all; on two ranks, one has no atoms either."""
+    atom = Atoms("O", positions=[[1, 1, 1]], cell=[30] * 3, pbc=True)
+    assert_same(evaluate(tmp_path, atom, archive_f64, ranks=2), model_f64.evaluate(atom))
+
+
+def test_hybrid_overlay(tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model) -> None:
+    """A second style with a longer cutoff lengthens the neighbour list, not the edges."""
+    atoms = water_box(2, 6.2)
+    parts = {
+        "pair_style": f"hybrid/overlay pet {archive_f64} zero 7.0",
+        "pair_coeff": "pair_coeff * * pet O H\npair_coeff * * zero",
+    }
+    outcome = evaluate(tmp_path, atoms, archive_f64, ranks=2, **parts)
+    assert_consistent(outcome)
+    assert_same(outcome, model_f64.evaluate(atoms))
+
+
+def test_null_leaves_a_type_out(
+    tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
+) -> None:
+    """In a hybrid, the oxygen atoms alone."""
+    atoms = water_box(2, 6.2)
+    parts = {
+        "pair_style": f"hybrid pet {archive_f64} zero 7.0",
+        "pair_coeff": "pair_coeff * * pet O NULL\npair_coeff 1 2 zero\npair_coeff 2 2 zero",
+    }
+    outcome = evaluate(tmp_path, atoms, archive_f64, ranks=2, **parts)
+    oxygen = atoms.symbols == "O"
+    expected = model_f64.evaluate(atoms[oxygen])
+    assert outcome.energy == pytest.approx(expected.energy, abs=ENERGY_TOLERANCE)
+    np.testing.assert_allclose(
+        outcome.forces[oxygen], expected.forces, atol=FORCE_TOLERANCE, rtol=0
+    )
+    assert np.abs(expected.forces).max() > SIGNAL
+    assert not outcome.forces[~oxygen].any()
+
+
+def test_single_precision_by_shipped_name(
+    tmp_path: Path, archive_f32: Path, model_f64: pet_driver.Model
+) -> None:
+    atoms = water_box(3, 9.3)
+    outcome = evaluate(tmp_path, atoms, archive_f32, pair_style="pet water-small device cpu")
+    expected = model_f64.evaluate(atoms)
+    assert "(float32) on cpu" in outcome.output
+    assert abs(outcome.energy - expected.energy) < SINGLE_ENERGY_TOLERANCE * len(atoms)
+    np.testing.assert_allclose(outcome.forces, expected.forces, atol=SINGLE_FORCE_TOLERANCE, rtol=0)
+
+
+def test_ghost_shell_is_needed(
+    tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
+) -> None:
+    """The long box tells a short interaction range from the right one."""
+    extra = {"metadata.json": ""}
+    module = torch.jit.load(str(archive_f64), _extra_files=extra)
+    module.interaction_range = module.cutoff
+    path = tmp_path / "short.pt"
+    torch.jit.save(module, str(path), _extra_files=extra)
+    atoms = long_box()
+    outcome = evaluate(tmp_path, atoms, path, ranks=2)
+    error = np.abs(outcome.forces - model_f64.evaluate(atoms).forces).max()
+    assert error > 1e4 * FORCE_TOLERANCE
+
+
+DYNAMICS = """
+units metal
+boundary p p p
+read_data structure.data
+pair_style pet {archive} device cpu
+pair_coeff * * O H
+velocity all create 1500 5 loop geom
+neighbor 0.6 bin
+neigh_modify {rebuild}
+timestep 0.0005
+fix ensemble all nph iso 20000 20000 0.02
+run 40
+write_dump all custom final.dump id fx fy fz x y z modify sort id format float %.16e
+"""
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_graph_kept_between_rebuilds(tmp_path: Path, archive_f64: Path, ranks: int) -> None:
+    """Atoms and cell move while the graph is kept; a rebuild at every step changes nothing."""
+    write_structure(tmp_path / "structure.data", water_box(2, 6.2))
+    finals, builds = [], []
+    for rebuild in ("every 1 delay 0 check yes", "every 1 delay 0 check no"):
+        process = launch(tmp_path, DYNAMICS.format(archive=archive_f64, rebuild=rebuild), ranks)
+        assert process.returncode == 0, process.stdout + process.stderr
+        finals.append(np.loadtxt(tmp_path / "final.dump", skiprows=9))
+        builds.append(_number_after(process.stdout, "Neighbor list builds ="))
+    assert 1 < builds[0] < builds[1] == 40
+    kept, rebuilt = finals
+    np.testing.assert_allclose(kept[:, 1:4], rebuilt[:, 1:4], atol=1e-8, rtol=0)
+    assert np.abs(kept[:, 1:4]).max() > SIGNAL
+
+
+def _number_after(text: str, label: str) -> int:
+    return int(text.split(label)[1].split()[0])

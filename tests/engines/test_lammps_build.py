@@ -1,0 +1,95 @@
+"""Building and finding the LAMMPS plugin."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pet_driver.engines import lammps
+from pet_driver.engines.lammps.build import find_compiler
+from pet_driver.errors import PetDriverError
+
+
+def test_build_is_kept() -> None:
+    plugin = lammps.build()
+    before = plugin.stat().st_mtime_ns
+    assert lammps.build() == plugin
+    assert plugin.stat().st_mtime_ns == before
+    assert lammps.plugin_folder() == str(plugin.parent)
+
+
+def test_plugin_folder_imports_neither_torch_nor_lammps() -> None:
+    code = (
+        "import sys; from pet_driver.engines.lammps import plugin_folder; print(plugin_folder());"
+        "print([name for name in ('torch', 'lammps', 'numpy') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.splitlines()[1] == "[]", result.stderr
+
+
+def test_plugin_folder_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr("importlib.util.find_spec", missing)
+    assert lammps.plugin_folder() == ""
+
+
+def test_launcher_loads_the_plugin(tmp_path: Path) -> None:
+    """`lmp` of the LAMMPS package finds `pair_style pet` through the entry point."""
+    lammps.build()
+    lmp = Path(sys.executable).with_name("lmp")
+    (tmp_path / "in.list").write_text("plugin list\n")
+    command = [str(lmp), "-in", "in.list", "-log", "none"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "pair style plugin pet" in result.stdout, result.stdout + result.stderr
+
+
+def test_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    deck = tmp_path / "in.version"
+    deck.write_text("units metal\nplugin list\n")
+    assert lammps.run(["-in", str(deck), "-log", "none"], ranks=2) == 0
+    assert "pair style plugin pet" in capfd.readouterr().out
+    assert lammps.run(["-in", str(tmp_path / "missing"), "-log", "none"]) != 0
+    with pytest.raises(PetDriverError, match="0 MPI ranks"):
+        lammps.run([], ranks=0)
+
+
+def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(PetDriverError, match="no C\\+\\+ compiler found"):
+        lammps.build()
+
+
+def test_old_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A compiler that calls itself version 9."""
+    compiler = tmp_path / "g++"
+    compiler.write_text("#!/bin/sh\necho 9.4.0\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    with pytest.raises(PetDriverError, match="is version 9, torch's headers need g\\+\\+ 11"):
+        find_compiler()
+
+
+def test_compiler_failure_shows_its_last_lines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    compiler = tmp_path / "g++"
+    compiler.write_text(
+        '#!/bin/sh\ncase "$1" in -dumpversion) echo 12;; --version) echo g++;;\n'
+        "*) echo 'error: no space left' >&2; exit 1;; esac\n"
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(PetDriverError, match="error: no space left"):
+        lammps.build()
+
+
+def test_unwritable_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path / "file"))
+    with pytest.raises(PetDriverError, match="set PET_DRIVER_CACHE"):
+        lammps.build()
