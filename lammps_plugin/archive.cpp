@@ -16,7 +16,7 @@ namespace {
 
 constexpr int FORMAT_VERSION = 1;
 // A CPU is fastest while a pass stays near its caches; a GPU wants work and has memory.
-constexpr std::int64_t MAX_EDGES_CPU = 50000;
+constexpr std::int64_t MAX_EDGES_CPU = 20000;
 constexpr std::int64_t MAX_EDGES_CUDA = 2000000;
 
 at::TensorOptions int64() { return at::TensorOptions().dtype(at::kLong); }

@@ -145,7 +145,7 @@ def ipi(
     from pet_driver.engines.ipi.client import serve
 
     mode = "unix" if unix else "shm" if shared_memory else "inet"
-    served = serve(
+    serve(
         model,
         template,
         address,
@@ -158,7 +158,6 @@ def ipi(
         prefix,
         report=functools.partial(print, file=sys.stderr),
     )
-    print(f"served {served} structures", file=sys.stderr)
 
 
 @lammps.command("build")
@@ -177,7 +176,7 @@ def lammps_build(
 @clear_errors
 def lammps_run(
     context: typer.Context,
-    ranks: Annotated[int, typer.Option("--ranks", "-n", help="MPI ranks")] = 1,
+    ranks: Annotated[int, typer.Option("--ranks", help="MPI ranks")] = 1,
 ) -> None:
     """Run LAMMPS with the plugin; everything else goes to lmp, such as -in in.water."""
     from pet_driver.engines.lammps import run

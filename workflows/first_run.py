@@ -199,7 +199,7 @@ def main() -> None:
     )
     with Progress(*columns, console=console) as progress:
         for job in JOBS:
-            steps = max(40, round(job.steps * arguments.fraction / 20) * 20)
+            steps = max(20, round(job.steps * arguments.fraction / 20) * 20)
             job = replace(job, steps=steps)
             task = progress.add_task(job.name, total=steps)
             show = functools.partial(progress.update, task)

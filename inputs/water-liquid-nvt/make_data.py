@@ -1,24 +1,15 @@
-"""Writes water.data: 64 molecules on a cubic lattice, turned at random (0.997 g/cm^3)."""
+"""Write water.data: the equilibrated 64 molecules of ../structures/water-64.xyz for LAMMPS."""
 
-import numpy as np
-from ase import Atoms
-from ase.build import molecule
-from ase.io import write
+from pathlib import Path
 
-SIDE = 4  # molecules along each edge
-LENGTH = 12.42  # A
-SEED = 1
+from ase.io import read, write
+
+HERE = Path(__file__).parent
 
 
 def main() -> None:
-    generator = np.random.default_rng(SEED)
-    box = Atoms(cell=[LENGTH] * 3, pbc=True)
-    for site in np.ndindex(SIDE, SIDE, SIDE):
-        water = molecule("H2O")
-        water.rotate(generator.uniform(0, 360), generator.normal(size=3))
-        water.translate((np.array(site) + 0.5) * LENGTH / SIDE - water.get_center_of_mass())
-        box += water
-    write("water.data", box, format="lammps-data", specorder=["O", "H"], masses=True)
+    box = read(HERE.parent / "structures" / "water-64.xyz")
+    write(HERE / "water.data", box, format="lammps-data", specorder=["O", "H"], masses=True)
 
 
 if __name__ == "__main__":
