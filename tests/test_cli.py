@@ -65,6 +65,9 @@ def test_doctor() -> None:
 
 def test_importing_the_package_does_not_import_torch() -> None:
     """LAMMPS' launcher imports it at every start."""
-    code = "import pet_driver.engines.lammps as l, sys; l.plugin_folder(); print('torch' in sys.modules)"
+    code = (
+        "import sys; from pet_driver.engines.lammps import plugin_folder; plugin_folder(); "
+        "print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -57,7 +57,7 @@ JOBS = [
         deck=f"water-molecule-nve/ipi-{prefix}.xml",
         grid=grid,
         n_atoms=3,
-        steps=6000,
+        steps=4000,
         positions=(f"{prefix}.pos_0.extxyz",),
         velocities=f"{prefix}.vel_0.extxyz",
         properties=f"{prefix}.out",
@@ -70,7 +70,7 @@ JOBS = [
         deck="water-liquid-nvt/in.water",
         grid="0",
         n_atoms=192,
-        steps=1500,
+        steps=1200,
         positions=("water.lammpstrj",),
         properties="log.lammps",
     ),
@@ -109,18 +109,19 @@ def prepare_lammps(deck: Path, folder: Path, steps: int) -> list[str]:
 
 
 def last_step(properties: Path) -> int:
-    """First integer of the last line that starts with one: the step, in either engine's output."""
+    """The step of the last row of numbers in i-PI's property file or LAMMPS' log."""
     if not properties.is_file():
         return 0
     with open(properties, "rb") as handle:
-        handle.seek(max(0, properties.stat().st_size - 4096))
+        handle.seek(max(0, properties.stat().st_size - 16384))
         lines = handle.read().decode(errors="replace").splitlines()
     for line in reversed(lines):
-        word = line.split()[:1]
         try:
-            return int(float(word[0])) if word else 0
+            numbers = [float(word) for word in line.split()]
         except ValueError:
             continue
+        if len(numbers) > 2:
+            return int(numbers[0])
     return 0
 
 

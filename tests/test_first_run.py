@@ -1,0 +1,31 @@
+"""The main job, cut to a few steps: every engine, the analysis and the report."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_first_run(tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "workflows" / "first_run.py", "--fraction", "0.07"]
+    done = subprocess.run(
+        [*map(str, command), "--output", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    for figure in ("angular-momentum", "radial-distribution", "conserved-quantity"):
+        for suffix in ("png", "svg", "pdf"):
+            assert (tmp_path / f"{figure}.{suffix}").stat().st_size > 5000
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert len(numbers["radial-distribution"]) == 2
+    assert len(numbers["conserved-quantity"]) == 4
+    runs = [json.loads(path.read_text()) for path in tmp_path.glob("*/run.json")]
+    assert {run["kind"] for run in runs} == {"molecule-nve", "liquid-nvt", "liquid-pimd"}
+    assert all(run["wall_time"] > 0 for run in runs)
