@@ -13,6 +13,9 @@ from ase import Atoms
 from ase.build import molecule
 
 import pet_driver
+from pet_driver.archive import save
+from pet_driver.checkpoints import Source
+from pet_driver.network import PET, Hypers
 
 warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
 torch.set_num_threads(2)
@@ -32,6 +35,31 @@ def archive_f64(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped model, run in float64."""
     path = tmp_path_factory.mktemp("archives") / "water64.pt"
     pet_driver.export("water-small", path, dtype="float64")
+    return path
+
+
+@pytest.fixture(scope="session")
+def archive_deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights in float64: three message-passing layers and an adaptive cutoff."""
+    torch.manual_seed(5)
+    hypers = Hypers(
+        cutoff=3.5,
+        num_neighbors_adaptive=8,
+        d_pet=16,
+        d_head=16,
+        d_node=24,
+        d_feedforward=16,
+        num_heads=2,
+        num_attention_layers=1,
+        num_gnn_layers=3,
+    )
+    weights = PET(hypers, 2).to(torch.float64).state_dict()
+    path = tmp_path_factory.mktemp("archives") / "deep.pt"
+    save(
+        Source(hypers, weights, [1, 8], scale=3.0, composition=[-13.0, -430.0]),
+        path,
+        dtype="float64",
+    )
     return path
 
 

@@ -39,14 +39,21 @@ INPUT = """<simulation verbosity="low">
 </simulation>"""
 
 
-def write_input(folder: Path, forcefield: str, beads: int = 1, steps: int = 5) -> Path:
-    """An NVE run of two molecules in a skewed cell that is smaller than twice the cutoff."""
-    folder.mkdir(parents=True, exist_ok=True)
+def skewed_dimer() -> Atoms:
+    """Two molecules in a skewed cell that is smaller than twice the cutoff."""
     water = molecule("H2O")
     dimer = water + Atoms("OHH", water.positions[:, [2, 0, 1]] + [3.1, 0.4, 0.3])
     dimer.set_cell([[6.5, 0, 0], [1.2, 6.1, 0], [0.4, -0.9, 6.3]])
     dimer.pbc = True
-    dimer.write(folder / "start.xyz", format="extxyz")
+    return dimer
+
+
+def write_input(
+    folder: Path, forcefield: str, beads: int = 1, steps: int = 5, atoms: Atoms | None = None
+) -> Path:
+    """An NVE run of `atoms`, by default of two molecules in a small skewed cell."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (atoms or skewed_dimer()).write(folder / "start.xyz", format="extxyz")
     path = folder / "input.xml"
     extras = "raw_energy_ev,rotation_spread_ev"
     path.write_text(INPUT.format(forcefield=forcefield, beads=beads, steps=steps, extras=extras))

@@ -1,0 +1,109 @@
+"""One archive gives the same numbers through every engine.
+
+The evaluator is the reference; ASE, i-PI in its process and through a socket, and LAMMPS on 1, 2
+and 4 ranks must agree with it. Cases that concern one engine alone stand in that engine's tests.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import read
+
+import pet_driver
+from pet_driver.engines.ipi.potential import BOHR_PER_ANGSTROM, HARTREE_PER_EV
+
+from .ipi_tools import client, direct, new_server, seen, simulation, write_input
+from .lammps_deck import evaluate, water_box
+
+ENERGY = {"f64": 1e-9, "deep": 1e-9, "f32": 1e-6}  # eV an atom
+FORCE = {"f64": 1e-8, "deep": 1e-8, "f32": 1e-4}  # eV/A
+
+
+def triclinic() -> Atoms:
+    """8 molecules in a skewed cell smaller than twice the cutoff."""
+    box = water_box(2, 6.5)
+    box.set_cell([[6.5, 0, 0], [2.1, 6.2, 0], [-1.7, 1.1, 7.0]], scale_atoms=True)
+    return box
+
+
+def molecule() -> Atoms:
+    one = water_box(1, 3.1)
+    one.set_cell([30.0] * 3)
+    one.center()
+    return one
+
+
+STRUCTURES = {"liquid": lambda: water_box(4, 12.42), "triclinic": triclinic, "molecule": molecule}
+
+
+@pytest.fixture
+def archive(precision: str, archive_f64: Path, archive_f32: Path, archive_deep: Path) -> Path:
+    return {"f64": archive_f64, "f32": archive_f32, "deep": archive_deep}[precision]
+
+
+def assert_same(found: tuple, expected: pet_driver.Results, precision: str) -> None:
+    """found = (energy, forces, virial, energies by atom or None)."""
+    energy, forces, virial, energies = found
+    n_atoms = len(expected.forces)
+    assert np.abs(expected.forces).max() > 0.1, "the reference must not be trivial"
+    assert abs(energy - expected.energy) < ENERGY[precision] * n_atoms
+    assert np.abs(forces - expected.forces).max() < FORCE[precision]
+    # The virial is a sum over edges of a force times a length: it is bounded as the energy is.
+    bound = max(ENERGY[precision], 0.1 * FORCE[precision]) * n_atoms
+    assert np.abs(virial - expected.virial).max() < bound
+    if energies is not None:
+        assert np.abs(energies - expected.energies).max() < 10 * ENERGY[precision]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("precision", ["f32", "deep"])
+def test_lammps(precision: str, structure: str, ranks: int, archive: Path, tmp_path: Path) -> None:
+    atoms = STRUCTURES[structure]()
+    expected = pet_driver.load(archive).evaluate(atoms)
+    found = evaluate(tmp_path, atoms, archive, ranks=ranks)
+    assert_same((found.energy, found.forces, found.virial, found.energies), expected, precision)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("precision", ["f64", "f32", "deep"])
+def test_ipi_and_ase(precision: str, structure: str, archive: Path, tmp_path: Path) -> None:
+    start = STRUCTURES[structure]()
+    model = pet_driver.load(archive)
+
+    folder = tmp_path / "in-process"
+    write_input(folder, direct(archive), atoms=start)
+    with simulation(folder, steps=1) as process:
+        runs = [seen(process, folder)]
+    folder = tmp_path / "socket"
+    with new_server("unix") as server:
+        write_input(folder, server.forcefield(), atoms=start)
+        with simulation(folder, steps=1) as process, client(archive, server, folder):
+            runs.append(seen(process, folder))
+
+    for run in runs:
+        atoms = read(folder / "start.xyz")
+        # i-PI's constants differ from ASE's in the eighth digit: compare what it holds itself.
+        atoms.set_cell(run["cells"][-1].T / BOHR_PER_ANGSTROM)
+        atoms.positions = run["positions"][-1, 0].reshape(-1, 3) / BOHR_PER_ANGSTROM
+        expected = model.evaluate(atoms)
+        upper = np.triu(run["virials"][-1, 0])
+        found = (
+            run["energies"][-1, 0] / HARTREE_PER_EV,
+            run["forces"][-1, 0].reshape(-1, 3) / HARTREE_PER_EV * BOHR_PER_ANGSTROM,
+            (upper + np.triu(upper, 1).T) / HARTREE_PER_EV,
+            None,
+        )
+        assert_same(found, expected, precision)
+
+        atoms.calc = pet_driver.PETCalculator(model)
+        virial = -atoms.get_stress(voigt=False) * atoms.get_volume()
+        by_ase = (
+            atoms.get_potential_energy(),
+            atoms.get_forces(),
+            virial,
+            atoms.get_potential_energies(),
+        )
+        assert_same(by_ase, expected, precision)
