@@ -200,12 +200,15 @@ def main() -> None:
     )
     with Progress(*columns, console=console) as progress:
         for job in JOBS:
-            steps = max(20, round(job.steps * arguments.fraction / 20) * 20)
-            job = replace(job, steps=steps)
-            task = progress.add_task(job.name, total=steps)
+            job = replace(job, steps=max(20, round(job.steps * arguments.fraction / 20) * 20))
+            if not console.is_terminal:  # a bar needs a terminal; a log gets lines
+                console.print(f"{job.name}: {job.steps} steps")
+            task = progress.add_task(job.name, total=job.steps)
             show = functools.partial(progress.update, task)
-            execute(job, arguments.output, lambda step, show=show: show(completed=step))
-            progress.update(task, completed=steps)
+            run = execute(job, arguments.output, lambda step, show=show: show(completed=step))
+            show(completed=job.steps)
+            if not console.is_terminal:
+                console.print(f"{job.name}: done in {run.wall_time:.0f} s")
     console.print("report:", write_report(arguments.output), soft_wrap=True)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.io import read
 
 import pet_driver
 from pet_driver.archive import Archive, save
@@ -80,3 +81,21 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(pet_driver.PetDriverError, match=r"weights of model\.ckpt do not fit"):
         save(source, tmp_path / "archive.pt")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_trained_checkpoint_on_training_frames(data: Path, tmp_path: Path) -> None:
+    """The checkpoint that the shipped model was made from, on frames of its reference."""
+    checkpoint = data / "starter-small.ckpt"
+    archive = tmp_path / "archive.pt"
+    check = pet_driver.export(checkpoint, archive, dtype="float64")
+    assert check.by == "the code that trained it"
+    frames = read(data / "water-revpbe0-d3-150.xyz", "::75")
+    theirs = peer.metatrain.utils.io.load_model(str(checkpoint))
+    shipped = pet_driver.load("water-small")
+    for frame, ours in zip(frames, Model(Archive.load(archive)).evaluate(frames), strict=True):
+        energy, forces = peer.energy_and_forces(theirs, frame)
+        assert abs(ours.energy - energy) < ENERGY
+        assert np.abs(ours.forces - forces).max() < FORCE
+        single = shipped.evaluate(frame)
+        assert np.abs(single.forces - forces).max() < 2e-3
+        assert np.abs(single.forces - frame.get_forces()).mean() < 0.25
