@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from pet_driver import models
 from pet_driver.errors import PetDriverError
@@ -75,8 +76,9 @@ def _compiler() -> Finding:
 
 def _plugin() -> Finding:
     from pet_driver.engines.lammps import plugin_folder
+    from pet_driver.engines.lammps.environment import PLUGIN_NAME
 
     folder = plugin_folder()
-    if folder:
+    if folder and Path(folder, PLUGIN_NAME).is_file():
         return Finding("LAMMPS plugin", folder)
     return Finding("LAMMPS plugin", "not built", "pet-driver lammps build")

@@ -34,7 +34,7 @@ class Drawing:
 def angular_momentum(runs: Sequence[Run]) -> Drawing:
     """Components and modulus of one molecule's angular momentum (figure 1a of the paper)."""
     runs = sorted(runs, key=lambda run: run.grid)
-    figure = Figure(figsize=(4.2 * len(runs), 3.2), layout="constrained")
+    figure = Figure(figsize=(0.9 + 4.0 * len(runs), 3.2), layout="constrained")
     axes = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
     numbers = []
     for axis, run in zip(axes, runs, strict=True):
@@ -55,7 +55,7 @@ def angular_momentum(runs: Sequence[Run]) -> Drawing:
             )
         )
     axes[0].set_ylabel("angular momentum (eV fs)")
-    axes[-1].legend(loc="upper right", fontsize="small")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     caption = (
         "One water molecule without a thermostat. Angular momentum is conserved only as far as "
         "the potential does not depend on the orientation."
