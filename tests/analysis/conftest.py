@@ -71,7 +71,7 @@ def ipi_input(steps: int) -> str:
 def run_ipi(folder: Path, deck: str) -> None:
     """Run i-PI in ``folder``; fail with its own words."""
     done = subprocess.run(
-        [BIN / "i-pi", deck], cwd=folder, capture_output=True, text=True, timeout=60
+        [BIN / "i-pi", deck], cwd=folder, capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -169,7 +169,7 @@ def lammps_run(request, tmp_path_factory) -> tuple[Path, str]:
     (folder / "in.lmp").write_text(LAMMPS_DECK.format(units=units, timestep=timestep))
     lmp = shutil.which("lmp", path=str(BIN)) or "lmp"
     done = subprocess.run(
-        [lmp, "-in", "in.lmp"], cwd=folder, capture_output=True, text=True, timeout=60
+        [lmp, "-in", "in.lmp"], cwd=folder, capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, units

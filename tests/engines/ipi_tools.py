@@ -15,8 +15,10 @@ from ase import Atoms
 from ase.build import molecule
 
 HERE = Path(__file__).parent
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
-TIMEOUT = 60  # seconds for any process of a test
+# The commands of this environment, whether it is activated or not.
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PATH": PATH}
+TIMEOUT = 180  # seconds for any process of a test
 
 INPUT = """<simulation verbosity="low">
   <output prefix="run">

@@ -15,7 +15,7 @@ from pet_driver.engines.lammps.run import command, variables
 KCAL_PER_EV = 23.060549  # LAMMPS' own factor between its metal and real units
 NKTV2P = {"metal": 1.6021765e6, "real": 68568.415}  # pressure units of an energy per volume
 VOIGT = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
-TIMEOUT = 120  # s
+TIMEOUT = 300  # s
 
 DECK = """
 units {units}
