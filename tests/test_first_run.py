@@ -5,16 +5,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.timeout(1200)
 def test_first_run(tmp_path: Path) -> None:
     command = [sys.executable, ROOT / "workflows" / "first_run.py", "--fraction", "0.07"]
     done = subprocess.run(
         [*map(str, command), "--output", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=1200,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

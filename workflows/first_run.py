@@ -105,7 +105,18 @@ def prepare_lammps(deck: Path, folder: Path, steps: int) -> list[str]:
     for path in (deck, *deck.parent.glob("*.data")):
         (folder / path.name).write_bytes(path.read_bytes())
     command = [sys.executable, "-m", "pet_driver", "lammps", "run"]
-    return [*command, "-in", deck.name, "-var", "steps", str(steps)]
+    equilibrate = str(min(200, steps))
+    return [
+        *command,
+        "-in",
+        deck.name,
+        "-var",
+        "steps",
+        str(steps),
+        "-var",
+        "equilibrate",
+        equilibrate,
+    ]
 
 
 def last_step(properties: Path) -> int:
