@@ -94,12 +94,8 @@ def probe(
     """
     probed = as_potential(potential)
     structures = [structures] if isinstance(structures, Atoms) else list(structures)
+    _check_tolerances(energy_tolerance, force_tolerance)
     sizes = _check(probed, structures, grids, reference, resolution)
-    if not min(energy_tolerance, force_tolerance) > 0.0:
-        raise PetDriverError(
-            f"tolerances are {energy_tolerance} eV an atom and {force_tolerance} eV/A; both must "
-            "be positive"
-        )
     fine = f"{resolution}i"
     wanted = dict.fromkeys([*grids, reference, *([fine] if resolution else [])])
     answers: dict[str, list[Answer]] = {name: [] for name in wanted}
@@ -113,25 +109,26 @@ def probe(
         deviation(name, sizes[name], structures, answers[name], answers[reference])
         for name in sorted(grids, key=sizes.__getitem__)
     ]
-    components = None
-    if resolution:
-        components = Components.mean(
-            [
-                rotational_components(
-                    *probed.grid(fine), answer.rotation_energies, l_max=resolution - 1
-                )
-                for answer in answers[fine]
-            ]
-        )
     return Probe(
         potential=probed.name,
         n_atoms=[len(atoms) for atoms in structures],
         reference=(reference, sizes[reference]),
         deviations=deviations,
-        components=components,
+        components=_components(probed, answers[fine], resolution) if resolution else None,
         resolution=fine if resolution else "",
         curie=curie,
         recommendation=recommend(deviations, energy_tolerance, force_tolerance),
+    )
+
+
+def _components(potential: Potential, answers: Sequence[Answer], order: int) -> Components:
+    """Mean of the components of several structures, from their answers on the grid of an order."""
+    rotations, weights = potential.grid(f"{order}i")
+    return Components.mean(
+        [
+            rotational_components(rotations, weights, answer.rotation_energies, order - 1)
+            for answer in answers
+        ]
     )
 
 
@@ -160,3 +157,10 @@ def _check(
             f"{sizes[largest]}; take a reference finer than every grid"
         )
     return sizes
+
+
+def _check_tolerances(energy: float, force: float) -> None:
+    if not (energy > 0.0 and force > 0.0):
+        raise PetDriverError(
+            f"tolerances are {energy} eV an atom and {force} eV/A; both must be positive"
+        )
