@@ -1,4 +1,4 @@
-"""The command line: ``pet-driver export | inspect | evaluate | ipi | lammps | report | doctor``.
+"""The command line: ``pet-driver export | inspect | evaluate | probe | ipi | lammps | ...``.
 
 Heavy imports stand inside the commands, so that ``--help`` and the LAMMPS commands answer at once.
 """
@@ -106,6 +106,60 @@ def evaluate(
             f"{1e3 * found.spread:.3f}",
         )
     Console().print(table)
+
+
+@app.command()
+@clear_errors
+def probe(
+    model: Annotated[str, typer.Argument(help="archive or shipped name")],
+    structures: Annotated[Path, typer.Argument(help="any file that ASE reads")],
+    grids: Annotated[str, typer.Option(help="to compare, with commas between")] = "0,i,2,2i,3",
+    reference: Annotated[str, typer.Option(help="the fine grid to compare with")] = "3i",
+    resolution: Annotated[
+        int, typer.Option(help="order N of the grid Ni that resolves l up to N - 1; 0: none")
+    ] = 4,
+    frames: Annotated[
+        int | None, typer.Option(help="take so many, evenly spaced; default: all")
+    ] = None,
+    tolerance_energy: Annotated[float, typer.Option(help="meV/atom")] = 0.1,
+    tolerance_force: Annotated[float, typer.Option(help="meV/A")] = 1.0,
+    device: DeviceOption = "cpu",
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder to write")] = Path("."),
+) -> None:
+    """Measure how the energy depends on orientation, and say which grid is enough."""
+    from rich.progress import track
+
+    from pet_driver.evaluator import load
+    from pet_driver.probe import output as outputs
+    from pet_driver.probe import probe as run
+    from pet_driver.structures import read_structures, spaced
+
+    if output.exists() and not output.is_dir():
+        raise PetDriverError(f"{output} is a file; --output names a folder")
+    loaded = load(model, device)
+    console, progress = Console(), Console(stderr=True)
+    found = run(
+        loaded,
+        spaced(read_structures(structures), frames),
+        grids=[name.strip() for name in grids.split(",") if name.strip()],
+        reference=reference,
+        resolution=resolution,
+        energy_tolerance=1e-3 * tolerance_energy,
+        force_tolerance=1e-3 * tolerance_force,
+        track=functools.partial(
+            track,
+            description="structures",
+            console=progress,
+            transient=True,
+            disable=not progress.is_terminal,
+        ),
+    )
+    console.print(outputs.deviation_table(found))
+    if found.components is not None:
+        console.print(outputs.component_table(found))
+    print(outputs.advice(found))
+    outputs.write_probe(found, output)
+    print(f"written: {output / outputs.NAME}.json, .png, .svg, .pdf")
 
 
 @app.command()

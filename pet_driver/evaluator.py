@@ -35,6 +35,7 @@ class Results:
         spread: weighted standard deviation of the energy over the grid, eV.
         antisymmetric_virial: norm of the antisymmetric part that was dropped from ``virial``,
             eV; it is not zero for a potential that is not rotationally invariant.
+        rotation_energies: energy under each rotation of :meth:`Model.rotations`, eV.
     """
 
     energy: float
@@ -44,6 +45,7 @@ class Results:
     raw_energy: float
     spread: float
     antisymmetric_virial: float
+    rotation_energies: np.ndarray
 
 
 class Model:
@@ -214,6 +216,7 @@ class Model:
                 raw_energy=float(by_rotation[0, index]),
                 spread=float(spread[index]),
                 antisymmetric_virial=float(np.linalg.norm(0.5 * (virial - virial.T))),
+                rotation_energies=by_rotation[:, index].cpu().numpy(),
             )
             for index, (force, virial, energy) in enumerate(
                 zip(

@@ -25,3 +25,16 @@ def read_structures(path: Path) -> list[Atoms]:
     if not frames:
         raise PetDriverError(f"{path} holds no structure")
     return frames
+
+
+def spaced(frames: list[Atoms], n_frames: int | None) -> list[Atoms]:
+    """So many of the frames, evenly spaced, the first among them; all of them for ``None``.
+
+    Raises:
+        PetDriverError: fewer than one, or more than there are.
+    """
+    if n_frames is None:
+        return frames
+    if not 1 <= n_frames <= len(frames):
+        raise PetDriverError(f"{n_frames} frames were asked for, the file holds {len(frames)}")
+    return [frames[index * len(frames) // n_frames] for index in range(n_frames)]

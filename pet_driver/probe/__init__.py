@@ -1,0 +1,23 @@
+"""What a potential does when a structure is turned: how much symmetry is broken, and which."""
+
+from pet_driver.probe.components import Components, rotational_components
+from pet_driver.probe.curie import CurieTest, curie_test
+from pet_driver.probe.degenerate import degenerate_pair, distances_coincide
+from pet_driver.probe.deviations import GridDeviation, Recommendation, recommend
+from pet_driver.probe.output import write_probe
+from pet_driver.probe.run import Probe, probe
+
+__all__ = [
+    "Components",
+    "CurieTest",
+    "GridDeviation",
+    "Probe",
+    "Recommendation",
+    "curie_test",
+    "degenerate_pair",
+    "distances_coincide",
+    "probe",
+    "recommend",
+    "rotational_components",
+    "write_probe",
+]

@@ -1,0 +1,101 @@
+"""How far averages over grids are from the average over a fine grid, and which grid is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+from pet_driver.probe.molecules import torques, whole_molecules
+from pet_driver.probe.potentials import Answer
+
+
+@dataclass(frozen=True)
+class GridDeviation:
+    """Deviations of one grid from the reference, over all structures.
+
+    Attributes:
+        grid: its name.
+        evaluations: rotations in it, hence evaluations of the potential.
+        energy: mean absolute deviation, eV a structure.
+        energy_per_atom: mean absolute deviation, eV an atom.
+        forces: mean absolute deviation of the components, eV/A.
+        forces_rms: root mean square deviation of the components, eV/A.
+        virial_per_atom: mean absolute deviation of the components, eV an atom; ``None`` where
+            the potential gives no stress.
+        torque: root mean square of the torque on whole structures, eV: an error by itself,
+            without a reference, as it is zero for an invariant energy. ``None`` if not known.
+        molecular_torque: root mean square deviation of the torque on molecules, eV; ``None``
+            where there are none.
+    """
+
+    grid: str
+    evaluations: int
+    energy: float
+    energy_per_atom: float
+    forces: float
+    forces_rms: float
+    virial_per_atom: float | None
+    torque: float | None
+    molecular_torque: float | None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The cheapest grid within the tolerances; ``grid`` is ``None`` if none of them is.
+
+    Attributes:
+        grid: its name.
+        evaluations: evaluations of the potential it costs.
+        energy_tolerance: eV an atom.
+        force_tolerance: eV/A.
+    """
+
+    grid: str | None
+    evaluations: int | None
+    energy_tolerance: float
+    force_tolerance: float
+
+
+def deviation(
+    grid: str,
+    evaluations: int,
+    structures: Sequence[Atoms],
+    answers: Sequence[Answer],
+    references: Sequence[Answer],
+) -> GridDeviation:
+    """Compare the answers of one grid with those of the reference, structure by structure."""
+    energies, per_atom, forces, virials, molecular = [], [], [], [], []
+    for atoms, answer, reference in zip(structures, answers, references, strict=True):
+        energies.append(abs(answer.energy - reference.energy))
+        per_atom.append(energies[-1] / len(atoms))
+        difference = answer.forces - reference.forces
+        forces.append(difference.ravel())
+        molecular.append((torques(whole_molecules(atoms), difference) ** 2).sum(axis=1))
+        if answer.virial is not None and reference.virial is not None:
+            virials.append(np.abs(answer.virial - reference.virial).mean() / len(atoms))
+    known = [answer.torque for answer in answers if answer.torque is not None]
+    all_forces, all_molecular = np.concatenate(forces), np.concatenate(molecular)
+    return GridDeviation(
+        grid=grid,
+        evaluations=evaluations,
+        energy=float(np.mean(energies)),
+        energy_per_atom=float(np.mean(per_atom)),
+        forces=float(np.abs(all_forces).mean()),
+        forces_rms=float(np.sqrt((all_forces**2).mean())),
+        virial_per_atom=float(np.mean(virials)) if virials else None,
+        torque=float(np.sqrt(np.mean(np.square(known)))) if known else None,
+        molecular_torque=float(np.sqrt(all_molecular.mean())) if len(all_molecular) else None,
+    )
+
+
+def recommend(
+    deviations: Sequence[GridDeviation], energy_tolerance: float, force_tolerance: float
+) -> Recommendation:
+    """The cheapest grid whose energies (eV an atom) and forces (eV/A) are within tolerance."""
+    for found in sorted(deviations, key=lambda found: found.evaluations):
+        if found.energy_per_atom <= energy_tolerance and found.forces <= force_tolerance:
+            return Recommendation(found.grid, found.evaluations, energy_tolerance, force_tolerance)
+    return Recommendation(None, None, energy_tolerance, force_tolerance)

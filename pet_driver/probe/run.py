@@ -1,0 +1,166 @@
+"""The probe: one call that measures what turning does to a potential."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+
+from pet_driver.errors import PetDriverError
+from pet_driver.evaluator import Model
+from pet_driver.probe.components import Components, rotational_components
+from pet_driver.probe.curie import CurieTest, curie_test
+from pet_driver.probe.deviations import GridDeviation, Recommendation, deviation, recommend
+from pet_driver.probe.potentials import Answer, Potential, as_potential
+from pet_driver.symmetry.grids import LARGEST_ORDER
+
+GRIDS = ("0", "i", "2", "2i", "3")
+REFERENCE = "3i"
+# The grid 4i resolves angular momenta up to 3: what is left after the popular 2i begins there.
+RESOLUTION = 4
+ENERGY_TOLERANCE = 1e-4  # eV an atom
+FORCE_TOLERANCE = 1e-3  # eV/A
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was found.
+
+    Attributes:
+        potential: what was probed.
+        n_atoms: number of atoms of each structure.
+        reference: name of the fine grid, and its evaluations.
+        deviations: of each grid from the reference, cheapest first.
+        components: broken part of the raw energy, averaged over structures; ``None`` if not
+            asked for.
+        resolution: name of the grid that resolved the components.
+        curie: by grid, the test of each structure; ``None`` for structures whose symmetry
+            cannot be searched.
+        recommendation: the cheapest grid within the tolerances.
+    """
+
+    potential: str
+    n_atoms: list[int]
+    reference: tuple[str, int]
+    deviations: list[GridDeviation]
+    components: Components | None
+    resolution: str
+    curie: dict[str, list[CurieTest | None]]
+    recommendation: Recommendation
+
+    def curie_rms(self, grid: str) -> float | None:
+        """Root mean square of the forces that break symmetry (eV/A), or None without symmetry."""
+        tested = [test for test in self.curie[grid] if test is not None and test.order > 1]
+        if not tested:
+            return None
+        return float(np.sqrt(np.mean(np.concatenate([test.residual for test in tested]) ** 2)))
+
+
+def probe(
+    potential: Model | BaseCalculator | str | os.PathLike,
+    structures: Atoms | Sequence[Atoms],
+    grids: Sequence[str] = GRIDS,
+    reference: str = REFERENCE,
+    resolution: int = RESOLUTION,
+    energy_tolerance: float = ENERGY_TOLERANCE,
+    force_tolerance: float = FORCE_TOLERANCE,
+    track: Callable[[Iterable[Atoms]], Iterable[Atoms]] = iter,
+) -> Probe:
+    """Measure how a potential depends on orientation.
+
+    The cost, in evaluations, is the sum of the sizes of all grids for every structure; an ASE
+    calculator works them off one after another. An exactly equivariant potential is a control: it
+    must show nothing above rounding, which for networks in float32 is about 1e-6 of the energy
+    of an atom.
+
+    Args:
+        potential: a model, the name or path of an archive, or any ASE calculator.
+        structures: one structure or several.
+        grids: compared with the reference; see :mod:`pet_driver.symmetry.grids`.
+        reference: a grid finer than all of them.
+        resolution: order N of the grid Ni that resolves angular momenta up to N - 1; 0 leaves
+            the components out.
+        energy_tolerance: for the recommendation, eV an atom.
+        force_tolerance: for the recommendation, eV/A, mean absolute error of a component.
+        track: wraps the loop over structures, for a progress bar.
+
+    Raises:
+        PetDriverError: an unknown grid, a reference that is not the finest, no structures,
+            a tolerance that is not positive, or what the potential itself refuses.
+    """
+    probed = as_potential(potential)
+    structures = [structures] if isinstance(structures, Atoms) else list(structures)
+    _check_tolerances(energy_tolerance, force_tolerance)
+    sizes = _check(probed, structures, grids, reference, resolution)
+    fine = f"{resolution}i"
+    wanted = dict.fromkeys([*grids, reference, *([fine] if resolution else [])])
+    answers: dict[str, list[Answer]] = {name: [] for name in wanted}
+    curie: dict[str, list[CurieTest | None]] = {name: [] for name in grids}
+    for atoms in track(structures):
+        for name in wanted:
+            answers[name].append(probed.answer(atoms, name))
+        for name in grids:
+            curie[name].append(curie_test(atoms, lambda a, n=name: probed.answer(a, n).forces))
+    deviations = [
+        deviation(name, sizes[name], structures, answers[name], answers[reference])
+        for name in sorted(grids, key=sizes.__getitem__)
+    ]
+    return Probe(
+        potential=probed.name,
+        n_atoms=[len(atoms) for atoms in structures],
+        reference=(reference, sizes[reference]),
+        deviations=deviations,
+        components=_components(probed, answers[fine], resolution) if resolution else None,
+        resolution=fine if resolution else "",
+        curie=curie,
+        recommendation=recommend(deviations, energy_tolerance, force_tolerance),
+    )
+
+
+def _components(potential: Potential, answers: Sequence[Answer], order: int) -> Components:
+    """Mean of the components of several structures, from their answers on the grid of an order."""
+    rotations, weights = potential.grid(f"{order}i")
+    return Components.mean(
+        [
+            rotational_components(rotations, weights, answer.rotation_energies, order - 1)
+            for answer in answers
+        ]
+    )
+
+
+def _check(
+    potential: Potential,
+    structures: list[Atoms],
+    grids: Sequence[str],
+    reference: str,
+    resolution: int,
+) -> dict[str, int]:
+    """Refuse what cannot be probed; evaluations of each grid."""
+    if not structures or any(len(atoms) == 0 for atoms in structures):
+        raise PetDriverError("there is nothing to probe: no structures, or one without atoms")
+    if not grids:
+        raise PetDriverError("no grids to compare; name some, such as 0,i,2,2i,3")
+    if not 0 <= resolution <= LARGEST_ORDER:
+        raise PetDriverError(
+            f"resolution {resolution} is not known; it is the order of a grid, 1 to "
+            f"{LARGEST_ORDER}, or 0 for no resolution by angular momentum"
+        )
+    sizes = {name: len(potential.grid(name)[1]) for name in [*grids, reference]}
+    largest = max(grids, key=sizes.__getitem__)
+    if sizes[largest] >= sizes[reference]:
+        raise PetDriverError(
+            f"the reference {reference} has {sizes[reference]} rotations and grid {largest} has "
+            f"{sizes[largest]}; take a reference finer than every grid"
+        )
+    return sizes
+
+
+def _check_tolerances(energy: float, force: float) -> None:
+    if not (energy > 0.0 and force > 0.0):
+        raise PetDriverError(
+            f"tolerances are {energy} eV an atom and {force} eV/A; both must be positive"
+        )

@@ -1,0 +1,60 @@
+"""The probe as a user types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from ase import Atoms
+from ase.io import write
+from typer.testing import CliRunner
+
+from pet_driver.cli import app
+from tests.test_cli import pet_driver
+
+
+def test_probe_of_the_shipped_model(tmp_path: Path, one_water: Atoms, water: Atoms) -> None:
+    write(tmp_path / "in.extxyz", [one_water, water, one_water])
+    out = tmp_path / "made" / "probe"
+    arguments = ("--frames", "2", "--tolerance-energy", "0.5", "--tolerance-force", "5")
+    done = pet_driver("probe", "water-small", tmp_path / "in.extxyz", *arguments, "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert "cheapest grid within 0.5 meV/atom and 5 meV/A: 2, 18 evaluations" in done.stdout
+    found = json.loads((out / "symmetry-probe.json").read_text())
+    assert found["atoms"] == [3, 3]
+    assert [row["grid"] for row in found["grids"]] == ["0", "i", "2", "2i", "3"]
+    assert [row["evaluations"] for row in found["grids"]] == [1, 2, 18, 36, 75]
+    errors = [row["energy_mae_mev"] for row in found["grids"]]
+    assert errors[0] > 1.0 and errors[4] < 0.01 * errors[0]
+    assert found["recommendation"]["grid"] == "2"
+    assert found["group_orders"][0] == 4
+    powers = {(p["l"], p["parity"]): p["power_mev2"] for p in found["components"]["powers"]}
+    assert sum(powers.values()) == pytest.approx(found["components"]["variance_mev2"], rel=0.01)
+    assert powers[1, "odd"] == max(powers.values())
+    for suffix in ("png", "svg", "pdf"):
+        assert (out / f"symmetry-probe.{suffix}").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("absent.xyz",), "no structure file at absent.xyz"),
+        (("water.xyz", "--grids", "0,9"), "unknown grid '9'"),
+        (("water.xyz", "--reference", "2"), "finer than every grid"),
+        (("water.xyz", "--frames", "5"), "5 frames were asked for, the file holds 1"),
+        (("water.xyz", "-o", "water.xyz"), "is a file"),
+        (("water.xyz", "--tolerance-energy", "-1"), "must be positive"),
+        (("helium.xyz",), "does not know the element He"),
+    ],
+)
+def test_errors_are_one_clear_line(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch, one_water: Atoms
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("water.xyz", one_water)
+    write("helium.xyz", Atoms("He"))
+    failed = CliRunner().invoke(app, ["probe", "water-small", *arguments])
+    assert failed.exit_code == 1
+    assert message in failed.stderr
+    assert failed.stderr.startswith("pet-driver: error: ")
+    assert len(failed.stderr.strip().splitlines()) == 1
+    assert not Path("symmetry-probe.json").exists()

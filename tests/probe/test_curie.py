@@ -1,0 +1,99 @@
+"""Point groups are found, and forces that break them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
+
+from pet_driver.probe.curie import curie_test, symmetric_structure
+
+
+def turned(atoms: Atoms, seed: int = 0) -> Atoms:
+    rng = np.random.default_rng(seed)
+    copy = atoms.copy()
+    copy.rotate(rng.uniform(0, 360), rng.normal(size=3))
+    copy.positions += rng.normal(size=3)
+    return copy
+
+
+def lennard_jones(atoms: Atoms) -> np.ndarray:
+    copy = atoms.copy()
+    copy.calc = LennardJones(sigma=1.0, epsilon=0.1, rc=12.0)
+    return copy.get_forces()
+
+
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [("H2O", 4), ("NH3", 6), ("CH4", 24), ("C6H6", 24), ("C2H6", 12), ("H2O2", 2), ("C60", 120)],
+)
+def test_groups_of_molecules(name: str, order: int) -> None:
+    atoms = turned(molecule(name))
+    symmetric, group, moved = symmetric_structure(atoms)
+    assert len(group) == order
+    assert moved < 0.01
+    for matrix, permutation in zip(group.matrices, group.permutations, strict=True):
+        assert np.abs(matrix @ matrix.T - np.eye(3)).max() < 1e-12
+        centred = symmetric.positions - symmetric.positions.mean(axis=0)
+        assert np.abs(centred @ matrix.T - centred[permutation]).max() < 1e-11
+
+
+@pytest.mark.parametrize("name", ["CO2", "HF", "H", "CH4", "H2O"])
+def test_symmetric_forces_pass_and_spoiled_ones_do_not(name: str) -> None:
+    atoms = turned(molecule(name)) if name != "H" else Atoms("H")
+    assert curie_test(atoms, lennard_jones).rms < 1e-12
+    spoil = 0.01 * np.random.default_rng(1).normal(size=(len(atoms), 3))
+    spoiled = curie_test(atoms, lambda a: lennard_jones(a) + spoil)
+    _, group, _ = symmetric_structure(atoms)
+    expected = np.linalg.norm(spoil - group.symmetrize(spoil), axis=1)
+    assert spoiled.rms > 1e-3
+    assert np.allclose(spoiled.residual, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["CO2", "HF"])
+def test_straight_molecules_forbid_all_forces_across(name: str) -> None:
+    atoms = molecule(name)
+    across = np.zeros((len(atoms), 3))
+    across[0, 0] = 0.01
+    found = curie_test(atoms, lambda a: across)
+    assert found.residual[0] == pytest.approx(0.01, rel=1e-9)
+
+
+def test_a_nearly_symmetric_molecule_is_put_right() -> None:
+    atoms = molecule("CH4")
+    atoms.rattle(1e-3, seed=2)
+    found = curie_test(atoms, lennard_jones)
+    assert found.order == 24
+    assert 1e-4 < found.moved < 1e-2
+    assert found.rms < 1e-12, "forces of the repaired structure, not of the rattled one"
+
+
+def test_a_molecule_without_symmetry() -> None:
+    atoms = molecule("CH3CH2OH")
+    atoms.rattle(0.1, seed=2)
+    found = curie_test(atoms, lennard_jones)
+    assert (found.order, found.rms) == (1, 0.0)
+
+
+def test_a_crystal() -> None:
+    pytest.importorskip("spglib")
+    crystal = bulk("Cu", cubic=True)
+
+    def forces(atoms: Atoms) -> np.ndarray:
+        copy = atoms.copy()
+        copy.calc = EMT()
+        return copy.get_forces()
+
+    found = curie_test(crystal, forces)
+    assert found.order == 192, "48 operations times 4 translations"
+    assert found.rms < 1e-10
+    spoil = np.full((4, 3), 0.01)
+    assert curie_test(crystal, lambda a: spoil).rms == pytest.approx(0.01 * np.sqrt(3))
+
+
+def test_slabs_are_not_searched() -> None:
+    slab = Atoms("Cu", cell=[3, 3, 10], pbc=(True, True, False))
+    assert curie_test(slab, lennard_jones) is None
