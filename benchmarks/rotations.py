@@ -5,16 +5,19 @@
 On one CPU, with the number of threads of OMP_NUM_THREADS:
 
 - one molecule, `2i` in one call, against 36 separate raw evaluations of rotated structures;
-- the same molecule through i-PI in its own process, `2i` by the archive, against the same raw
-  archive under i-PI's own `<ffrotations>` (36 rotations and inversions, in batches of 36);
+- steps of the same molecule in i-PI's own process, `2i` by the archive, against the same raw
+  archive under i-PI's own `<ffrotations>` (36 rotations and inversions, one by one as by default,
+  and in batches of 36);
 - a box of liquid, `2i` in one call, against 36 separate raw evaluations, and the peak memory.
 
 The ways are repeated in turn and medians are compared, so that a busy machine slows all of them.
+Simulations of i-PI run one at a time in processes of their own: its threads never stop polling.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import resource
 import statistics
@@ -27,9 +30,6 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.build import molecule
-from ase.io import read
-from ipi.scripting import InteractiveSimulation
-from ipi.utils.depend import dstrip
 
 import pet_driver
 from pet_driver.engines.ipi import shim_path
@@ -38,6 +38,7 @@ from pet_driver.symmetry import rotation_grid
 
 ROOT = Path(__file__).parents[1]
 GRID = "2i"
+IPI_STEPS = 16  # a run, the first four of them not counted
 
 INPUT = """<simulation verbosity="quiet" safe_stride="1000000">
   <output prefix="run"/>
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--model", default="water-small", help="archive or shipped name")
     parser.add_argument("--box", default=ROOT / "inputs/structures/water-64.xyz", type=Path)
     parser.add_argument("--repeats", default=7, type=int)
+    parser.add_argument("--ipi-repeats", default=3, type=int)
     parser.add_argument("--box-repeats", default=1, type=int)
     options = parser.parse_args()
     model = pet_driver.load(options.model)
@@ -76,8 +78,9 @@ def main() -> None:
     water = one_molecule()
     timings = in_turn(one_call(model, water), separate_calls(model, water), options.repeats)
     say("one molecule, 36 separate calls", *timings, bar="at least 8")
-    timings = through_ipi(options.model, water, options.repeats)
-    say("one molecule, i-PI's ffrotations", *timings, bar="at least 3")
+    ours, single, batched = through_ipi(options.model, options.ipi_repeats)
+    say("one molecule in i-PI, ffrotations", ours, single, bar="at least 3")
+    say("the same, batch_size 36", ours, batched, bar="at least 3")
     box = read_structures(options.box)[0]
     together = one_call(model, box)
     together()
@@ -131,30 +134,57 @@ def in_turn(
     return statistics.median(times[ours]), statistics.median(times[other])
 
 
-def through_ipi(model: str, atoms: Atoms, repeats: int) -> tuple[float, float]:
-    """Median times (s) of an i-PI step, averaged by the archive and by i-PI."""
+def through_ipi(model: str, repeats: int) -> list[float]:
+    """Median times (s) of an i-PI step: `2i` by the archive, by i-PI one by one, and in batches."""
     model = str(Path(model).resolve()) if Path(model).exists() else model
     parts = {"model": model, "shim": shim_path()}
-    ours = DIRECT.format(name="pet", batch=1, grid=GRID, **parts)
-    theirs = ROTATIONS.format(direct=DIRECT.format(name="inner", batch=36, grid="0", **parts))
-    here = Path.cwd()
+    inner = [DIRECT.format(name="inner", batch=n, grid="0", **parts) for n in (1, 36)]
+    ways = [DIRECT.format(name="pet", batch=1, grid=GRID, **parts)]
+    ways += [ROTATIONS.format(direct=direct) for direct in inner]
+    found: list[list[tuple[float, float]]] = [[] for _ in ways]
+    for _ in range(repeats):
+        for way, results in zip(ways, found, strict=True):
+            results.append(in_own_process(way))
+    energies = [results[0][1] for results in found]
+    # i-PI's rotations are the inverse ones: the averages differ by what either leaves
+    assert max(energies) - min(energies) < 1e-4, energies
+    return [statistics.median(time for time, _ in results) for results in found]
+
+
+def in_own_process(forcefield: str) -> tuple[float, float]:
+    """Median time (s) of a step, and the energy (hartree) before the first, of a fresh i-PI."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=run_ipi, args=(forcefield, sender))
+    process.start()
+    sender.close()
+    result = receiver.recv()
+    process.join()
+    return result
+
+
+def run_ipi(forcefield: str, sender) -> None:
+    """Run some steps and send their median time and the first energy."""
+    import warnings
+
+    from ipi.scripting import InteractiveSimulation
+    from ipi.utils.depend import dstrip
+
+    warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        try:
-            atoms.write("start.xyz", format="extxyz")
-            read("start.xyz")
-            simulations = [
-                InteractiveSimulation(INPUT.format(forcefield=field)) for field in (ours, theirs)
-            ]
-            energies = [float(dstrip(s.syslist[0].forces.pots)[0]) for s in simulations]
-            # the two sets of rotations are inverse to each other, hence equal up to what they leave
-            assert abs(energies[0] - energies[1]) < 1e-3, energies
-            steps = [lambda s=s: s.run(1, write_outputs=False) for s in simulations]
-            return in_turn(*steps, repeats)
-        finally:
-            os.chdir(here)
+        one_molecule().write("start.xyz", format="extxyz")
+        simulation = InteractiveSimulation(INPUT.format(forcefield=forcefield))
+        energy = float(dstrip(simulation.syslist[0].forces.pots)[0])
+        times = []
+        for _ in range(IPI_STEPS):
+            started = time.perf_counter()
+            simulation.run(1, write_outputs=False)
+            times.append(time.perf_counter() - started)
+        sender.send((statistics.median(times[4:]), energy))
+        os.chdir("/")
+    os._exit(0)  # i-PI's threads do not end by themselves
 
 
 if __name__ == "__main__":
     main()
-    os._exit(0)  # i-PI's threads do not end by themselves
