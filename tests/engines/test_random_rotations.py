@@ -1,6 +1,7 @@
 """Random grids in the engines: one draw a step, and the same draw after a restart."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +117,35 @@ def test_a_bad_counter_is_refused(archive_f64: Path, tmp_path: Path) -> None:
         output = finish(process)
     assert process.returncode == 1
     assert "counter: 'soon'" in output
+
+
+def test_ipi_restarts_with_the_counter_of_its_step(archive_f64: Path, tmp_path: Path) -> None:
+    """A checkpoint with `counter` set to what the extras named for its step: the same forces."""
+    path = write_input(tmp_path, direct(archive_f64, "random@2", more=", counter: 0"), steps=6)
+    outputs = (
+        '<checkpoint filename="saved" stride="3" overwrite="False"/>'
+        '<trajectory filename="forces" format="xyz"> forces </trajectory>'
+        '<trajectory filename="draw" extra_type="rotation_counter"> extras </trajectory>'
+    )
+    path.write_text(path.read_text().replace("</output>", outputs + "</output>"))
+    run_ipi(tmp_path, "input.xml")
+    whole = read(tmp_path / "run.forces_0.xyz", ":", format="xyz")
+    draws = np.loadtxt(tmp_path / "run.draw_0").ravel()
+    saved = (tmp_path / "run.saved_1").read_text()
+    step = int(re.search(r"<step>\s*(\d+)", saved)[1])
+    saved = re.sub(r"counter:\s*0", f"counter: {int(draws[step])}", saved)
+    (tmp_path / "continued.xml").write_text(saved.replace("prefix='run'", "prefix='rest'"))
+    run_ipi(tmp_path, "continued.xml")
+    rest = read(tmp_path / "rest.forces_0.xyz", ":", format="xyz")
+    assert 2 <= len(rest) < len(whole)
+    again = np.loadtxt(tmp_path / "rest.draw_0").ravel()
+    assert again.tolist() == draws[-len(again) :].tolist()
+    assert np.abs(whole[-1].positions - whole[step].positions).max() > 1e-5
+    for one, other in zip(rest, whole[-len(rest) :], strict=True):
+        np.testing.assert_allclose(one.positions, other.positions, atol=2e-7, rtol=0)  # six digits
+
+
+def run_ipi(folder: Path, name: str) -> None:
+    with running("i-pi", name, folder=folder) as process:
+        output = finish(process)
+    assert process.returncode == 0, output
