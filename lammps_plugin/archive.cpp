@@ -100,7 +100,8 @@ class TorchScriptArchive : public pet::Archive {
     load();
     read_card();
     card_.grid = options.grid.empty() ? module_.attr("default_grid").toStringRef() : options.grid;
-    set_grid();
+    random_ = card_.grid.find("random") != std::string::npos;
+    set_grid(0);
   }
 
   const pet::Card &card() const override { return card_; }
@@ -130,6 +131,7 @@ class TorchScriptArchive : public pet::Archive {
   pet::Evaluation evaluate(const std::vector<double> &positions, const std::array<double, 9> &cell,
                            const pet::Request &request) override
   {
+    if (random_ && request.step != grid_step_) set_grid(request.step);
     return guarded("evaluating the potential", [&] { return run(positions, cell, request); });
   }
 
@@ -138,6 +140,8 @@ class TorchScriptArchive : public pet::Archive {
   at::Device device_;
   pet::Card card_;
   torch::jit::Module module_;
+  bool random_ = false;            // the rotations of the grid are drawn anew at every step
+  std::int64_t grid_step_ = 0;     // the step they were drawn for
   at::Tensor rotations_, weights_, raw_rotations_, raw_weights_;
   std::vector<double> weight_values_, raw_weight_values_;
   at::Tensor numbers_, owned_, structures_, centers_, neighbors_, reverse_, shifts_;
@@ -191,10 +195,14 @@ class TorchScriptArchive : public pet::Archive {
   }
 
   /// Reads the grid, and puts the identity before it for the requests that want the raw energy.
-  void set_grid()
+  /// Random rotations are a function of the seed in the name and the step, so that a restart
+  /// goes on with the same ones, and that all ranks have the same.
+  void set_grid(std::int64_t step)
   {
     try {
-      const auto grid = module_.get_method("grid")({card_.grid}).toTuple();
+      const auto grid = random_
+          ? module_.get_method("random_grid")({card_.grid, step}).toTuple()
+          : module_.get_method("grid")({card_.grid}).toTuple();
       rotations_ = grid->elements()[0].toTensor().to(device_, at::kDouble);
       weights_ = grid->elements()[1].toTensor().to(device_, at::kDouble);
     } catch (const std::exception &error) {
@@ -207,6 +215,7 @@ class TorchScriptArchive : public pet::Archive {
       raw_rotations_ = at::cat({identity.unsqueeze(0), rotations_});
       raw_weights_ = at::cat({at::zeros({1}, weights_.options()), weights_});
     }
+    grid_step_ = step;
     weight_values_ = to_vector(weights_);
     raw_weight_values_ = to_vector(raw_weights_);
   }

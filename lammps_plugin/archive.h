@@ -50,6 +50,7 @@ struct Request {
   bool raw = false;               // energies for the raw network too (puts the identity first)
   bool virial = false;
   bool atomic_virials = false;
+  std::int64_t step = 0;          // which draw of a random grid
 };
 
 struct Evaluation {

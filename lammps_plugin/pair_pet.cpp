@@ -253,6 +253,7 @@ pet::Evaluation PairPET::evaluate()
   request.raw = eflag_global != 0;
   request.virial = vflag_global != 0;
   request.atomic_virials = vflag_atom != 0;
+  request.step = update->ntimestep;
   return archive_->evaluate(graph_.positions(), graph_.cell(), request);
 }
 

@@ -9,6 +9,8 @@
 // Several ranks: every rank computes its own atoms and all ghosts within the archive's interaction
 // range; the energies of its own atoms count, their derivatives give forces on atoms and ghosts.
 // Per-atom virials: half of an edge's -r (x) dE/dr goes to either end.
+// Random grids (random, 2i+random@SEED, ...) draw anew at every time step, as a function of the seed
+// and the step: a restarted run draws what the uninterrupted one would have drawn.
 // Restart files keep no settings: give pair_style and pair_coeff again after read_restart.
 
 #ifndef LMP_PAIR_PET_H

@@ -26,7 +26,10 @@ app = typer.Typer(
 lammps = typer.Typer(help="Build the LAMMPS plugin, or run LAMMPS with it.", no_args_is_help=True)
 app.add_typer(lammps, name="lammps")
 
-GRID_HELP = "rotations to average over: 0 (none), i, 1 to 6, or with inversion, such as 2i"
+GRID_HELP = (
+    "rotations to average over: 0 (none), 2i, lebedev9i, O_h, random, 2i+random@SEED, ...; an "
+    "unknown name lists all"
+)
 GridOption = Annotated[str | None, typer.Option(help=GRID_HELP + "; default: the archive's")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or cuda:N")]
 
@@ -179,6 +182,7 @@ def ipi(
     non_periodic: Annotated[bool, typer.Option(help="ignore the cell: no periodicity")] = False,
     timeout: Annotated[float, typer.Option(help="seconds to wait for the server")] = 60.0,
     prefix: Annotated[str, typer.Option(help="of the unix socket's path")] = "/tmp/ipi_",
+    counter: Annotated[int, typer.Option(min=0, help="first draw of a random grid")] = 0,
     shim: Annotated[
         bool, typer.Option("--shim", help="print the path of the in-process shim")
     ] = False,
@@ -211,6 +215,7 @@ def ipi(
         timeout,
         prefix,
         report=functools.partial(print, file=sys.stderr),
+        counter=counter,
     )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from pet_driver.archive import Archive
 from pet_driver.errors import PetDriverError
 from pet_driver.neighbors import Edges, Structure, find_edges
+from pet_driver.symmetry.grid_names import draws, parse_grid_name
 
 # Edges times rotations in one pass of the network: large enough to keep two CPU cores or a GPU
 # busy, small enough for the memory of either.
@@ -56,6 +57,11 @@ class Model:
         device: where its module lives.
         grid: average over this grid unless a call says otherwise; ``None`` means the archive's.
         max_edges: bound on edges times rotations in one network pass, hence on memory.
+
+    Attributes:
+        counter: the next draw of random rotations. Every call with a random grid that does not
+            name its own draw takes this one and adds 1 (with ``-each``: 1 for every structure).
+            Set it to repeat or to continue a sequence.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class Model:
         self.device = torch.device(device)
         self.default_grid: str = archive.metadata["default_grid"] if grid is None else grid
         self.max_edges = max_edges or DEFAULT_MAX_EDGES[self.device.type]
+        self.counter = 0
         self._grids: dict[str, tuple[Tensor, Tensor]] = {}
         self.rotations(self.default_grid)
 
@@ -98,43 +105,82 @@ class Model:
         """How far an atom's energy reaches, A."""
         return self.metadata["interaction_range"]
 
-    def rotations(self, grid: str) -> tuple[Tensor, Tensor]:
-        """Rotations [1 + R, 3, 3] and weights of a grid, the identity at weight 0 put first."""
-        if grid not in self._grids:
-            try:
+    def rotations(self, grid: str, counter: int = 0) -> tuple[Tensor, Tensor]:
+        """Rotations [1 + R, 3, 3] and weights of a grid, the identity at weight 0 put first.
+
+        Args:
+            grid: see :mod:`pet_driver.symmetry.grids`.
+            counter: which draw, where the grid is random.
+
+        Raises:
+            PetDriverError: there is no such grid.
+        """
+        if grid in self._grids:
+            return self._grids[grid]
+        random = parse_grid_name(grid).random
+        try:
+            if random:
+                rotations, weights = self.archive.module.random_grid(grid, counter)
+            else:
                 rotations, weights = self.archive.module.grid(grid)
-            except Exception as error:  # TorchScript raises its own type, with a trace
-                message = str(error).rpartition("ValueError: ")[2].strip()
-                raise PetDriverError(message) from None
-            if grid != "0":
-                identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-                rotations = torch.cat([identity[None], rotations])
-                weights = torch.cat([torch.zeros_like(weights[:1]), weights])
+        except Exception as error:  # TorchScript raises its own type, with a trace
+            message = str(error).rpartition("ValueError: ")[2].strip()
+            raise PetDriverError(message) from None
+        if grid != "0":
+            identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+            rotations = torch.cat([identity[None], rotations])
+            weights = torch.cat([torch.zeros_like(weights[:1]), weights])
+        if not random:
             self._grids[grid] = (rotations, weights)
-        return self._grids[grid]
+        return rotations, weights
 
     def evaluate(
-        self, atoms: Atoms | Sequence[Atoms], grid: str | None = None
+        self,
+        atoms: Atoms | Sequence[Atoms],
+        grid: str | None = None,
+        counter: int | None = None,
     ) -> Results | list[Results]:
         """Evaluate one ASE structure, or several of any sizes.
 
         Args:
             atoms: one structure or a sequence of them.
             grid: rotations to average over; see :mod:`pet_driver.symmetry.grids`.
+            counter: which draw of a random grid; ``None`` means the next one.
 
         Raises:
             PetDriverError: an element that the model does not know, a broken structure, an
                 unknown grid.
         """
         if isinstance(atoms, Atoms):
-            return self.compute([Structure.from_ase(atoms)], grid)[0]
-        return self.compute([Structure.from_ase(a) for a in atoms], grid)
+            return self.compute([Structure.from_ase(atoms)], grid, counter)[0]
+        return self.compute([Structure.from_ase(a) for a in atoms], grid, counter)
 
-    def compute(self, structures: Sequence[Structure], grid: str | None = None) -> list[Results]:
-        """Evaluate structures; the results keep their order."""
-        rotations, weights = self.rotations(self.default_grid if grid is None else grid)
+    def compute(
+        self,
+        structures: Sequence[Structure],
+        grid: str | None = None,
+        counter: int | None = None,
+    ) -> list[Results]:
+        """Evaluate structures; the results keep their order.
+
+        All share the rotations of the grid, and go through the network together. Where the grid
+        draws for each structure, structure k has draw ``counter + k``, and goes alone.
+        """
+        grid = self.default_grid if grid is None else grid
         for structure in structures:
             self.check_species(structure.numbers)
+        if counter is None:
+            counter = self.counter
+            self.counter += draws(grid, len(structures))
+        if parse_grid_name(grid).each:
+            rotations = [self.rotations(grid, counter + k) for k in range(len(structures))]
+            pairs = zip(structures, rotations, strict=True)
+            return [self._compute([structure], *chosen)[0] for structure, chosen in pairs]
+        return self._compute(structures, *self.rotations(grid, counter))
+
+    def _compute(
+        self, structures: Sequence[Structure], rotations: Tensor, weights: Tensor
+    ) -> list[Results]:
         edges = [find_edges(structure, self.cutoff) for structure in structures]
         results: list[Results] = []
         for first, last in self._batches(edges, rotations.shape[0]):

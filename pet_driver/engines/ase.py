@@ -9,6 +9,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from pet_driver.evaluator import Model
+from pet_driver.symmetry.grid_names import draws
 
 
 class PETCalculator(Calculator):
@@ -20,13 +21,19 @@ class PETCalculator(Calculator):
     Args:
         model: from :func:`pet_driver.load`.
         grid: rotations to average over; ``None`` means the model's default.
+        counter: the first draw of a random grid. Every calculation takes the next one and leaves
+            its own in ``results["counter"]``; a calculator that continues a run needs the value
+            with which the run broke off.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "energies", "forces", "stress"]
 
-    def __init__(self, model: Model, grid: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, model: Model, grid: str | None = None, counter: int = 0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.model = model
+        self.counter = counter
         self.grid = model.default_grid if grid is None else grid
         model.rotations(self.grid)
 
@@ -37,7 +44,7 @@ class PETCalculator(Calculator):
         system_changes: list[str] = all_changes,
     ) -> None:
         super().calculate(atoms, properties or ["energy"], system_changes)
-        found = self.model.evaluate(self.atoms, self.grid)
+        found = self.model.evaluate(self.atoms, self.grid, self.counter)
         self.results = {
             "energy": found.energy,
             "free_energy": found.energy,
@@ -46,6 +53,9 @@ class PETCalculator(Calculator):
             "raw_energy": found.raw_energy,
             "spread": found.spread,
         }
+        if draws(self.grid, 1):
+            self.results["counter"] = self.counter
+            self.counter += 1
         if self.atoms.cell.rank == 3:
             stress = -found.virial / self.atoms.get_volume()
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)

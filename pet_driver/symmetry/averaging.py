@@ -36,8 +36,16 @@ class AveragedPotential(nn.Module):
 
     @torch.jit.export
     def grid(self, name: str) -> tuple[Tensor, Tensor]:
-        """Rotations [R, 3, 3] and weights [R] of a grid, float64, on the archive's device."""
-        return self.grids(name)
+        """Rotations [R, 3, 3] and weights [R] of a grid, float64, on the archive's device.
+
+        A random grid gives its first draw.
+        """
+        return self.grids(name, 0)
+
+    @torch.jit.export
+    def random_grid(self, name: str, counter: int) -> tuple[Tensor, Tensor]:
+        """As :meth:`grid`; a random grid gives the draw that belongs to ``counter``."""
+        return self.grids(name, counter)
 
     def forward(
         self,

@@ -1,14 +1,35 @@
-"""The N[i] grids: the published rotations, and what they integrate exactly."""
+"""Rotation grids: the published rotations, and what each set integrates exactly."""
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 from scipy.special import sph_harm_y
 
 import pet_driver
-from pet_driver.symmetry import rotation_grid
+from pet_driver.symmetry import RotationGrids, rotation_grid, tables
 
-SIZES = {"0": 1, "i": 2, "1": 1, "1i": 2, "2": 18, "2i": 36, "3": 75, "3i": 150}
+SIZES = {
+    **{"0": 1, "i": 2, "1": 1, "1i": 2, "2": 18, "2i": 36, "3": 75, "3i": 150},
+    **{"lebedev3": 18, "lebedev5": 70, "lebedev7i": 364, "lebedev9i": 684, "lebedev29": 8758},
+    **{"T": 12, "T_d": 24, "O": 24, "O_h": 48, "I": 60, "I_h": 120},
+    **{"random": 1, "randomi": 2, "random5": 5, "random5i": 10, "2i+random": 36},
+}
+IMPROPER = ("T_d", "O_h", "I_h")
+
+# The largest l up to which all components vanish: of those even under inversion and of those odd.
+ODD = 99
+DEGREES = {
+    **{str(n): (2 * n - 2, 2 * n - 2) for n in range(1, 7)},
+    **{f"{n}i": (2 * n - 2, ODD) for n in range(1, 7)},
+    **{f"lebedev{n}": (n - 1, n - 1) for n in tables.LEBEDEV_DEGREES},
+    **{f"lebedev{n}i": (n - 1, ODD) for n in (3, 9, 19)},
+    **{"T": (2, 2), "T_d": (3, 2), "O": (3, 3), "O_h": (3, ODD), "I": (5, 5), "I_h": (5, ODD)},
+    **{"0": (0, 0), "i": (0, ODD), "random3i": (0, ODD)},
+    **{"2i+random@3": (2, ODD), "lebedev7+random": (6, 6), "O_h+random": (3, ODD)},
+}
+EXACT = 1e-12
+BROKEN = 1e-3
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -17,12 +38,13 @@ def test_sizes_weights_and_orthogonality(name: str) -> None:
     assert len(rotations) == len(weights) == SIZES[name]
     assert abs(weights.sum() - 1.0) < 1e-14
     products = rotations @ rotations.transpose(0, 2, 1)
-    assert np.abs(products - np.eye(3)).max() < 1e-14
+    assert np.abs(products - np.eye(3)).max() < 2e-15
     proper = np.linalg.det(rotations) > 0
-    assert proper.sum() == (len(rotations) // 2 if name.endswith("i") else len(rotations))
+    half = name in IMPROPER or name.split("+")[0].endswith("i")
+    assert proper.sum() == (len(rotations) // 2 if half else len(rotations))
 
 
-@pytest.mark.parametrize("order", [2, 3, 4])
+@pytest.mark.parametrize("order", [2, 3, 4, 5, 6])
 def test_published_rotations(order: int) -> None:
     """Extrinsic zxz Euler angles: equal steps about z, Gauss-Legendre nodes in cos nu."""
     nodes, _ = np.polynomial.legendre.leggauss(order)
@@ -39,38 +61,106 @@ def test_published_rotations(order: int) -> None:
     assert np.abs(ours - published).max() < 1e-14
 
 
-@pytest.mark.parametrize("name", ["i", "2", "2i", "3", "3i", "4", "5i", "6"])
+@pytest.mark.parametrize("name", DEGREES)
 def test_exactness(name: str) -> None:
-    """Averages of Y_lm over the grid vanish up to its degree, and not just beyond.
+    """The mean Wigner matrix vanishes in every component up to the degree, and not just beyond.
 
-    The vector that is rotated, and with it every row of the Wigner matrix, is taken at random.
+    A rotation together with the inversion has the Wigner matrix of the rotation, with a minus sign
+    for the components that are odd under inversion.
     """
     rotations, weights = rotation_grid(name)
-    order = int(name.rstrip("i") or 1)
-    degree = 2 * order - 2
-    rng = np.random.default_rng(0)
-
-    def defect(ell: int) -> float:
-        vectors = rng.normal(size=(20, 3))
-        rotated = np.einsum("na,rab->rnb", vectors, rotations)
-        polar = np.arccos(rotated[..., 2] / np.linalg.norm(rotated, axis=-1))
-        azimuth = np.arctan2(rotated[..., 1], rotated[..., 0])
-        values = [sph_harm_y(ell, m, polar, azimuth) for m in range(-ell, ell + 1)]
-        return float(np.abs(np.einsum("r,mrn->mn", weights, np.array(values))).max())
-
-    if name.endswith("i"):
-        exact = [*range(1, degree + 1), *(ell for ell in range(1, 14, 2))]
-        beyond = degree + 2
-    else:
-        exact, beyond = list(range(1, degree + 1)), degree + 1
-    assert max((defect(ell) for ell in exact), default=0.0) < 1e-12
-    assert defect(beyond) > 1e-3
+    signs = np.sign(np.linalg.det(rotations))
+    proper = rotations * signs[:, None, None]
+    for degree, parity in zip(DEGREES[name], (np.ones_like(signs), signs), strict=True):
+        lowest = 1 if parity.min() > 0 else 0  # the constant vanishes too where it is odd
+        highest = 12 if degree == ODD else degree
+        for ell in range(lowest, highest + 1):
+            assert mean_wigner(proper, weights * parity, ell) < EXACT
+        if degree < ODD:
+            assert mean_wigner(proper, weights * parity, degree + 1) > BROKEN
 
 
-@pytest.mark.parametrize("name", ["", "7", "0i", "2x", "i2", "-1", "2 i"])
-def test_unknown_names(name: str, model_f32: pet_driver.Model) -> None:
+def mean_wigner(rotations: np.ndarray, weights: np.ndarray, ell: int) -> float:
+    """The largest component of sum_r w_r D^l(R_r), for proper rotations."""
+    m = np.arange(-ell, ell + 1)
+    raising = np.diag(np.sqrt(ell * (ell + 1) - m[:-1] * (m[:-1] + 1)), -1)
+    values, vectors = np.linalg.eigh((raising - raising.T) / 2j)
+    beta = np.arccos(np.clip(rotations[:, 2, 2], -1, 1))
+    at_pole = np.hypot(rotations[:, 0, 2], rotations[:, 1, 2]) < 1e-12
+    alpha = np.where(at_pole, 0.0, np.arctan2(rotations[:, 1, 2], rotations[:, 0, 2]))
+    gamma = np.arctan2(rotations[:, 2, 1], -rotations[:, 2, 0])
+    flat = np.arctan2(rotations[:, 1, 0] * rotations[:, 2, 2], rotations[:, 1, 1])
+    gamma = np.where(at_pole, flat, gamma)
+    mean = np.zeros((len(m), len(m)), complex)
+    for angle in np.unique(beta.round(13)):
+        members = np.abs(beta - angle) < 1e-12
+        about_y = (vectors * np.exp(-1j * angle * values)) @ vectors.conj().T
+        left = np.exp(-1j * np.outer(m, alpha[members])) * weights[members]
+        mean += about_y * (left @ np.exp(-1j * np.outer(gamma[members], m)))
+    return float(np.abs(mean).max())
+
+
+def test_mean_wigner_is_that_of_spherical_harmonics() -> None:
+    """The measure of the test above: the same mean, from rotated spherical harmonics."""
+    rotations, weights = rotation_grid("random3")
+    directions = np.random.default_rng(0).normal(size=(40, 3))
+    for ell in (1, 2, 5):
+        here = harmonics(directions, ell)
+        there = sum(
+            w * harmonics(directions @ r, ell) for w, r in zip(weights, rotations, strict=True)
+        )
+        matrix = np.linalg.lstsq(here, there, rcond=None)[0]
+        assert abs(np.abs(matrix).max() - mean_wigner(rotations, weights, ell)) < 1e-12
+
+
+def harmonics(vectors: np.ndarray, ell: int) -> np.ndarray:
+    polar = np.arccos(vectors[:, 2] / np.linalg.norm(vectors, axis=1))
+    azimuth = np.arctan2(vectors[:, 1], vectors[:, 0])
+    return np.stack([sph_harm_y(ell, m, polar, azimuth) for m in range(-ell, ell + 1)], axis=1)
+
+
+@pytest.mark.parametrize("name", ["2i", "O_h", "lebedev9i"])
+def test_odd_spherical_harmonics_vanish_with_the_inversion(name: str) -> None:
+    rotations, weights = rotation_grid(name)
+    vectors = np.random.default_rng(1).normal(size=(20, 3)) @ rotations
+    for ell in range(1, 20, 2):
+        values = harmonics(vectors.reshape(-1, 3), ell).reshape(len(weights), -1)
+        assert np.abs(weights @ values).max() < EXACT
+
+
+@pytest.mark.parametrize("name", tables.POINT_GROUPS)
+def test_point_groups_are_groups(name: str) -> None:
+    elements = tables.point_group(name)
+    assert np.array_equal(elements[0], np.eye(3))
+    for one in elements:
+        products = elements @ one
+        distances = np.abs(products[:, None] - elements[None]).max(axis=(2, 3))
+        assert distances.min(axis=1).max() < 1e-15
+        assert len(set(distances.argmin(axis=1))) == len(elements)
+
+
+def test_the_tables_of_the_archive_are_small() -> None:
+    tensors = RotationGrids().buffers()
+    assert sum(t.numel() * t.element_size() for t in tensors) < 150_000
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "7", "0i", "2x", "i2", "-1", "2 i", "lebedev4", "lebedev31", "lebedev", "Ii", "o", "I_d"]
+    + ["random0", "random-1", "2+random0", "2i@3", "2-each", "random@", "random@x", "random@-1"]
+    + ["random+random", "random@3-each", "random@" + "9" * 19],
+)
+def test_unknown_names(name: str, model_f64: pet_driver.Model) -> None:
     with pytest.raises(ValueError, match="unknown grid"):
         rotation_grid(name)
     with pytest.raises(pet_driver.PetDriverError, match="unknown grid") as caught:
-        model_f32.rotations(name)
+        model_f64.rotations(name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["3i", "lebedev11i", "T_d", "I_h"])
+def test_the_archive_has_the_same_grids(name: str, model_f64: pet_driver.Model) -> None:
+    rotations, weights = model_f64.archive.module.grid(name)
+    expected = RotationGrids()(name)
+    assert torch.equal(rotations, expected[0])
+    assert torch.equal(weights, expected[1])

@@ -57,6 +57,7 @@ def serve(
     timeout: float = 60.0,
     prefix: str = "/tmp/ipi_",
     report: Callable[[str], None] | None = None,
+    counter: int = 0,
 ) -> int:
     """Serves forces to i-PI until it says EXIT; returns the number of structures evaluated.
 
@@ -75,6 +76,7 @@ def serve(
         timeout: seconds to wait for i-PI's socket to come up.
         prefix: start of a unix socket's path, as `i-pi --sockets_prefix`.
         report: receives lines for the user; None writes them to standard error.
+        counter: the first draw of a random grid, see Potential; every client counts its own.
 
     Raises PetDriverError for bad input, for a server that is not there within `timeout`, for
     NaN in positions or forces, and for a connection that breaks before its work is done.
@@ -85,7 +87,7 @@ def serve(
         raise PetDriverError(f"timeout {timeout}: give seconds, 0 or more.")
     numbers = read_numbers(template)
     loaded = model if isinstance(model, Model) else load(model, device=device)
-    potential = Potential(loaded, numbers, grid, periodic)
+    potential = Potential(loaded, numbers, grid, periodic, counter)
     connection = connect(where, timeout, report)
     report(f"connected to i-PI at {where}")
     try:

@@ -39,11 +39,14 @@ class PETDriver(Dummy_driver):
         grid: rotations to average over; left out, the archive's default.
         device: torch device.
         periodic: whether the cell that i-PI sends repeats in space.
+        counter: the first draw of a random grid; the extras name the one that each evaluation had.
+            i-PI's RESTART does not hold it: to go on with the same rotations, give the counter of
+            the step that is restarted from, which i-PI evaluates again.
 
     Raises PetDriverError for an unknown parameter or a value that cannot be used.
     """
 
-    PARAMETERS = ("model", "template", "grid", "device", "periodic")
+    PARAMETERS = ("model", "template", "grid", "device", "periodic", "counter")
 
     def __init__(
         self,
@@ -52,16 +55,18 @@ class PETDriver(Dummy_driver):
         grid: str | int | None = None,
         device: str = "cpu",
         periodic: bool = True,
+        counter: int = 0,
         verbose: bool = False,
         verbosity: bool = False,
         **unknown: object,
     ) -> None:
-        _check_parameters(model, template, periodic, unknown)
+        _check_parameters(model, template, periodic, counter, unknown)
         with _lock:
             loaded = _load(str(model), str(device))
             # i-PI turns the 2 of "grid: 2" into a number
             name = None if grid is None else str(grid)
-            self.potential = Potential(loaded, read_numbers(str(template)), name, periodic)
+            numbers = read_numbers(str(template))
+            self.potential = Potential(loaded, numbers, name, periodic, counter)
         super().__init__(verbose=bool(verbose or verbosity))
 
     def compute(
@@ -102,7 +107,7 @@ def _end_program(error: Exception) -> None:
     os._exit(1)
 
 
-def _check_parameters(model, template, periodic, unknown: dict[str, object]) -> None:
+def _check_parameters(model, template, periodic, counter, unknown: dict[str, object]) -> None:
     known = ", ".join(PETDriver.PARAMETERS)
     if unknown:
         raise PetDriverError(
@@ -117,6 +122,8 @@ def _check_parameters(model, template, periodic, unknown: dict[str, object]) -> 
             )
     if not isinstance(periodic, bool):
         raise PetDriverError(f"periodic: {periodic!r} is neither True nor False.")
+    if isinstance(counter, bool) or not isinstance(counter, int) or counter < 0:
+        raise PetDriverError(f"counter: {counter!r} is no whole number from 0 on.")
 
 
 def _load(model: str, device: str) -> Model:

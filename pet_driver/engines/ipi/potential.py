@@ -10,6 +10,7 @@ from pet_driver.engines.ipi.protocol import Forces
 from pet_driver.errors import PetDriverError
 from pet_driver.evaluator import Model, Results
 from pet_driver.neighbors import Structure
+from pet_driver.symmetry.grid_names import draws
 
 # i-PI's own conversion factors (ipi.utils.units), so that a length in A makes the round trip
 BOHR_PER_ANGSTROM = 1.8897261
@@ -24,20 +25,29 @@ class Potential:
         numbers: atomic numbers [N], in the order of i-PI's positions.
         grid: rotations to average over ("0", "2i", ...); None is the archive's default.
         periodic: whether the cell that i-PI sends repeats in space.
+        counter: the first draw of a random grid. Every call takes the next one (with "-each", every
+            structure) and names it in the extras: i-PI does not say which step it is at, so
+            that a run goes on with the same rotations only if it is given the counter of the
+            evaluation it broke off at.
 
     Raises PetDriverError for an element the model does not know, or an unknown grid.
     """
 
     def __init__(
-        self, model: Model, numbers: Sequence[int], grid: str | None = None, periodic: bool = True
+        self,
+        model: Model,
+        numbers: Sequence[int],
+        grid: str | None = None,
+        periodic: bool = True,
+        counter: int = 0,
     ) -> None:
         self.model = model
         self.numbers = np.asarray(numbers, dtype=np.int64)
-        self.grid = grid
+        self.grid = model.default_grid if grid is None else grid
+        self.counter = counter
         self.pbc = (periodic, periodic, periodic)
         model.check_species(self.numbers)
-        if grid is not None:
-            model.rotations(grid)  # raises for an unknown grid, before i-PI has started a step
+        model.rotations(self.grid)  # raises for an unknown grid, before i-PI has started a step
 
     def compute(self, cells: Sequence[np.ndarray], positions: Sequence[np.ndarray]) -> list[Forces]:
         """Evaluates B structures in one call of the model.
@@ -47,8 +57,17 @@ class Potential:
         finite.
         """
         structures = [self._structure(h, x) for h, x in zip(cells, positions, strict=True)]
-        results = self.model.compute(structures, grid=self.grid)
-        return [_to_ipi(result) for result in results]
+        results = self.model.compute(structures, self.grid, self.counter)
+        used = self._counters(len(structures))
+        return [_to_ipi(*pair) for pair in zip(results, used, strict=True)]
+
+    def _counters(self, n_structures: int) -> list[int | None]:
+        """Which draw each structure had (None without random rotations); moves the counter on."""
+        drawn = draws(self.grid, n_structures)
+        if drawn == 0:
+            return [None] * n_structures
+        first, self.counter = self.counter, self.counter + drawn
+        return [min(first + k, self.counter - 1) for k in range(n_structures)]
 
     def _structure(self, cell: np.ndarray, positions: np.ndarray) -> Structure:
         if len(positions) != len(self.numbers):
@@ -100,17 +119,15 @@ def _read_first_frame(template):
         return ase.io.read(template, index=0, format="xyz")
 
 
-def _to_ipi(result: Results) -> Forces:
+def _to_ipi(result: Results, counter: int | None) -> Forces:
+    extras = {"raw_energy_ev": float(result.raw_energy), "rotation_spread_ev": float(result.spread)}
+    if counter is not None:
+        extras["rotation_counter"] = counter
     forces = Forces(
         energy=float(result.energy) * HARTREE_PER_EV,
         forces=np.asarray(result.forces, np.float64) * (HARTREE_PER_EV / BOHR_PER_ANGSTROM),
         virial=np.asarray(result.virial, np.float64) * HARTREE_PER_EV,
-        extras=json.dumps(
-            {
-                "raw_energy_ev": float(result.raw_energy),
-                "rotation_spread_ev": float(result.spread),
-            }
-        ),
+        extras=json.dumps(extras),
     )
     if not all(np.isfinite(values).all() for values in forces[:3]):
         raise PetDriverError(

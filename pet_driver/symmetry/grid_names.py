@@ -1,0 +1,61 @@
+"""The notation of grids of rotations, the same in Python, in the archive and in every engine.
+
+    BASE [+random] [-each] [@SEED]
+
+``BASE`` is a set of rotations (see :mod:`pet_driver.symmetry.grids`); ``+random`` turns the whole
+set by one random rotation; ``-each`` draws for every structure of a batch, not once for all;
+``@SEED`` chooses the sequence of random rotations. No part of it means anything to a shell, to the
+parameters of i-PI or to the input of LAMMPS.
+"""
+
+from typing import NamedTuple
+
+
+class GridName(NamedTuple):
+    """A name taken apart.
+
+    Attributes:
+        base: the set of rotations, without what follows it.
+        random: whether the rotations change from call to call.
+        turned: whether the whole set is turned at random.
+        each: whether every structure of a batch has its own rotations.
+        seed: of the random rotations.
+        valid: whether what follows the base makes sense; the base itself is not looked at.
+    """
+
+    base: str
+    random: bool
+    turned: bool
+    each: bool
+    seed: int
+    valid: bool
+
+
+def parse_grid_name(name: str) -> GridName:
+    """Take the name of a grid apart (this is TorchScript too, hence its plain style)."""
+    base, seed, seeded, valid = name, 0, False, True
+    at = name.find("@")
+    if at >= 0:
+        digits = name[at + 1 :]
+        base, seeded = name[:at], True
+        valid = digits.isdigit() and len(digits) <= 18  # within int64
+        if valid:
+            seed = int(digits)
+    each = base.endswith("-each")
+    if each:
+        base = base[: len(base) - 5]
+    turned = base.endswith("+random")
+    if turned:
+        base = base[: len(base) - 7]
+    drawn = base.startswith("random")
+    if (drawn and turned) or ((each or seeded) and not (drawn or turned)):
+        valid = False
+    return GridName(base, drawn or turned, turned, each, seed, valid)
+
+
+def draws(name: str, n_structures: int) -> int:
+    """By how much one call for ``n_structures`` advances the counter of random rotations."""
+    parsed = parse_grid_name(name)
+    if not parsed.random:
+        return 0
+    return n_structures if parsed.each else 1
