@@ -16,7 +16,8 @@ from pet_driver.probe.components import Components, rotational_components
 from pet_driver.probe.curie import CurieTest, curie_test
 from pet_driver.probe.deviations import GridDeviation, Recommendation, deviation, recommend
 from pet_driver.probe.potentials import Answer, Potential, as_potential
-from pet_driver.symmetry.grids import LARGEST_ORDER
+from pet_driver.symmetry.grid_names import parse_grid_name
+from pet_driver.symmetry.tables import LARGEST_EULER_ORDER
 
 GRIDS = ("0", "i", "2", "2i", "3")
 REFERENCE = "3i"
@@ -144,11 +145,14 @@ def _check(
         raise PetDriverError("there is nothing to probe: no structures, or one without atoms")
     if not grids:
         raise PetDriverError("no grids to compare; name some, such as 0,i,2,2i,3")
-    if not 0 <= resolution <= LARGEST_ORDER:
+    if not 0 <= resolution <= LARGEST_EULER_ORDER:
         raise PetDriverError(
             f"resolution {resolution} is not known; it is the order of a grid, 1 to "
-            f"{LARGEST_ORDER}, or 0 for no resolution by angular momentum"
+            f"{LARGEST_EULER_ORDER}, or 0 for no resolution by angular momentum"
         )
+    for name in [*grids, reference]:
+        if parse_grid_name(name).random:
+            raise PetDriverError(f"grid {name} is random; the probe compares fixed grids")
     sizes = {name: len(potential.grid(name)[1]) for name in [*grids, reference]}
     largest = max(grids, key=sizes.__getitem__)
     if sizes[largest] >= sizes[reference]:
