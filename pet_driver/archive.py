@@ -25,11 +25,12 @@ from pet_driver import models
 from pet_driver.checkpoints.source import Source
 from pet_driver.errors import PetDriverError
 from pet_driver.network import PET, Hypers
-from pet_driver.symmetry import AveragedPotential
+from pet_driver.symmetry import AveragedPotential, SymmetrizedPotential
 
 FORMAT = "pet-driver archive"
 FORMAT_VERSION = 1
 METADATA_FILE = "metadata.json"
+FRAMES = ("by environment", "pooled")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -38,13 +39,27 @@ class ArchiveModule(AveragedPotential):
 
     def __init__(self, network: PET, source: Source, grid: str, dtype_name: str) -> None:
         super().__init__(network, source.atomic_numbers, source.scale, source.composition)
-        self.symbols = [chemical_symbols[z] for z in source.atomic_numbers]
-        self.atomic_numbers = list(source.atomic_numbers)
-        self.cutoff = float(source.hypers.cutoff)
-        self.interaction_range = float(source.hypers.interaction_range)
-        self.default_grid = grid
-        self.dtype_name = dtype_name
-        self.format_version = FORMAT_VERSION
+        _set_facts(self, source, grid, dtype_name)
+
+
+class SymmetrizedArchiveModule(SymmetrizedPotential):
+    """The exactly symmetrized potential, and the same facts."""
+
+    def __init__(
+        self, network: PET, source: Source, grid: str, dtype_name: str, pooled: bool
+    ) -> None:
+        super().__init__(network, source.atomic_numbers, source.scale, source.composition, pooled)
+        _set_facts(self, source, grid, dtype_name)
+
+
+def _set_facts(module: torch.nn.Module, source: Source, grid: str, dtype_name: str) -> None:
+    module.symbols = [chemical_symbols[z] for z in source.atomic_numbers]
+    module.atomic_numbers = list(source.atomic_numbers)
+    module.cutoff = float(source.hypers.cutoff)
+    module.interaction_range = float(source.hypers.interaction_range)
+    module.default_grid = grid
+    module.dtype_name = dtype_name
+    module.format_version = FORMAT_VERSION
 
 
 @dataclass(frozen=True)
@@ -100,11 +115,22 @@ class Archive:
         )
 
 
-def save(source: Source, path: Path, grid: str = "0", dtype: str = "float32") -> None:
-    """Write ``source`` to ``path``; an interrupted write leaves no half file behind."""
+def save(
+    source: Source, path: Path, grid: str = "0", dtype: str = "float32", ecse: str | None = None
+) -> None:
+    """Write ``source`` to ``path``; an interrupted write leaves no half file behind.
+
+    ``ecse`` symmetrizes exactly, in frames ``"by environment"`` or ``"pooled"``.
+    """
     if dtype not in DTYPES:
         raise PetDriverError(f"dtype {dtype!r} is not known; choose from {', '.join(DTYPES)}")
-    module = ArchiveModule(source.build(DTYPES[dtype]), source, grid, dtype)
+    if ecse not in (None, *FRAMES):
+        raise PetDriverError(f"ecse {ecse!r} is not known; choose from {', '.join(FRAMES)}")
+    network = source.build(DTYPES[dtype])
+    if ecse is None:
+        module = ArchiveModule(network, source, grid, dtype)
+    else:
+        module = SymmetrizedArchiveModule(network, source, grid, dtype, ecse == "pooled")
     try:
         module.grid(grid)
     except ValueError as error:
@@ -118,6 +144,7 @@ def save(source: Source, path: Path, grid: str = "0", dtype: str = "float32") ->
         "interaction_range": module.interaction_range,
         "dtype": dtype,
         "default_grid": grid,
+        "ecse": {} if ecse is None else {"frames": ecse, **module.frames.parameters_by_name()},
         "length_unit": "angstrom",
         "energy_unit": "eV",
         "hypers": source.hypers.to_dict(),

@@ -55,11 +55,18 @@ def export(
     grid: Annotated[str, typer.Option(help=GRID_HELP)] = "0",
     dtype: Annotated[str, typer.Option(help="float32 or float64")] = "float32",
     target: Annotated[str | None, typer.Option(help="the energy, if there are several")] = None,
+    ecse: Annotated[bool, typer.Option("--ecse", help="symmetrize exactly")] = False,
+    pooled: Annotated[
+        bool, typer.Option("--pooled", help="with --ecse: all frames see the whole structure")
+    ] = False,
 ) -> None:
     """Write an archive from a trained checkpoint, and check it against its source."""
     from pet_driver.exporting import export as write
 
-    check = write(checkpoint, output, grid, dtype, target)
+    if pooled and not ecse:
+        raise PetDriverError("--pooled is a way of --ecse: give both")
+    frames = ("pooled" if pooled else "by environment") if ecse else None
+    check = write(checkpoint, output, grid, dtype, target, frames)
     print(
         f"{output}: {check.error:.1e} eV from {check.by}, on a structure of {check.archive:.3f} eV"
     )
@@ -94,8 +101,12 @@ def evaluate(
     from pet_driver.structures import read_structures
 
     loaded = load(model, device, grid)
-    table = Table("frame", "atoms", "energy (eV)", "raw - averaged (meV)", "spread (meV)")
     frames = read_structures(structures)
+    if loaded.metadata.get("ecse"):
+        from pet_driver.cost import predict_cost
+
+        print(predict_cost(loaded, frames[0]))
+    table = Table("frame", "atoms", "energy (eV)", "raw - averaged (meV)", "spread (meV)")
     for index, (frame, found) in enumerate(zip(frames, loaded.evaluate(frames), strict=True)):
         difference = 1e3 * (found.raw_energy - found.energy)
         table.add_row(

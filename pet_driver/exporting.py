@@ -13,7 +13,6 @@ from pet_driver import models
 from pet_driver.archive import Archive, save
 from pet_driver.checkpoints import Source, read_checkpoint
 from pet_driver.errors import PetDriverError
-from pet_driver.evaluator import Model
 from pet_driver.neighbors import Structure, find_edges
 from pet_driver.symmetry import AveragedPotential
 
@@ -46,6 +45,7 @@ def export(
     grid: str = "0",
     dtype: str = "float32",
     target: str | None = None,
+    ecse: str | None = None,
 ) -> Check:
     """Write an archive from a checkpoint, and compare the two.
 
@@ -56,6 +56,8 @@ def export(
         grid: average over this grid by default; every run can still choose another.
         dtype: precision of the network, ``"float32"`` or ``"float64"``.
         target: name of the energy in the checkpoint, where it has several.
+        ecse: symmetrize exactly, in frames ``"by environment"`` of each atom, or ``"pooled"``
+            over each structure; see :mod:`pet_driver.symmetry.ecse`.
 
     Raises:
         PetDriverError: the checkpoint cannot be read or mapped, or the archive does not
@@ -65,7 +67,7 @@ def export(
     if not out.parent.is_dir():
         raise PetDriverError(f"the folder of {out} does not exist")
     source = _read(checkpoint, target)
-    save(source, out, grid, dtype)
+    save(source, out, grid, dtype, ecse)
     check = _compare(source, out)
     if not check.error < TOLERANCE[dtype]:
         out.unlink()
@@ -87,10 +89,13 @@ def _read(checkpoint: str | os.PathLike, target: str | None) -> Source:
 
 def _compare(source: Source, out: Path) -> Check:
     structure = check_structure(source.atomic_numbers)
-    archive = Model(Archive.load(out)).compute([structure], grid="0")[0].energy
+    archive = _raw_energy(Archive.load(out).module, source, structure)
     if source.reference is not None:
         return Check(archive, source.reference(structure), "the code that trained it")
-    return Check(archive, _eager_energy(source, structure), "the network in float64")
+    eager = AveragedPotential(
+        source.build(torch.float64), source.atomic_numbers, source.scale, source.composition
+    )
+    return Check(archive, _raw_energy(eager, source, structure), "the network in float64")
 
 
 def check_structure(atomic_numbers: list[int], n_atoms: int = 24) -> Structure:
@@ -104,11 +109,8 @@ def check_structure(atomic_numbers: list[int], n_atoms: int = 24) -> Structure:
     return Structure(numbers, positions, 2.0 * side * np.eye(3), (True, True, True))
 
 
-def _eager_energy(source: Source, structure: Structure) -> float:
-    """Energy (eV) by the network as Python code, in float64."""
-    potential = AveragedPotential(
-        source.build(torch.float64), source.atomic_numbers, source.scale, source.composition
-    )
+def _raw_energy(potential: torch.nn.Module, source: Source, structure: Structure) -> float:
+    """Energy (eV) without any rotation."""
     edges = find_edges(structure, source.hypers.cutoff)
     n_atoms = len(structure.numbers)
     energies, *_ = potential(
@@ -118,7 +120,8 @@ def _eager_energy(source: Source, structure: Structure) -> float:
         torch.zeros(n_atoms, dtype=torch.int64),
         torch.ones(n_atoms, dtype=torch.bool),
         1,
-        *potential.grid("0"),
+        torch.zeros(0, 3, 3, dtype=torch.float64),
+        torch.zeros(0, dtype=torch.float64),
         len(edges.centers),
     )
     return float(energies[0])
