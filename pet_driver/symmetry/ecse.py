@@ -98,8 +98,9 @@ class SymmetrizedPotential(nn.Module):
     network's energy of a single atom.
 
     Rotations of a grid are composed with the frames: ``"0"`` leaves them as they are, ``"i"``
-    adds inversion, because frames know proper rotations only. No rotations at all means the raw
-    network.
+    makes the energy invariant under inversion, too, which frames of proper rotations do not: to
+    each frame it adds the mirror image that the inverted structure has in its own frames, with
+    the middle axis reversed. No rotations at all means the raw network.
 
     Args:
         network, atomic_numbers, scale, composition: as for :class:`AveragedPotential`.
@@ -165,6 +166,14 @@ class SymmetrizedPotential(nn.Module):
                 weights,
                 max_edges,
             )
+        # Of an inverted structure u1 and u1 x n are reversed, and n is not.
+        mirror = torch.ones(3, dtype=rotations.dtype, device=rotations.device)
+        mirror[1] = -1.0
+        improper = torch.linalg.det(rotations) < 0.0
+        rotations = torch.where(
+            improper[:, None, None], -mirror[None, :, None] * rotations, rotations
+        )
+
         leaf = edge_vectors.detach().requires_grad_(True)
         graph, kept, factors = self.make_graph(types, leaf, centers, neighbors, reverse, structures)
         sums = Sums(

@@ -90,9 +90,12 @@ class FrameBuilder(nn.Module):
         self.width = min(0.15, 0.1 * self.reach)  # over which a neighbour leaves
         self.spread = 0.2  # |u1 x u2|^2 from which a pair can be relied on
         self.spread_width = 0.15  # over which a pair turns collinear
-        self.pruning = 0.9  # of the largest weight: frames below vanish
-        self.pruning_width = 0.1
-        self.pruning_rounds = 4
+        # Frames vanish that weigh less than ``pruning`` times the largest of their group, over
+        # ``pruning_width`` of it. Rounds of pruning amplify each other: several narrow ones are
+        # smooth by formula, but let the energy jump within 1e-5 A. One wide round does not.
+        self.pruning = 0.5
+        self.pruning_width = 0.5
+        self.pruning_rounds = 1
         self.enough = 0.5  # largest weight at which axes are no longer needed
         # The inner radius is at most ``reach``, however the smooth extremes overshoot.
         self.shortfall = LAMBERT / self.beta
