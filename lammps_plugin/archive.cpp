@@ -142,6 +142,7 @@ class TorchScriptArchive : public pet::Archive {
   torch::jit::Module module_;
   bool random_ = false;            // the rotations of the grid are drawn anew at every step
   std::int64_t grid_step_ = 0;     // the step they were drawn for
+  std::int64_t frames_ = 0;        // whether the structure is seen in frames that turn with it
   at::Tensor rotations_, weights_, raw_rotations_, raw_weights_;
   std::vector<double> weight_values_, raw_weight_values_;
   at::Tensor numbers_, owned_, structures_, centers_, neighbors_, reverse_, shifts_;
@@ -200,18 +201,17 @@ class TorchScriptArchive : public pet::Archive {
   void set_grid(std::int64_t step)
   {
     try {
-      const auto grid = random_
-          ? module_.get_method("random_grid")({card_.grid, step}).toTuple()
-          : module_.get_method("grid")({card_.grid}).toTuple();
+      const auto grid = module_.get_method("grid")({card_.grid, step}).toTuple();
       rotations_ = grid->elements()[0].toTensor().to(device_, at::kDouble);
       weights_ = grid->elements()[1].toTensor().to(device_, at::kDouble);
+      frames_ = grid->elements()[2].toInt();
     } catch (const std::exception &error) {
       throw std::runtime_error("unknown grid '" + card_.grid + "' (" + brief(error.what()) + ")");
     }
     raw_rotations_ = rotations_;
     raw_weights_ = weights_;
     const at::Tensor identity = at::eye(3, rotations_.options());
-    if (!rotations_[0].equal(identity)) {
+    if (frames_ != 0 || !rotations_[0].equal(identity)) {
       raw_rotations_ = at::cat({identity.unsqueeze(0), rotations_});
       raw_weights_ = at::cat({at::zeros({1}, weights_.options()), weights_});
     }
@@ -248,7 +248,7 @@ class TorchScriptArchive : public pet::Archive {
     const auto outputs = module_
         .forward({numbers_, e.vectors, e.centers, e.neighbors, e.reverse, structures_, owned_,
                   static_cast<std::int64_t>(1), request.raw ? raw_rotations_ : rotations_,
-                  request.raw ? raw_weights_ : weights_, max_edges_})
+                  request.raw ? raw_weights_ : weights_, frames_, max_edges_})
         .toTuple();
     const at::Tensor gradients = outputs->elements()[2].toTensor().detach();
 

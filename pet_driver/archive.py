@@ -1,7 +1,7 @@
 """The exported model: one TorchScript file that every engine evaluates.
 
 The file holds :class:`ArchiveModule`, whose ``forward`` is the contract described in
-:class:`pet_driver.symmetry.AveragedPotential`, and metadata as JSON among its extra files.
+:class:`pet_driver.symmetry.SymmetrizedPotential`, and metadata as JSON among its extra files.
 Attributes repeat the metadata that a C++ engine needs before it runs the model. Everything that
 knows about TorchScript files stands here, so that another format can come in behind
 :class:`Archive`.
@@ -25,7 +25,7 @@ from pet_driver import models
 from pet_driver.checkpoints.source import Source
 from pet_driver.errors import PetDriverError
 from pet_driver.network import PET, Hypers
-from pet_driver.symmetry import AveragedPotential
+from pet_driver.symmetry import SymmetrizedPotential
 
 FORMAT = "pet-driver archive"
 FORMAT_VERSION = 1
@@ -33,8 +33,8 @@ METADATA_FILE = "metadata.json"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-class ArchiveModule(AveragedPotential):
-    """The averaged potential, and the facts an engine asks for before it runs it."""
+class ArchiveModule(SymmetrizedPotential):
+    """The potential, and the facts an engine asks for before it runs it."""
 
     def __init__(self, network: PET, source: Source, grid: str, dtype_name: str) -> None:
         super().__init__(network, source.atomic_numbers, source.scale, source.composition)

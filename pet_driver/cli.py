@@ -27,8 +27,8 @@ lammps = typer.Typer(help="Build the LAMMPS plugin, or run LAMMPS with it.", no_
 app.add_typer(lammps, name="lammps")
 
 GRID_HELP = (
-    "rotations to average over: 0 (none), 2i, lebedev9i, O_h, random, 2i+random@SEED, ...; an "
-    "unknown name lists all"
+    "rotations to average over: 0 (none), 2i, lebedev9i, O_h, random, 2i+random@SEED, ..., or "
+    "ecse: exact; an unknown name lists all"
 )
 GridOption = Annotated[str | None, typer.Option(help=GRID_HELP + "; default: the archive's")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or cuda:N")]
@@ -93,12 +93,14 @@ def evaluate(
     device: DeviceOption = "cpu",
 ) -> None:
     """Energies of structures: averaged, raw, and the spread over the grid."""
+    from pet_driver.cost import predict_cost
     from pet_driver.evaluator import load
     from pet_driver.structures import read_structures
 
     loaded = load(model, device, grid)
-    table = Table("frame", "atoms", "energy (eV)", "raw - averaged (meV)", "spread (meV)")
     frames = read_structures(structures)
+    print(predict_cost(loaded, frames[0]))
+    table = Table("frame", "atoms", "energy (eV)", "raw - averaged (meV)", "spread (meV)")
     for index, (frame, found) in enumerate(zip(frames, loaded.evaluate(frames), strict=True)):
         difference = 1e3 * (found.raw_energy - found.energy)
         table.add_row(

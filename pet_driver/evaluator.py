@@ -76,7 +76,7 @@ class Model:
         self.default_grid: str = archive.metadata["default_grid"] if grid is None else grid
         self.max_edges = max_edges or DEFAULT_MAX_EDGES[self.device.type]
         self.counter = 0
-        self._grids: dict[str, tuple[Tensor, Tensor]] = {}
+        self._grids: dict[str, tuple[Tensor, Tensor, int]] = {}
         self.rotations(self.default_grid)
 
     @property
@@ -105,8 +105,11 @@ class Model:
         """How far an atom's energy reaches, A."""
         return self.metadata["interaction_range"]
 
-    def rotations(self, grid: str, counter: int = 0) -> tuple[Tensor, Tensor]:
-        """Rotations [1 + R, 3, 3] and weights of a grid, the identity at weight 0 put first.
+    def rotations(self, grid: str, counter: int = 0) -> tuple[Tensor, Tensor, int]:
+        """Rotations [1 + R, 3, 3], weights and frames of a grid, the raw network put first.
+
+        The raw network is the identity, without frames, at weight 0. Frames: 0 for none, 1 by
+        environment, 2 pooled over the structure.
 
         Args:
             grid: see :mod:`pet_driver.symmetry.grids`.
@@ -117,12 +120,8 @@ class Model:
         """
         if grid in self._grids:
             return self._grids[grid]
-        random = parse_grid_name(grid).random
         try:
-            if random:
-                rotations, weights = self.archive.module.random_grid(grid, counter)
-            else:
-                rotations, weights = self.archive.module.grid(grid)
+            rotations, weights, frames = self.archive.module.grid(grid, counter)
         except Exception as error:  # TorchScript raises its own type, with a trace
             message = str(error).rpartition("ValueError: ")[2].strip()
             raise PetDriverError(message) from None
@@ -130,9 +129,9 @@ class Model:
             identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
             rotations = torch.cat([identity[None], rotations])
             weights = torch.cat([torch.zeros_like(weights[:1]), weights])
-        if not random:
-            self._grids[grid] = (rotations, weights)
-        return rotations, weights
+        if not parse_grid_name(grid).random:
+            self._grids[grid] = (rotations, weights, frames)
+        return rotations, weights, frames
 
     def evaluate(
         self,
@@ -179,13 +178,13 @@ class Model:
         return self._compute(structures, *self.rotations(grid, counter))
 
     def _compute(
-        self, structures: Sequence[Structure], rotations: Tensor, weights: Tensor
+        self, structures: Sequence[Structure], rotations: Tensor, weights: Tensor, frames: int
     ) -> list[Results]:
         edges = [find_edges(structure, self.cutoff) for structure in structures]
         results: list[Results] = []
         for first, last in self._batches(edges, rotations.shape[0]):
             results += self._compute_batch(
-                structures[first:last], edges[first:last], rotations, weights
+                structures[first:last], edges[first:last], rotations, weights, frames
             )
         return results
 
@@ -220,6 +219,7 @@ class Model:
         edges: Sequence[Edges],
         rotations: Tensor,
         weights: Tensor,
+        frames: int,
     ) -> list[Results]:
         sizes = [len(structure.numbers) for structure in structures]
         counts = [len(edge.centers) for edge in edges]
@@ -243,6 +243,7 @@ class Model:
                 len(sizes),
                 rotations,
                 weights,
+                frames,
                 self.max_edges,
             )
         gradients = gradients.cpu().numpy()

@@ -15,7 +15,7 @@ from pet_driver.checkpoints import Source, read_checkpoint
 from pet_driver.errors import PetDriverError
 from pet_driver.evaluator import Model
 from pet_driver.neighbors import Structure, find_edges
-from pet_driver.symmetry import AveragedPotential
+from pet_driver.symmetry import SymmetrizedPotential
 
 # Largest error (eV) of an exported archive on the check structure, by its precision.
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
@@ -106,7 +106,7 @@ def check_structure(atomic_numbers: list[int], n_atoms: int = 24) -> Structure:
 
 def _eager_energy(source: Source, structure: Structure) -> float:
     """Energy (eV) by the network as Python code, in float64."""
-    potential = AveragedPotential(
+    potential = SymmetrizedPotential(
         source.build(torch.float64), source.atomic_numbers, source.scale, source.composition
     )
     edges = find_edges(structure, source.hypers.cutoff)

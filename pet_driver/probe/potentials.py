@@ -55,7 +55,7 @@ class ArchivePotential:
         self.name = str(model.path)
 
     def grid(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        rotations, weights = (t.cpu().numpy() for t in self.model.rotations(name))
+        rotations, weights = (t.cpu().numpy() for t in self.model.rotations(name)[:2])
         return rotations[weights != 0.0], weights[weights != 0.0]
 
     def answer(self, atoms: Atoms, grid: str) -> Answer:

@@ -151,8 +151,14 @@ def _check(
             f"{LARGEST_EULER_ORDER}, or 0 for no resolution by angular momentum"
         )
     for name in [*grids, reference]:
-        if parse_grid_name(name).random:
+        parsed = parse_grid_name(name)
+        if parsed.random:
             raise PetDriverError(f"grid {name} is random; the probe compares fixed grids")
+        if parsed.frames:
+            raise PetDriverError(
+                f"{name} is invariant by construction, and another energy than the average over "
+                "all rotations; the probe compares grids"
+            )
     sizes = {name: len(potential.grid(name)[1]) for name in [*grids, reference]}
     largest = max(grids, key=sizes.__getitem__)
     if sizes[largest] >= sizes[reference]:

@@ -13,13 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from pet_driver.network.pet import PET
-from pet_driver.symmetry.grids import RotationGrids
 
 
-class AveragedPotential(nn.Module):
-    """The function that an archive holds: see :meth:`forward` for the contract.
+class RotationAverage(nn.Module):
+    """A network, and what turns its output into energies; the average over given rotations.
 
-    ``scale`` multiplies the network's output, ``composition`` [S] (eV) is added by species.
+    Args:
+        network: the network.
+        atomic_numbers: of its species, in its order.
+        scale: multiplies the network's output.
+        composition: energies [S] (eV) that are added by species.
     """
 
     def __init__(
@@ -27,27 +30,13 @@ class AveragedPotential(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network
-        self.grids = RotationGrids()
         lookup = torch.full((max(atomic_numbers) + 1,), -1, dtype=torch.int64)
         lookup[atomic_numbers] = torch.arange(len(atomic_numbers))
         self.register_buffer("species_of_number", lookup)
         self.register_buffer("composition", torch.tensor(composition, dtype=torch.float64))
         self.scale = float(scale)
 
-    @torch.jit.export
-    def grid(self, name: str) -> tuple[Tensor, Tensor]:
-        """Rotations [R, 3, 3] and weights [R] of a grid, float64, on the archive's device.
-
-        A random grid gives its first draw.
-        """
-        return self.grids(name, 0)
-
-    @torch.jit.export
-    def random_grid(self, name: str, counter: int) -> tuple[Tensor, Tensor]:
-        """As :meth:`grid`; a random grid gives the draw that belongs to ``counter``."""
-        return self.grids(name, counter)
-
-    def forward(
+    def rotation_average(
         self,
         types: Tensor,
         edge_vectors: Tensor,
@@ -61,43 +50,10 @@ class AveragedPotential(nn.Module):
         weights: Tensor,
         max_edges: int,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Energies and edge gradients of a batch of structures, averaged over rotations.
-
-        Gradients must be enabled where this is called: TorchScript cannot switch them on.
-
-        Args:
-            types: atomic numbers [N], int64.
-            edge_vectors: r_ij = x_j - x_i + S.cell [E, 3] in A, float64, none longer than the
-                cutoff.
-            centers: index i of each edge [E], int64, non-decreasing.
-            neighbors: index j of each edge [E], int64.
-            reverse: index of the edge (j, i, -S) [E], int64.
-            structures: which structure each atom is in [N], int64.
-            owned: atoms whose energy counts [N], bool (ghosts do not).
-            n_structures: number of structures B.
-            rotations: [R, 3, 3] float64; none at all means the raw network.
-            weights: [R] float64. A weight of zero gives an energy and no force.
-            max_edges: upper bound for edges times rotations in one network pass.
-
-        Returns:
-            energies [B] (eV, float64); energies by atom [N] (eV, zero where not owned);
-            gradients dE/dr_ij [E, 3] (eV/A); energies by rotation and structure [R, B] (eV).
-        """
-        if rotations.shape[0] == 0:
-            rotations = torch.eye(3, dtype=torch.float64, device=edge_vectors.device)[None]
-            weights = torch.ones(1, dtype=torch.float64, device=edge_vectors.device)
+        """Arguments and results of :meth:`SymmetrizedPotential.forward`, without frames."""
         species = self.species_of_number[types]
-        dtype = self.network.featurizer.edge_embedder.weight.dtype
-
         leaf = edge_vectors.detach().requires_grad_(True)
-        lengths = torch.sqrt((leaf * leaf).sum(dim=1)).to(dtype)
-        pair_cutoffs = self.network.pair_cutoffs(lengths, centers, neighbors, types.shape[0])
-        kept = torch.nonzero(lengths <= pair_cutoffs).squeeze(1)
-        position = torch.zeros_like(centers).index_copy(
-            0, kept, torch.arange(kept.shape[0], device=centers.device)
-        )
-        factors = self.network.cutoff_factors(lengths[kept], pair_cutoffs[kept])
-
+        kept, position, factors = self.near_edges(leaf, centers, neighbors, types.shape[0])
         by_atom, vector_gradients, factor_gradients = self.rotated_passes(
             species,
             edge_vectors[kept],
@@ -110,22 +66,47 @@ class AveragedPotential(nn.Module):
             weights,
             max_edges,
         )
-        gradients = torch.zeros_like(edge_vectors).index_copy(0, kept, vector_gradients)
-        if kept.shape[0] > 0:
-            weighted = (factors * factor_gradients.to(dtype)).sum()
-            chained = torch.autograd.grad([weighted], [leaf])[0]
-            assert chained is not None
-            gradients = gradients + chained
+        gradients = self.through_factors(leaf, factors, factor_gradients)
+        gradients.index_add_(0, kept, vector_gradients)
 
-        by_atom = by_atom + torch.where(
-            owned, self.composition[species], torch.zeros_like(self.composition[species])
-        )
+        by_atom = by_atom + self.owned_composition(species, owned)
         by_rotation = torch.zeros(
             rotations.shape[0], n_structures, dtype=torch.float64, device=types.device
         ).index_add(1, structures, by_atom)
         atomic_energies = (weights[:, None] * by_atom).sum(dim=0)
         energies = (weights[:, None] * by_rotation).sum(dim=0)
         return energies, atomic_energies, gradients, by_rotation
+
+    def near_edges(
+        self, vectors: Tensor, centers: Tensor, neighbors: Tensor, n_atoms: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The edges within their own pair's cutoff.
+
+        Returns:
+            which they are [K]; the place of each edge among them [E]; their cutoff factors [K],
+            differentiable with respect to ``vectors``.
+        """
+        dtype = self.network.featurizer.edge_embedder.weight.dtype
+        lengths = torch.sqrt((vectors * vectors).sum(dim=1)).to(dtype)
+        pair_cutoffs = self.network.pair_cutoffs(lengths, centers, neighbors, n_atoms)
+        kept = torch.nonzero(lengths <= pair_cutoffs).squeeze(1)
+        position = torch.zeros_like(centers).index_copy(
+            0, kept, torch.arange(kept.shape[0], device=centers.device)
+        )
+        return kept, position, self.network.cutoff_factors(lengths[kept], pair_cutoffs[kept])
+
+    def through_factors(self, leaf: Tensor, factors: Tensor, gradients: Tensor) -> Tensor:
+        """The gradient [E, 3] by edge vectors, given that [K] by cutoff factors."""
+        if factors.shape[0] == 0:
+            return torch.zeros_like(leaf)
+        chained = torch.autograd.grad([(factors * gradients.to(factors.dtype)).sum()], [leaf])[0]
+        assert chained is not None
+        return chained
+
+    def owned_composition(self, species: Tensor, owned: Tensor) -> Tensor:
+        """The part of the energy of each atom that its species sets [N]."""
+        composition = self.composition[species]
+        return torch.where(owned, composition, torch.zeros_like(composition))
 
     def rotated_passes(
         self,

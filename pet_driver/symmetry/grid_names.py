@@ -1,25 +1,32 @@
 """The notation of grids of rotations, the same in Python, in the archive and in every engine.
 
     BASE [+random] [-each] [@SEED]
+    ecse[i] [-pooled]
 
 ``BASE`` is a set of rotations (see :mod:`pet_driver.symmetry.grids`); ``+random`` turns the whole
 set by one random rotation; ``-each`` draws for every structure of a batch, not once for all;
-``@SEED`` chooses the sequence of random rotations. No part of it means anything to a shell, to the
-parameters of i-PI or to the input of LAMMPS.
+``@SEED`` chooses the sequence of random rotations. ``ecse`` stands for the exact symmetrization
+(see :mod:`pet_driver.symmetry.ecse`): each atom is seen in frames of its own, or with ``-pooled``
+the structure in those of all its atoms. No part of it means anything to a shell, to the parameters
+of i-PI or to the input of LAMMPS.
 """
 
 from typing import NamedTuple
+
+# Values of GridName.frames.
+NO_FRAMES, BY_ENVIRONMENT, POOLED = 0, 1, 2
 
 
 class GridName(NamedTuple):
     """A name taken apart.
 
     Attributes:
-        base: the set of rotations, without what follows it.
+        base: the set of rotations, without what follows it; those that go with frames.
         random: whether the rotations change from call to call.
         turned: whether the whole set is turned at random.
         each: whether every structure of a batch has its own rotations.
         seed: of the random rotations.
+        frames: 0 none, 1 frames by environment, 2 pooled over the structure.
         valid: whether what follows the base makes sense; the base itself is not looked at.
     """
 
@@ -28,6 +35,7 @@ class GridName(NamedTuple):
     turned: bool
     each: bool
     seed: int
+    frames: int
     valid: bool
 
 
@@ -50,7 +58,16 @@ def parse_grid_name(name: str) -> GridName:
     drawn = base.startswith("random")
     if (drawn and turned) or ((each or seeded) and not (drawn or turned)):
         valid = False
-    return GridName(base, drawn or turned, turned, each, seed, valid)
+    frames = 0
+    if base.startswith("ecse"):
+        valid = valid and not turned
+        frames = 2 if base.endswith("-pooled") else 1
+        if frames == 2:
+            base = base[: len(base) - 7]
+        # With the frames goes the identity, or the identity and the inversion.
+        base = base[4:]
+        base = "0" if base == "" else base if base == "i" else "unknown"
+    return GridName(base, drawn or turned, turned, each, seed, frames, valid)
 
 
 def draws(name: str, n_structures: int) -> int:

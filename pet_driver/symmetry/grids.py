@@ -33,6 +33,8 @@ same components: ``2i+random``. Random rotations depend on a seed and a counter 
 :mod:`pet_driver.symmetry.grid_names` and :mod:`pet_driver.symmetry.random_rotations`.
 
 ``N`` is that of Langer, Pozdnyakov and Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
+``ecse`` is no grid but takes its place: frames that turn with the structure remove everything but
+what is odd under inversion, ``ecsei`` that, too.
 The rules ``lebedev13``, ``lebedev25`` and ``lebedev27`` have some negative weights.
 """
 
@@ -69,7 +71,8 @@ class RotationGrids(nn.Module):
         self.known = (
             "0 (raw), i, N or Ni with N from 1 to 6 (such as 2i), lebedevN or lebedevNi with odd N "
             "from 3 to 29, T, T_d, O, O_h, I, I_h, randomN or randomNi; +random turns a grid at "
-            "random, -each draws for every structure, @SEED sets the seed (such as 2i+random@7)"
+            "random, -each draws for every structure, @SEED sets the seed (such as 2i+random@7); "
+            "ecse or ecsei is exact, -pooled with the frames of the whole structure"
         )
 
     def forward(self, name: str, counter: int = 0) -> tuple[Tensor, Tensor]:
@@ -196,7 +199,9 @@ def rotation_grid(name: str, counter: int = 0) -> tuple[np.ndarray, np.ndarray]:
         counter: which draw of a random grid.
 
     Raises:
-        ValueError: there is no such grid.
+        ValueError: there is no such grid, or it stands for frames.
     """
+    if parse_grid_name(name).frames:
+        raise ValueError(f"{name} stands for frames that depend on the structure, not for a grid")
     rotations, weights = RotationGrids()(name, counter)
     return rotations.numpy(), weights.numpy()

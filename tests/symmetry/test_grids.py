@@ -148,7 +148,8 @@ def test_the_tables_of_the_archive_are_small() -> None:
     "name",
     ["", "7", "0i", "2x", "i2", "-1", "2 i", "lebedev4", "lebedev31", "lebedev", "Ii", "o", "I_d"]
     + ["random0", "random-1", "2+random0", "2i@3", "2-each", "random@", "random@x", "random@-1"]
-    + ["random+random", "random@3-each", "random@" + "9" * 19],
+    + ["random+random", "random@3-each", "random@" + "9" * 19]
+    + ["ecse2", "ecse+random", "ecse@3", "ecse-each", "2i-pooled", "Ecse", "ecsei-"],
 )
 def test_unknown_names(name: str, model_f64: pet_driver.Model) -> None:
     with pytest.raises(ValueError, match="unknown grid"):
@@ -160,7 +161,7 @@ def test_unknown_names(name: str, model_f64: pet_driver.Model) -> None:
 
 @pytest.mark.parametrize("name", ["3i", "lebedev11i", "T_d", "I_h"])
 def test_the_archive_has_the_same_grids(name: str, model_f64: pet_driver.Model) -> None:
-    rotations, weights = model_f64.archive.module.grid(name)
+    rotations, weights, _ = model_f64.archive.module.grid(name)
     expected = RotationGrids()(name)
     assert torch.equal(rotations, expected[0])
     assert torch.equal(weights, expected[1])

@@ -1,0 +1,81 @@
+"""What a symmetrized evaluation will cost, before it is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from ase import Atoms
+
+from pet_driver.evaluator import Model
+from pet_driver.neighbors import Structure, find_edges
+from pet_driver.symmetry.grid_names import NO_FRAMES
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Size of one evaluation.
+
+    Attributes:
+        grid: how the energy is symmetrized.
+        atoms: number of atoms.
+        frames: number of frames in which atoms, or the structure, are seen, or of rotations.
+        edges: edges that pass through the network, all frames together.
+        raw_edges: edges of the structure.
+    """
+
+    grid: str
+    atoms: int
+    frames: int
+    edges: int
+    raw_edges: int
+
+    @property
+    def raw_evaluations(self) -> float:
+        """How many evaluations of the raw network have as many edges."""
+        return self.edges / max(1, self.raw_edges)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.grid}: {self.frames} frames for {self.atoms} atoms, about "
+            f"{self.raw_evaluations:.1f} raw evaluations"
+        )
+
+
+def predict_cost(model: Model, atoms: Atoms, grid: str | None = None) -> Cost:
+    """Cost of one evaluation of ``atoms``, without running the network.
+
+    Args:
+        model: the model.
+        atoms: one structure.
+        grid: see :mod:`pet_driver.symmetry.grids`; ``None`` means the model's.
+
+    Raises:
+        PetDriverError: an unknown grid, or a broken structure.
+    """
+    grid = model.default_grid if grid is None else grid
+    _, weights, kind = model.rotations(grid)
+    n_rotations = int((weights != 0.0).sum())
+    structure = Structure.from_ase(atoms)
+    model.check_species(structure.numbers)
+    found = find_edges(structure, model.cutoff)
+    n_atoms = len(structure.numbers)
+
+    def tensor(array: object) -> torch.Tensor:
+        return torch.as_tensor(array, device=model.device)
+
+    frames, edges, raw_edges = model.archive.module.workload(
+        tensor(structure.numbers),
+        tensor(found.vectors),
+        tensor(found.centers),
+        tensor(found.neighbors),
+        tensor(found.reverse),
+        tensor([0] * n_atoms),
+        tensor([True] * n_atoms),
+        1,
+        kind,
+        model.max_edges,
+    )
+    if kind == NO_FRAMES:
+        frames, edges = 1, raw_edges
+    return Cost(grid, n_atoms, frames * n_rotations, edges * n_rotations, raw_edges)

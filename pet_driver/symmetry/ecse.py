@@ -1,0 +1,386 @@
+"""An energy that is exactly invariant under rotations, and smooth: no grid, no residue.
+
+Each atom is seen in frames made from its own neighbours, which turn with it, and its energy is
+the weighted mean over these frames (see :mod:`pet_driver.symmetry.ecse_frames`):
+
+    E = sum_i [sum_f w_if E_i(x R_if) + w_i E_i^aux] / (sum_f w_if + w_i).
+
+A frame needs no more of the structure than the atom's receptive field (see
+:mod:`pet_driver.symmetry.ecse_fields`), so that the cost grows linearly with the number of atoms.
+Alternatively all frames of a structure are pooled, and each sees all of it: cheaper for a small
+structure and a network that sees far, but the cost grows with the square of the number of atoms.
+
+Edge vectors enter twice, in the structure that is rotated and in the frame that rotates it.
+The gradient goes through both, and through the weights:
+
+    dE/dr = sum_f [w_f (dE/dv_f) R_f^T + <dE/dR_f, dR_f/dr> + E_f dw_f/dr] + (dE/dc) dc/dr
+
+with v_f = r R_f and the cutoff factors c. Frames and weights are differentiated once, after all
+passes of the network, so that memory is bounded by one pass.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pet_driver.network.pet import PET, FeedForwardFeaturizer
+from pet_driver.symmetry.averaging import RotationAverage
+from pet_driver.symmetry.ecse_fields import Fields, make_batch, make_fields, surroundings
+from pet_driver.symmetry.ecse_frames import FrameBuilder, sum_by
+
+# How much of the tables of neighbour pairs and of receptive fields is held at once, in units of
+# the edges of one network pass.
+PAIRS_IN_MEMORY = 16.0
+EDGES_IN_MEMORY = 8.0
+
+
+class Graph(NamedTuple):
+    """The batch of structures, in the form that every part of the evaluation needs."""
+
+    species: Tensor  # [N]
+    structures: Tensor  # [N]
+    all_vectors: Tensor  # [A, 3] every edge that came in
+    all_first: Tensor  # [N] where the edges of each atom begin in it
+    all_counts: Tensor  # [N]
+    vectors: Tensor  # [E, 3] the edges within their pair cutoffs
+    factors: Tensor  # [E] their cutoff factors
+    neighbors: Tensor  # [E]
+    reverse: Tensor  # [E]
+    first: Tensor  # [N]
+    counts: Tensor  # [N]
+
+
+class Block(NamedTuple):
+    """Atoms whose frames are handled at once."""
+
+    atoms: Tensor  # [A]
+    matrices: Tensor  # [C, 3, 3] frames, then axes; differentiable
+    weights: Tensor  # [C] differentiable
+    lone: Tensor  # [A] differentiable
+    axial: Tensor  # [C] 1 for an axis, 0 for a frame
+    chosen: Tensor  # [C] the field that each sees
+    fields: Fields
+
+
+class Sums(NamedTuple):
+    """What the passes add to."""
+
+    by_rotation: Tensor  # [R, B] energies
+    by_atom: Tensor  # [N] energies
+    by_vector: Tensor  # [E, 3] gradients, edges within their pair cutoffs
+    by_factor: Tensor  # [E]
+
+
+def cut(costs: Tensor, bound: float) -> list[tuple[int, int]]:
+    """Ranges of consecutive entries whose costs add up to no more than ``bound``, or of one."""
+    values: list[float] = costs.to(torch.float64).tolist()
+    ranges: list[tuple[int, int]] = []
+    start, total = 0, 0.0
+    for index in range(len(values)):
+        if index > start and total + values[index] > bound:
+            ranges.append((start, index))
+            start, total = index, 0.0
+        total += values[index]
+    if start < len(values):
+        ranges.append((start, len(values)))
+    return ranges
+
+
+def mirrored(rotations: Tensor) -> Tensor:
+    """Rotations [R, 3, 3] as they act on a structure seen in a frame.
+
+    Of an inverted structure the axes u1 and u1 x n are reversed, and n is not.
+    """
+    mirror = torch.ones(3, dtype=rotations.dtype, device=rotations.device)
+    mirror[1] = -1.0
+    improper = torch.linalg.det(rotations) < 0.0
+    return torch.where(improper[:, None, None], -mirror[None, :, None] * rotations, rotations)
+
+
+class FrameAverage(RotationAverage):
+    """The average over frames that turn with the structure.
+
+    The auxiliary energy of an atom without usable pairs of neighbours is invariant and smooth as
+    well. For each of its nearest neighbours all edges are laid down on the axis u to it,
+    r -> |r| s(cos(r, u)) u with s(c) = c (3 - c^2)/2, and the network sees this shadow with u
+    along x. For a diatomic or a linear molecule the shadow is the molecule: its energy is the
+    network's, on the axis. Elsewhere it is a smooth continuation. An atom that is alone has the
+    network's energy of a single atom.
+
+    Rotations are composed with the frames. With the inversion among them the energy is invariant
+    under inversion, too, which frames of proper rotations do not give: to each frame comes the
+    mirror image that the inverted structure has in its own frames, with the middle axis reversed.
+    """
+
+    def __init__(
+        self, network: PET, atomic_numbers: list[int], scale: float, composition: list[float]
+    ) -> None:
+        super().__init__(network, atomic_numbers, scale, composition)
+        self.frames = FrameBuilder(network.cutoff)
+        self.pairs_in_memory = PAIRS_IN_MEMORY
+        self.edges_in_memory = EDGES_IN_MEMORY
+        # The feedforward readout comes after a last exchange with the reverse edge.
+        feed_forward = isinstance(network.featurizer, FeedForwardFeaturizer)
+        self.hops = len(network.featurizer.gnn_layers) - 1 + int(feed_forward)
+
+    def frame_average(
+        self,
+        types: Tensor,
+        edge_vectors: Tensor,
+        centers: Tensor,
+        neighbors: Tensor,
+        reverse: Tensor,
+        structures: Tensor,
+        owned: Tensor,
+        n_structures: int,
+        rotations: Tensor,
+        weights: Tensor,
+        pooled: bool,
+        max_edges: int,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Arguments and results of :meth:`SymmetrizedPotential.forward`.
+
+        Raises:
+            RuntimeError: frames are pooled and not all atoms are owned.
+        """
+        rotations = mirrored(rotations)
+        leaf = edge_vectors.detach().requires_grad_(True)
+        graph, kept, factors = self.make_graph(types, leaf, centers, neighbors, reverse, structures)
+        sums = Sums(
+            torch.zeros(rotations.shape[0], n_structures, dtype=torch.float64, device=types.device),
+            torch.zeros(types.shape[0], dtype=torch.float64, device=types.device),
+            torch.zeros_like(graph.vectors),
+            torch.zeros_like(graph.factors, dtype=torch.float64),
+        )
+        by_frame = torch.zeros_like(edge_vectors)
+        alone = self.isolated_energies(types)
+        for atoms in self.blocks(graph, owned, pooled, max_edges):
+            by_frame += self.evaluate_block(
+                graph, atoms, n_structures, alone, rotations, weights, sums, pooled, max_edges
+            )
+        gradients = by_frame + self.through_factors(leaf, factors, sums.by_factor)
+        gradients.index_add_(0, kept, sums.by_vector)
+
+        composition = self.owned_composition(graph.species, owned)
+        by_rotation = sums.by_rotation + sum_by(composition, structures, n_structures)
+        energies = (weights[:, None] * by_rotation).sum(dim=0)
+        return energies, sums.by_atom + composition, gradients, by_rotation
+
+    def frame_workload(
+        self,
+        types: Tensor,
+        edge_vectors: Tensor,
+        centers: Tensor,
+        neighbors: Tensor,
+        reverse: Tensor,
+        structures: Tensor,
+        owned: Tensor,
+        n_structures: int,
+        pooled: bool,
+        max_edges: int,
+    ) -> tuple[int, int, int]:
+        """See :meth:`SymmetrizedPotential.workload`."""
+        graph, kept, _ = self.make_graph(
+            types, edge_vectors, centers, neighbors, reverse, structures
+        )
+        n_frames, n_edges = 0, 0
+        for atoms in self.blocks(graph, owned, pooled, max_edges):
+            block = self.make_block(graph, atoms, graph.all_vectors, n_structures, pooled)
+            n_frames += block.chosen.shape[0]
+            n_edges += int(block.fields.n_edges[block.chosen].sum())
+        return n_frames, n_edges, kept.shape[0]
+
+    def make_graph(
+        self,
+        types: Tensor,
+        edge_vectors: Tensor,
+        centers: Tensor,
+        neighbors: Tensor,
+        reverse: Tensor,
+        structures: Tensor,
+    ) -> tuple[Graph, Tensor, Tensor]:
+        """The graph, the edges within their pair cutoffs, their factors, differentiable."""
+        n_atoms = types.shape[0]
+        kept, position, factors = self.near_edges(edge_vectors, centers, neighbors, n_atoms)
+        all_counts = sum_by(torch.ones_like(centers), centers, n_atoms)
+        counts = sum_by(torch.ones_like(kept), centers[kept], n_atoms)
+        graph = Graph(
+            self.species_of_number[types],
+            structures,
+            edge_vectors.detach(),
+            torch.cumsum(all_counts, 0) - all_counts,
+            all_counts,
+            edge_vectors.detach()[kept],
+            factors.detach(),
+            neighbors[kept],
+            position[reverse[kept]],
+            torch.cumsum(counts, 0) - counts,
+            counts,
+        )
+        return graph, kept, factors
+
+    def isolated_energies(self, types: Tensor) -> Tensor:
+        """The network's energy of a single atom of each species [S]."""
+        n_species = self.composition.shape[0]
+        species = torch.arange(n_species, device=types.device)
+        dtype = self.network.featurizer.edge_embedder.weight.dtype
+        none = torch.zeros(0, dtype=torch.int64, device=types.device)
+        vectors = torch.zeros(0, 3, dtype=dtype, device=types.device)
+        return self.scale * self.network(species, vectors, vectors[:, 0], none, none, none)
+
+    def blocks(self, graph: Graph, owned: Tensor, pooled: bool, max_edges: int) -> list[Tensor]:
+        """Atoms to be handled at once, as few as memory asks for."""
+        if pooled:
+            if not bool(owned.all()):
+                raise RuntimeError(
+                    "frames that are pooled over the whole structure cannot be distributed over "
+                    "processes: run on one, or use the grid ecse"
+                )
+            return [torch.arange(owned.shape[0], device=owned.device)]
+        # Walks of ``hops`` steps bound the edges of a receptive field from above.
+        centers = torch.repeat_interleave(graph.counts)
+        walks = graph.counts
+        for _ in range(self.hops):
+            walks = graph.counts + sum_by(walks[graph.neighbors], centers, owned.shape[0])
+            walks = walks.clamp(max=graph.vectors.shape[0])
+        pairs = graph.all_counts * graph.all_counts
+        costs = torch.maximum(pairs / self.pairs_in_memory, walks / self.edges_in_memory)
+        atoms = torch.nonzero(owned).squeeze(1)
+        return [atoms[start:stop] for start, stop in cut(costs[atoms], float(max_edges))]
+
+    def make_block(
+        self, graph: Graph, atoms: Tensor, vectors: Tensor, n_structures: int, pooled: bool
+    ) -> Block:
+        """Frames of ``atoms`` from ``vectors`` [A, 3], and the fields that they see."""
+        own = torch.arange(atoms.shape[0], device=atoms.device)
+        groups, n_groups = own, atoms.shape[0]
+        if pooled:
+            groups, n_groups = graph.structures, n_structures
+        first, counts = graph.all_first[atoms], graph.all_counts[atoms]
+        frames = self.frames(vectors, first, counts, groups, n_groups)
+
+        n_atoms = graph.species.shape[0]
+        keys = torch.zeros(0, dtype=torch.int64, device=atoms.device)
+        counted = torch.zeros(0, dtype=torch.bool, device=atoms.device)
+        n_fields = 0
+        if pooled:
+            keys = torch.sort(graph.structures * n_atoms + atoms)[0]
+            counted = torch.ones_like(keys, dtype=torch.bool)
+            n_fields = n_structures
+        chosen = torch.cat([frames.groups, n_fields + frames.axis_slots])
+        if not pooled or frames.axis_slots.shape[0] > 0:
+            near = surroundings(atoms, self.hops, graph.first, graph.counts, graph.neighbors)
+            keys = torch.cat([keys, near + n_fields * n_atoms])
+            counted = torch.cat([counted, near % n_atoms == atoms[near // n_atoms]])
+            n_fields += atoms.shape[0]
+        fields = make_fields(
+            keys, counted, n_fields, graph.first, graph.counts, graph.neighbors, graph.reverse
+        )
+        axial = torch.cat([torch.zeros_like(frames.weights), torch.ones_like(frames.axis_weights)])
+        return Block(
+            atoms,
+            torch.cat([frames.matrices, frames.axes]),
+            torch.cat([frames.weights, frames.axis_weights]),
+            frames.lone,
+            axial.detach(),
+            chosen,
+            fields,
+        )
+
+    def evaluate_block(
+        self,
+        graph: Graph,
+        atoms: Tensor,
+        n_structures: int,
+        alone: Tensor,
+        rotations: Tensor,
+        weights: Tensor,
+        sums: Sums,
+        pooled: bool,
+        max_edges: int,
+    ) -> Tensor:
+        """Add the energies of one block to ``sums``; the gradient [A, 3] through its frames."""
+        leaf = graph.all_vectors.detach().requires_grad_(True)
+        block = self.make_block(graph, atoms, leaf, n_structures, pooled)
+        by_matrix = torch.zeros_like(block.matrices)
+        by_weight = torch.zeros_like(block.weights)
+        for start, stop in cut(block.fields.n_edges[block.chosen], float(max_edges)):
+            for index in range(rotations.shape[0]):
+                found = self.network_pass(
+                    graph, block, start, stop, rotations[index], weights[index], sums
+                )
+                energies, node_energies, node_atoms, matrix_gradients = found
+                by_matrix[start:stop] += matrix_gradients
+                by_weight[start:stop] += weights[index] * energies
+                sums.by_rotation[index].index_add_(0, graph.structures[node_atoms], node_energies)
+                sums.by_atom.index_add_(0, node_atoms, weights[index] * node_energies)
+
+        lone = alone[graph.species[atoms]]
+        by_atom = block.lone.detach() * lone
+        sums.by_atom.index_add_(0, atoms, by_atom * weights.sum())
+        sums.by_rotation.index_add_(
+            1, graph.structures[atoms], by_atom.expand(rotations.shape[0], -1)
+        )
+        total = (block.matrices * by_matrix).sum() + (block.weights * by_weight).sum()
+        total = total + (block.lone * lone).sum() * weights.sum()
+        gradient = torch.autograd.grad([total], [leaf])[0]
+        assert gradient is not None
+        return gradient
+
+    def network_pass(
+        self,
+        graph: Graph,
+        block: Block,
+        start: int,
+        stop: int,
+        rotation: Tensor,
+        weight: Tensor,
+        sums: Sums,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Frames ``start`` to ``stop`` of a block, each seen by the network once.
+
+        Gradients by edge vectors and factors go to ``sums``.
+
+        Returns:
+            energies by frame [C]; weighted energies by node [n], and the atoms [n] they belong
+            to; weighted gradients by the frames' matrices [C, 3, 3].
+        """
+        batch = make_batch(block.fields, block.chosen[start:stop])
+        atoms = block.fields.atoms[batch.nodes]
+        vectors = graph.vectors[batch.edges].requires_grad_(True)
+        factors = graph.factors[batch.edges].requires_grad_(True)
+        matrices = block.matrices.detach()[start:stop].clone().requires_grad_(True)
+        seen = torch.bmm(vectors[:, None, :], matrices[batch.edge_copies]).squeeze(1)
+        axial = block.axial[start:stop]
+        if bool(axial.any()):
+            # Along the axis: |r| c -> |r| c (3 - c^2)/2, the component being |r| c already.
+            squares = (seen * seen).sum(dim=1) / (vectors * vectors).sum(dim=1)
+            shadow = 0.5 * (3.0 - squares)
+            seen = (
+                seen
+                * torch.where(axial[batch.edge_copies] > 0.0, shadow, torch.ones_like(shadow))[
+                    :, None
+                ]
+            )
+        # Of its neighbours the network asks the species: one node for each will do.
+        n_nodes, n_species = atoms.shape[0], self.composition.shape[0]
+        neighbors = n_nodes + graph.species[graph.neighbors[batch.edges]]
+        by_node = self.scale * self.network(
+            torch.cat([graph.species[atoms], torch.arange(n_species, device=neighbors.device)]),
+            torch.matmul(seen, rotation).to(factors.dtype),
+            factors,
+            batch.centers,
+            neighbors,
+            batch.reverse,
+        )
+        by_node = by_node[:n_nodes] * block.fields.counted[batch.nodes].to(torch.float64)
+        weights = block.weights.detach()[start:stop]
+        weighted = by_node * weights[batch.copies]
+        gradients = torch.autograd.grad([weighted.sum() * weight], [vectors, factors, matrices])
+        by_vector, by_factor, by_matrix = gradients[0], gradients[1], gradients[2]
+        assert by_vector is not None and by_factor is not None and by_matrix is not None
+        sums.by_vector.index_add_(0, batch.edges, by_vector)
+        sums.by_factor.index_add_(0, batch.edges, by_factor.to(torch.float64))
+        energies = sum_by(by_node.detach(), batch.copies, stop - start)
+        return energies, weighted.detach(), atoms, by_matrix

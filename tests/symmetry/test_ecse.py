@@ -1,0 +1,327 @@
+"""Exact symmetrization: invariant to rounding, smooth, and the same in every way it is run."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import molecule
+from scipy.spatial.transform import Rotation
+
+import pet_driver
+from pet_driver.archive import save
+from pet_driver.checkpoints import Source
+from pet_driver.cost import predict_cost
+from pet_driver.neighbors import Structure, find_edges
+from pet_driver.network import PET, Hypers
+from pet_driver.symmetry import SymmetrizedPotential
+from pet_driver.symmetry.grid_names import BY_ENVIRONMENT, POOLED
+from tests.conftest import lattice_water
+
+ENERGY = 1e-9  # eV
+FORCE = 1e-8  # eV/A
+BROKEN = 1e-4  # eV, the least that a raw network must be wrong by
+
+SMALL = {"cutoff": 3.2, "d_pet": 8, "d_head": 8, "d_node": 16, "d_feedforward": 8, "num_heads": 2}
+KINDS = {
+    "one layer": {
+        "featurizer_type": "residual",
+        "num_gnn_layers": 1,
+        "d_node": 8,
+        "transformer_type": "PostLN",
+        "normalization": "LayerNorm",
+    },
+    "two layers": {"num_attention_layers": 1},
+    "adaptive": {"num_gnn_layers": 1, "num_attention_layers": 1, "num_neighbors_adaptive": 4.0},
+}
+
+
+def random_source(kind: str) -> Source:
+    """A network with random weights, rough enough to break the symmetry by much."""
+    hypers = Hypers(**(SMALL | KINDS[kind]))
+    torch.manual_seed(3)
+    network = PET(hypers, 2).to(torch.float64)
+    weights = {
+        name: 1.5 * torch.randn_like(tensor) / max(1, tensor.shape[-1]) ** 0.5
+        for name, tensor in network.state_dict().items()
+    }
+    return Source(hypers, weights, [1, 8], 1.0, [-1.0, -2.0])
+
+
+@pytest.fixture(scope="module")
+def get_model(
+    tmp_path_factory: pytest.TempPathFactory, archive_f64: Path
+) -> Callable[[str], pet_driver.Model]:
+    """Models to be symmetrized exactly, written and read once each."""
+    folder = tmp_path_factory.mktemp("ecse")
+
+    @functools.cache
+    def get(kind: str) -> pet_driver.Model:
+        path = archive_f64
+        if kind != "shipped":
+            path = folder / f"{kind}.pt"
+            save(random_source(kind), path, dtype="float64")
+        return pet_driver.load(path, grid="ecse")
+
+    return get
+
+
+def water_molecule() -> Atoms:
+    atoms = molecule("H2O")
+    atoms.positions += np.random.default_rng(1).normal(0, 0.03, (3, 3))
+    return atoms
+
+
+def collinear_cluster() -> Atoms:
+    """A linear triple, a second one at an angle, and an atom out of everybody's reach."""
+    line = [[0, 0, 0], [0.96, 0, 0], [-0.97, 0, 0], [2.0, 0.4, 0.1], [2.9, 0.85, 0.2], [9, 0, 0]]
+    return Atoms("OHHOHH", positions=line)
+
+
+def box(n_side: int = 2) -> Atoms:
+    """8 molecules in a skewed, periodic cell."""
+    atoms = lattice_water(n_side)
+    atoms.set_cell(np.array(atoms.cell) + [[0, 0, 0], [0.7, 0, 0], [0.3, -0.4, 0]])
+    return atoms
+
+
+STRUCTURES = {
+    "molecule": water_molecule,
+    "OH": lambda: molecule("OH"),
+    "linear": lambda: Atoms("HOH", positions=[[-0.95, 0, 0], [0, 0, 0], [0.97, 0, 0]]),
+    "one atom": lambda: Atoms("O", positions=[[0, 0, 0]]),
+    "cluster": collinear_cluster,
+    "box": box,
+}
+
+
+def turned(atoms: Atoms, seed: int) -> tuple[Atoms, np.ndarray, np.ndarray]:
+    """A rotated and reordered copy, the rotation (x -> x R) and the new order."""
+    rng = np.random.default_rng(seed)
+    matrix = Rotation.random(random_state=rng).as_matrix()
+    order = rng.permutation(len(atoms))
+    copy = atoms.copy()
+    copy.set_cell(np.array(atoms.cell) @ matrix)
+    copy.positions = atoms.positions @ matrix
+    return copy[order], matrix, order
+
+
+def evaluate(potential: torch.nn.Module, atoms: Atoms, cutoff: float, **changes) -> tuple:
+    """Call an archive's function: energies, by atom, gradients, by rotation."""
+    structure = Structure.from_ase(atoms)
+    edges = find_edges(structure, cutoff)
+    n_atoms = len(atoms)
+    arguments = {
+        "types": torch.as_tensor(structure.numbers),
+        "edge_vectors": torch.as_tensor(edges.vectors),
+        "centers": torch.as_tensor(edges.centers),
+        "neighbors": torch.as_tensor(edges.neighbors),
+        "reverse": torch.as_tensor(edges.reverse),
+        "structures": torch.zeros(n_atoms, dtype=torch.int64),
+        "owned": torch.ones(n_atoms, dtype=torch.bool),
+        "n_structures": 1,
+        "rotations": torch.eye(3, dtype=torch.float64)[None],
+        "weights": torch.ones(1, dtype=torch.float64),
+        "frames": BY_ENVIRONMENT,
+        "max_edges": 20_000,
+    }
+    return potential(**(arguments | changes))
+
+
+CASES = [(kind, "ecse") for kind in KINDS] + [("two layers", "ecse-pooled")]
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize(("kind", "grid"), [*CASES, ("shipped", "ecse")])
+def test_rotations_and_permutations_change_nothing(
+    kind: str, grid: str, name: str, get_model
+) -> None:
+    if kind == "shipped" and name not in ("molecule", "linear"):
+        pytest.skip("the other networks cover it")
+    atoms = STRUCTURES[name]()
+    model = get_model(kind)
+    here = model.evaluate(atoms, grid)
+    assert here.antisymmetric_virial < FORCE
+    differences = []
+    for seed in range(2):
+        copy, matrix, order = turned(atoms, seed)
+        there = model.evaluate(copy, grid)
+        assert abs(there.energy - here.energy) < ENERGY
+        assert np.abs(there.energies - here.energies[order]).max() < ENERGY
+        assert np.abs(there.forces - (here.forces @ matrix)[order]).max() < FORCE
+        assert np.abs(there.virial - matrix.T @ here.virial @ matrix).max() < FORCE
+        assert abs(there.raw_energy - model.evaluate(copy, "0").energy) < ENERGY
+        differences.append(there.raw_energy - here.raw_energy)
+    if name != "one atom":
+        assert np.abs(differences).max() > BROKEN, "the raw network must fail the same test"
+
+
+@pytest.mark.parametrize("name", ["molecule", "OH", "linear", "cluster", "box"])
+@pytest.mark.parametrize(("kind", "grid"), CASES)
+def test_forces_are_the_gradient(kind: str, grid: str, name: str, get_model) -> None:
+    if name == "box" and kind != "two layers":
+        pytest.skip("the largest network covers it")
+    atoms = STRUCTURES[name]()
+    model = get_model(kind)
+    forces = model.evaluate(atoms, grid).forces
+    rng = np.random.default_rng(0)
+    direction = rng.normal(size=forces.shape)
+    direction /= np.linalg.norm(direction)
+    slopes = []
+    for step in (1e-3, 5e-4):
+        moved = [atoms.copy(), atoms.copy()]
+        moved[0].positions += step * direction
+        moved[1].positions -= step * direction
+        plus, minus = (r.energy for r in model.evaluate(moved, grid))
+        slopes.append((minus - plus) / (2 * step))
+    extrapolated = (4 * slopes[1] - slopes[0]) / 3
+    expected = (forces * direction).sum()
+    assert abs(extrapolated - expected) < 1e-6 * np.linalg.norm(forces)
+
+
+def inner_radius_path(along: float) -> Atoms:
+    """A hydrogen comes in from afar to become the nearest neighbour but one."""
+    positions = np.array(
+        [[0, 0, 0], [0.95, 0.1, 0], [-0.2, 1.6, 0.1], [-1.1, -1.2, 1.4], [-0.5, 0.3, -0.81]]
+    )
+    positions[4] *= 2.7 - 1.8 * along
+    return Atoms("OHHOH", positions=positions)
+
+
+def collinear_path(along: float) -> Atoms:
+    """A bent triple straightens and bends to the other side."""
+    angle = np.radians(140.0 + 80.0 * along)
+    arm = 1.1 * np.array([np.cos(angle), np.sin(angle), 0.0])
+    return Atoms("HOH", positions=[[0.95, 0, 0], [0, 0, 0], arm])
+
+
+def force_steps(model: pet_driver.Model, path: Callable, points: np.ndarray) -> np.ndarray:
+    """Largest change of any force from each of the points on a path to the next."""
+    forces = np.stack([r.forces for r in model.evaluate([path(along) for along in points])])
+    return np.abs(np.diff(forces, axis=0)).max(axis=(1, 2))
+
+
+def remaining_jump(model: pet_driver.Model, path: Callable) -> float:
+    """The largest of 1,000 steps along a path, cut into 16: the largest part of it, over all."""
+    points = np.linspace(0.0, 1.0, 1001)
+    steps = force_steps(model, path, points)
+    at = int(steps.argmax())
+    return force_steps(model, path, np.linspace(points[at], points[at + 1], 17)).max() / steps[at]
+
+
+@pytest.mark.parametrize("path", [inner_radius_path, collinear_path])
+@pytest.mark.parametrize("grid", ["ecse", "ecse-pooled"])
+def test_forces_are_continuous(path: Callable, grid: str, get_model) -> None:
+    model = pet_driver.load(get_model("one layer").path, grid=grid)
+    assert remaining_jump(model, path) < 0.25
+
+
+def test_a_jump_would_be_seen(get_model) -> None:
+    model = pet_driver.load(get_model("one layer").path, grid="ecse")
+    model.archive.module.frames.negligible = 0.3
+    assert remaining_jump(model, inner_radius_path) > 0.9
+
+
+def test_an_axis_is_enough_for_linear_molecules(get_model) -> None:
+    """A diatomic and an atom keep the energy of the network, on an axis."""
+    model = get_model("two layers")
+    atom, pair = Atoms("O"), Atoms("OH", positions=[[0, 0, 0], [0.97, 0, 0]])
+    assert abs(model.evaluate(atom).energy - model.evaluate(atom, "0").energy) < ENERGY
+    flipped = pair.copy()
+    flipped.positions *= -1.0
+    there, back = (model.evaluate(atoms, "0").energies for atoms in (pair, flipped))
+    # Each atom sees its neighbour along +x: the first here, the second in the flipped pair.
+    assert abs(model.evaluate(pair).energy - (there[0] + back[1])) < ENERGY
+
+
+def test_an_atom_that_leaves_is_alone_in_the_end(get_model) -> None:
+    model = get_model("two layers")
+    near, far = (Atoms("OH", positions=[[0, 0, 0], [0, 0, d]]) for d in (model.cutoff - 1e-4, 20.0))
+    assert abs(model.evaluate(near).energy - model.evaluate(far).energy) < ENERGY
+    assert np.abs(model.evaluate(near).forces).max() < FORCE
+
+
+@pytest.mark.parametrize("grid", ["ecse", "ecse-pooled"])
+def test_a_batch_is_its_members(grid: str, get_model) -> None:
+    model = get_model("two layers")
+    structures = [build() for build in STRUCTURES.values()]
+    separate = [model.evaluate(atoms, grid) for atoms in structures]
+    for together, alone in zip(model.evaluate(structures, grid), separate, strict=True):
+        assert abs(together.energy - alone.energy) < ENERGY
+        assert np.abs(together.forces - alone.forces).max() < FORCE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("frames", [BY_ENVIRONMENT, POOLED])
+def test_scripted_is_eager(kind: str, frames: int, get_model) -> None:
+    source = random_source(kind)
+    eager = SymmetrizedPotential(source.build(torch.float64), [1, 8], 1.0, source.composition)
+    model = get_model(kind)
+    for atoms in (collinear_cluster(), box()):
+        one = evaluate(eager, atoms, model.cutoff, frames=frames)
+        two = evaluate(model.archive.module, atoms, model.cutoff, frames=frames)
+        for a, b in zip(one, two, strict=True):
+            assert (a - b).abs().max() < ENERGY
+
+
+@pytest.mark.parametrize("kind", ["one layer", "two layers"])
+def test_a_memory_bound_changes_nothing(kind: str, get_model) -> None:
+    module, cutoff = get_model(kind).archive.module, get_model(kind).cutoff
+    wide = evaluate(module, box(), cutoff, max_edges=10**8)
+    for narrow in (evaluate(module, box(), cutoff, max_edges=bound) for bound in (150, 700)):
+        for a, b in zip(wide, narrow, strict=True):
+            assert (a - b).abs().max() < ENERGY
+
+
+def test_parts_add_up_to_the_whole(get_model) -> None:
+    """Two processes that own some atoms each, the others being ghosts."""
+    module, cutoff = get_model("two layers").archive.module, get_model("two layers").cutoff
+    atoms = box()
+    whole = evaluate(module, atoms, cutoff)
+    mine = torch.arange(len(atoms)) % 3 > 0
+    parts = [evaluate(module, atoms, cutoff, owned=owned) for owned in (mine, ~mine)]
+    assert (parts[0][1][~mine] == 0).all()
+    for index in range(4):
+        assert (parts[0][index] + parts[1][index] - whole[index]).abs().max() < ENERGY
+
+
+def test_pooled_frames_are_not_distributed(get_model) -> None:
+    module, cutoff = get_model("two layers").archive.module, get_model("two layers").cutoff
+    owned = torch.tensor([True, True, False])
+    with pytest.raises(Exception, match="use the grid ecse"):
+        evaluate(module, water_molecule(), cutoff, owned=owned, frames=POOLED)
+
+
+def test_inversion_comes_with_an_i(get_model) -> None:
+    """Frames are proper rotations; with the inversion the mirror image has the same energy."""
+    model = get_model("one layer")
+    atoms = box()
+    mirrored = atoms.copy()
+    mirrored.set_cell(-np.array(atoms.cell))
+    mirrored.positions *= -1.0
+    plain = [model.evaluate(a, "ecse").energy for a in (atoms, mirrored)]
+    both = [model.evaluate(a, "ecsei") for a in (atoms, mirrored)]
+    assert abs(plain[0] - plain[1]) > BROKEN
+    assert abs(both[0].energy - both[1].energy) < ENERGY
+    assert both[0].energy == pytest.approx(np.mean(plain), abs=ENERGY)
+    assert np.abs(both[0].forces).max() > BROKEN
+    assert np.abs(both[0].forces + both[1].forces).max() < FORCE
+    assert both[0].spread == pytest.approx(abs(plain[0] - plain[1]) / 2, abs=ENERGY)
+
+
+def test_the_cost_is_known_before_and_linear(get_model) -> None:
+    one, two = get_model("one layer"), get_model("two layers")
+    small = box(3)
+    large = small.repeat(2)
+    cost = predict_cost(one, small)
+    assert cost.raw_evaluations < 8
+    assert 2 * cost.atoms <= cost.frames < 8 * cost.atoms
+    assert predict_cost(one, large).raw_evaluations == pytest.approx(cost.raw_evaluations)
+    assert predict_cost(one, large).frames == 8 * cost.frames
+    assert predict_cost(two, small).frames == cost.frames
+    assert predict_cost(two, small).raw_evaluations > cost.raw_evaluations
+    assert predict_cost(one, small, "2i").raw_evaluations == 36
+    assert predict_cost(one, small, "ecsei").edges == 2 * cost.edges
