@@ -169,20 +169,19 @@ def test_ase(ensemble: pet_driver.Ensemble, water: Atoms) -> None:
 
 
 def test_warnings_come_when_the_spread_doubles(ensemble: pet_driver.Ensemble, water: Atoms) -> None:
-    """A bond is stretched step by step: as many warnings as doublings, each with its value."""
-    strides = np.linspace(0.0, 1.2, 40)
+    """A bond of changing length: as many warnings as doublings, each with its value."""
     frames = []
-    for stride in strides:
+    for stride in (1.2, 0.8, 0.5, 0.4, 0.1, 0.3, 0.3, 1.2):
         frames.append(water.copy())
         frames[-1].positions[1] += stride * (water.positions[1] - water.positions[0])
     spreads = [found.force_spread.max() for found in ensemble.evaluate(frames)]
-    threshold = 1.5 * spreads[0]
+    threshold = 1.05 * spreads[0]
     expected, bound = [], threshold
     for spread in spreads:
         if spread > bound:
             expected.append(spread)
             bound = 2 * spread
-    assert 2 <= len(expected) <= 8
+    assert 2 <= len(expected) <= 4
     calculator = pet_driver.PETCalculator(ensemble, warn=threshold)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
