@@ -151,7 +151,7 @@ def test_lammps_warns_and_stops(members: list[Path], tmp_path: Path, ranks: int)
     name = "+".join(map(str, members))
     free = run_lammps(tmp_path, f"{name} device cpu", ranks)
     assert free.returncode == 0, free.stdout + free.stderr
-    table = re.findall(r"^ +(\d+) +-\S+ +(\S+)$", free.stdout, re.MULTILINE)
+    table = re.findall(r"^ +(\d+) +-\S+ +(\S+) *$", free.stdout, re.MULTILINE)
     spreads = [float(spread) for _, spread in table]
     assert len(spreads) == 9
     assert spreads[0] < max(spreads)
@@ -165,10 +165,10 @@ def test_lammps_warns_and_stops(members: list[Path], tmp_path: Path, ranks: int)
     (found,) = re.findall(
         r"ERROR: .*force spread of (\S+) eV/A at atom [123] in step (\d+)", output
     )
-    assert float(found[1]) == pytest.approx(spreads[last], rel=1e-3)
-    assert int(found[2]) == last
-    assert f"is above stop {stop:.3g}"[:18] in output
-    steps = re.findall(r"^ +(\d+) +-\S+ +\S+$", ended.stdout, re.MULTILINE)
+    assert float(found[0]) == pytest.approx(spreads[last], rel=1e-3)
+    assert int(found[1]) == last
+    assert f"is above stop {stop}:" in output
+    steps = re.findall(r"^ +(\d+) +-\S+ +\S+ *$", ended.stdout, re.MULTILINE)
     assert [int(step) for step in steps] == list(range(last)), "the forces were used"
 
 
@@ -249,8 +249,8 @@ def test_ipi_and_ase(
     assert spread == pytest.approx(results["ensemble_spread"], abs=IPI_TOLERANCE)
     assert largest == pytest.approx(results["force_spread"].max(), abs=IPI_TOLERANCE)
     assert np.loadtxt(tmp_path / "run.energies")[0, 1] == pytest.approx(energy, abs=1e-5)
-    found = read(tmp_path / "run.forces_0.extxyz", 0).positions
-    np.testing.assert_allclose(found, forces, atol=10 * IPI_TOLERANCE)
+    found = read(tmp_path / "run.forces_0.extxyz", 0).get_forces()
+    np.testing.assert_allclose(found, forces, atol=IPI_TOLERANCE, rtol=0)
 
 
 @pytest.mark.parametrize("way", ["in process", "socket"])
@@ -286,7 +286,7 @@ def test_ipi_warns_and_stops(
                 finish(process)
     assert ended.returncode == 1, output
     assert output.count("pet-driver: warning: force spread") == 1
-    assert f"is above stop {stop:.6g}"[:20] in output
+    assert f"is above stop {stop:g}:" in output
     assert "Traceback" not in output
     seen = np.loadtxt(folder / "run.spreads_0", ndmin=2)[:, 2]
     n_within = int(np.argmax(largest > stop))
