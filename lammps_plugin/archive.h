@@ -83,6 +83,9 @@ class Archive {
 /// Path of the archive behind a path or the name of a shipped one.
 std::string resolve_archive(const std::string &name);
 
+/// Paths of the archives behind "a.pt+b.pt".  A file whose own name has a plus sign is that file.
+std::vector<std::string> resolve_archives(const std::string &names);
+
 }    // namespace pet
 
 #endif

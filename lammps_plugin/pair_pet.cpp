@@ -33,13 +33,6 @@ static const char CITATION[] =
     " year = {2023}\n"
     "}\n\n";
 
-static std::string joined(const std::vector<std::string> &words)
-{
-  std::string text;
-  for (const auto &word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
 PairPET::PairPET(LAMMPS *lmp) : Pair(lmp), graph_(lmp)
 {
   single_enable = 0;
@@ -49,8 +42,8 @@ PairPET::PairPET(LAMMPS *lmp) : Pair(lmp), graph_(lmp)
   // PET is not exactly invariant: sum r (x) f over atoms would have an antisymmetric part.
   no_virial_fdotr_compute = 1;
   centroidstressflag = CENTROID_NOTAVAIL;
-  nextra = 2;
-  pvector = new double[nextra]{0.0, 0.0};
+  nextra = 4;
+  pvector = new double[nextra]{};
   if (lmp->citeme) lmp->citeme->add(CITATION);
 }
 
@@ -77,10 +70,10 @@ void PairPET::allocate()
 
 void PairPET::settings(int narg, char **arg)
 {
-  pet::OpenOptions options;
+  pet::Settings settings;
   std::string failure;
   try {
-    options = pet::parse_settings(std::vector<std::string>(arg, arg + narg));
+    settings = pet::parse_settings(std::vector<std::string>(arg, arg + narg));
   } catch (const std::exception &e) {
     failure = e.what();
   }
@@ -94,11 +87,12 @@ void PairPET::settings(int narg, char **arg)
     error->all(FLERR, "pair_style pet: units {} are not supported: use units metal or real",
                update->unit_style);
   }
-  open_archive(options);
+  thresholds_ = settings.thresholds;
+  open_ensemble(settings.open);
   print_summary();
 }
 
-void PairPET::open_archive(pet::OpenOptions options)
+void PairPET::open_ensemble(pet::OpenOptions options)
 {
   // Ranks on this node.  Without a word from the launcher only the ranks of this partition are
   // counted: a collective call over all partitions would hang where one of them uses another style.
@@ -117,11 +111,15 @@ void PairPET::open_archive(pet::OpenOptions options)
 
   std::string failure;
   try {
-    archive_ = pet::Archive::open(options);
+    ensemble_ = std::make_unique<pet::Ensemble>(options);
+    if (thresholds_.any() && ensemble_->size() == 1)
+      throw std::runtime_error("warn and stop need an ensemble, such as a.pt+b.pt: " +
+                               ensemble_->card().path + " is a single model");
   } catch (const std::exception &e) {
     failure = e.what();
   }
   all_or_none(failure);
+  comm_reverse = ensemble_->size() > 1 ? 3 * ensemble_->size() : 0;
 }
 
 /// One rank's failure stops all of them with its message.
@@ -142,10 +140,10 @@ void PairPET::all_or_none(const std::string &failure) const
 void PairPET::print_summary() const
 {
   if (comm->me != 0) return;
-  const pet::Card &card = archive_->card();
+  const pet::Card &card = ensemble_->card();
   utils::logmesg(lmp, "pair_style pet: {} ({}) on {}, grid {} with {} rotation(s), "
                  "cutoff {:.6g} A, interaction range {:.6g} A\n",
-                 card.path, card.dtype, card.device, card.grid, archive_->weights(false).size(),
+                 card.path, card.dtype, card.device, card.grid, ensemble_->weights(false).size(),
                  card.cutoff, card.interaction_range);
 }
 
@@ -161,7 +159,7 @@ void PairPET::coeff(int narg, char **arg)
                narg - 2, atom->ntypes);
   map_element2type(narg - 2, arg + 2);
 
-  const pet::Card &card = archive_->card();
+  const pet::Card &card = ensemble_->card();
   numbers_.assign(atom->ntypes + 1, 0);
   for (int type = 1; type <= atom->ntypes; type++) {
     if (map[type] < 0) continue;
@@ -169,7 +167,7 @@ void PairPET::coeff(int narg, char **arg)
     const auto place = std::find(card.symbols.begin(), card.symbols.end(), symbol);
     if (place == card.symbols.end())
       error->all(FLERR, "pair_style pet: unknown element {}: {} knows {}", symbol, card.path,
-                 joined(card.symbols));
+                 pet::joined(card.symbols));
     numbers_[type] = static_cast<int>(card.atomic_numbers[place - card.symbols.begin()]);
   }
 }
@@ -210,13 +208,13 @@ void PairPET::request_ghosts()
   const bool alone = comm->nprocs == 1;
   neighbor->add_request(this, NeighConst::REQ_FULL | (alone ? 0 : NeighConst::REQ_GHOST));
   if (alone) return;
-  comm->cutghostuser = std::max(comm->cutghostuser, archive_->card().interaction_range + skin());
+  comm->cutghostuser = std::max(comm->cutghostuser, ensemble_->card().interaction_range + skin());
 }
 
 double PairPET::init_one(int i, int j)
 {
   if (setflag[i][j] == 0) error->all(FLERR, "pair_style pet: All pair coeffs are not set");
-  return archive_->card().cutoff;
+  return ensemble_->card().cutoff;
 }
 
 double PairPET::skin() const { return neighbor->skin; }
@@ -228,6 +226,7 @@ void PairPET::compute(int eflag, int vflag)
   ev_init(eflag, vflag);
   std::string failure;
   pet::Evaluation result;
+  apart_ = {};    // an empty domain has none
   try {
     if (neighbor->ago == 0 || !graph_is_fresh_) rebuild_graph();
     if (!graph_.atoms().empty()) result = evaluate();
@@ -236,14 +235,15 @@ void PairPET::compute(int eflag, int vflag)
     failure = e.what();
   }
   if (!failure.empty()) error->one(FLERR, "pair_style pet: {}", failure);
+  measure_force_spread();
   tally(result);
 }
 
 void PairPET::rebuild_graph()
 {
-  const pet::Card &card = archive_->card();
+  const pet::Card &card = ensemble_->card();
   graph_.rebuild(list, numbers_, card.cutoff + skin(), card.interaction_range + skin());
-  archive_->set_topology(graph_.topology());
+  ensemble_->set_topology(graph_.topology());
   graph_is_fresh_ = true;
 }
 
@@ -254,7 +254,7 @@ pet::Evaluation PairPET::evaluate()
   request.virial = vflag_global != 0;
   request.atomic_virials = vflag_atom != 0;
   request.step = update->ntimestep;
-  return archive_->evaluate(graph_.positions(), graph_.cell(), request);
+  return ensemble_->evaluate(graph_.positions(), graph_.cell(), request, apart_);
 }
 
 void PairPET::check_finite(const pet::Evaluation &result) const
@@ -268,6 +268,77 @@ void PairPET::check_finite(const pet::Evaluation &result) const
                              "first, or use a shorter timestep");
 }
 
+// ---------------------------------------------------------------- how far the members are apart
+
+/// An atom's force is known where those on its ghosts have come home, for every member.
+void PairPET::measure_force_spread()
+{
+  // never empty: a null pointer would tell `fix pair` that there is no such quantity
+  force_spread_.assign(std::max(1, atom->nlocal), 0.0);
+  const int members = ensemble_->size();
+  if (members == 1) return;
+  const std::vector<int> &atoms = graph_.atoms();
+  const int width = 3 * members;
+  member_forces_.assign(static_cast<std::size_t>(atom->nlocal + atom->nghost) * width, 0.0);
+  for (std::size_t node = 0; node < atoms.size(); node++)
+    std::copy_n(apart_.forces.data() + node * width, width,
+                member_forces_.data() + static_cast<std::size_t>(atoms[node]) * width);
+  comm->reverse_comm(this);
+  for (int i = 0; i < atom->nlocal; i++)
+    force_spread_[i] = energy_unit_ *
+        pet::force_spread(member_forces_.data() + static_cast<std::size_t>(i) * width, members);
+  if (eflag_global || thresholds_.any()) find_largest_spread();
+}
+
+/// Compares the largest spread with the thresholds, before anything is done with the forces.
+void PairPET::find_largest_spread()
+{
+  const auto largest = std::max_element(force_spread_.begin(), force_spread_.end());
+  const auto place = largest - force_spread_.begin();
+  struct {
+    double spread;
+    int rank;
+  } mine{*largest, comm->me}, all{};
+  MPI_Allreduce(&mine, &all, 1, MPI_DOUBLE_INT, MPI_MAXLOC, world);
+  largest_spread_ = all.spread;
+  tagint tag = place < atom->nlocal ? atom->tag[place] : 0;
+  MPI_Bcast(&tag, 1, MPI_LMP_TAGINT, all.rank, world);
+
+  const std::string found = fmt::format("pair_style pet: force spread of {:.4g} {} at atom {} in "
+      "step {}", largest_spread_, energy_unit_ == 1.0 ? "eV/A" : "kcal/mol/A", tag,
+      update->ntimestep);
+  if (thresholds_.exceeds_stop(largest_spread_))
+    error->all(FLERR, "{} is above stop {}: the members of the ensemble disagree; look at the last "
+               "frames, or train on structures like them", found, thresholds_.stop);
+  if (thresholds_.deserves_warning(largest_spread_) && comm->me == 0)
+    error->warning(FLERR, "{} is above warn {}: the members of the ensemble disagree; the next "
+                   "warning comes when it has doubled", found, thresholds_.warn);
+}
+
+int PairPET::pack_reverse_comm(int n, int first, double *buffer)
+{
+  const std::size_t width = comm_reverse;
+  std::copy_n(member_forces_.data() + first * width, n * width, buffer);
+  return n * comm_reverse;
+}
+
+void PairPET::unpack_reverse_comm(int n, int *list, double *buffer)
+{
+  const std::size_t width = comm_reverse;
+  for (int i = 0; i < n; i++)
+    for (std::size_t k = 0; k < width; k++) member_forces_[list[i] * width + k] += *buffer++;
+}
+
+/// For `fix pair`: the vector force_spread.
+void *PairPET::extract_peratom(const char *name, int &columns)
+{
+  if (strcmp(name, "force_spread") != 0) return nullptr;
+  columns = 0;
+  return force_spread_.data();
+}
+
+// ---------------------------------------------------------------- handing results to LAMMPS
+
 void PairPET::tally(const pet::Evaluation &result)
 {
   const std::vector<int> &atoms = graph_.atoms();
@@ -277,7 +348,7 @@ void PairPET::tally(const pet::Evaluation &result)
 
   if (eflag_global) {
     eng_vdwl += energy_unit_ * result.energy;
-    summarize_rotations(result);
+    summarize(result);
   }
   if (vflag_global)
     for (int k = 0; k < 6; k++) virial[k] += energy_unit_ * result.virial[k];
@@ -295,22 +366,26 @@ void PairPET::tally_atoms(const pet::Evaluation &result)
   }
 }
 
-/// pvector: raw energy, and standard deviation over the rotations.  `compute pair` sums over ranks,
-/// so the first rank holds the totals.
-void PairPET::summarize_rotations(const pet::Evaluation &result)
+/// Fills pvector.  `compute pair` sums over ranks, so the first rank holds the totals.
+void PairPET::summarize(const pet::Evaluation &result)
 {
-  const std::vector<double> &weights = archive_->weights(true);
-  std::vector<double> mine = result.rotation_energies, energies(weights.size(), 0.0);
-  mine.resize(weights.size(), 0.0);    // an empty domain has none
-  MPI_Allreduce(mine.data(), energies.data(), static_cast<int>(weights.size()), MPI_DOUBLE, MPI_SUM,
-                world);
-  double mean = 0.0, variance = 0.0;
-  for (std::size_t r = 0; r < weights.size(); r++) mean += weights[r] * energies[r];
-  for (std::size_t r = 0; r < weights.size(); r++)
-    variance += weights[r] * (energies[r] - mean) * (energies[r] - mean);
-  const bool first = comm->me == 0;
-  pvector[0] = first ? energy_unit_ * energies[0] : 0.0;
-  pvector[1] = first ? energy_unit_ * std::sqrt(std::max(0.0, variance)) : 0.0;
+  const std::vector<double> energies =
+      sum_over_ranks(result.rotation_energies, ensemble_->weights(true).size());
+  pvector[0] = energy_unit_ * energies[0];
+  pvector[1] = energy_unit_ * pet::spread(energies, ensemble_->weights(true));
+  const std::vector<double> weights(ensemble_->size(), 1.0 / ensemble_->size());
+  pvector[2] = energy_unit_ * pet::spread(sum_over_ranks(apart_.energies, weights.size()), weights);
+  pvector[3] = largest_spread_;
+  if (comm->me != 0) std::fill_n(pvector, nextra, 0.0);
+}
+
+/// An empty domain has no values of its own.
+std::vector<double> PairPET::sum_over_ranks(std::vector<double> mine, std::size_t size) const
+{
+  std::vector<double> sums(size, 0.0);
+  mine.resize(size, 0.0);
+  MPI_Allreduce(mine.data(), sums.data(), static_cast<int>(size), MPI_DOUBLE, MPI_SUM, world);
+  return sums;
 }
 
 double PairPET::memory_usage()

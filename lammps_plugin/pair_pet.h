@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-//   pair_style pet <archive> [device auto|cpu|cuda|cuda:N] [grid <name>] [max_edges N] [threads N]
+//   pair_style pet <archive>[+<archive>...] [device auto|cpu|cuda|cuda:N] [grid <name>]
+//                  [max_edges N] [threads N] [warn F] [stop F]
 //   pair_coeff * * <element or NULL for every LAMMPS type>
 //
-// Units metal or real.  `compute pair` gives two numbers: the energy of the raw, unrotated network,
-// and the standard deviation of the energy over the rotations of the grid.
+// Units metal or real.  `compute pair` gives four numbers: the energy of the raw, unrotated network,
+// the standard deviation of the energy over the rotations of the grid, that over the members of an
+// ensemble, and the largest force spread of any atom; the last two are zero for a single archive.
+//
+// The force spread of an atom is the root mean square, over the members, of how far a member's force
+// is from the mean: `fix pair ... pet force_spread 0` gives it by atom.  Above warn there is a
+// warning, above stop an error (in the force units of the input).  Several ranks send the forces of
+// every member on ghosts home, for which the pair style's own reverse communication serves.
 //
 // Several ranks: every rank computes its own atoms and all ghosts within the archive's interaction
 // range; the energies of its own atoms count, their derivatives give forces on atoms and ghosts.
@@ -16,7 +23,7 @@
 #ifndef LMP_PAIR_PET_H
 #define LMP_PAIR_PET_H
 
-#include "archive.h"
+#include "ensemble.h"
 #include "graph.h"
 
 #include "pair.h"
@@ -38,25 +45,36 @@ class PairPET : public Pair {
   void init_style() override;
   double init_one(int i, int j) override;
   double memory_usage() override;
+  void *extract_peratom(const char *name, int &columns) override;
+  int pack_reverse_comm(int n, int first, double *buffer) override;
+  void unpack_reverse_comm(int n, int *list, double *buffer) override;
 
  private:
-  std::unique_ptr<pet::Archive> archive_;
+  std::unique_ptr<pet::Ensemble> ensemble_;
+  pet::Thresholds thresholds_;
   PETGraph graph_;
   std::vector<int> numbers_;       // [types + 1] atomic number of a type, 0 where it is ignored
   double energy_unit_ = 1.0;       // eV in the energy unit of the input
   bool graph_is_fresh_ = false;
+  pet::MemberEvaluations apart_;         // of this step
+  std::vector<double> member_forces_;    // [atoms and ghosts, members, 3] eV/A
+  std::vector<double> force_spread_;     // [atoms] in the units of the input
+  double largest_spread_ = 0.0;          // of any atom on any rank
 
   void allocate();
-  void open_archive(pet::OpenOptions options);
+  void open_ensemble(pet::OpenOptions options);
   void print_summary() const;
   void check_environment() const;
   void request_ghosts();
   void rebuild_graph();
   pet::Evaluation evaluate();
   void check_finite(const pet::Evaluation &result) const;
+  void measure_force_spread();
+  void find_largest_spread();
   void tally(const pet::Evaluation &result);
   void tally_atoms(const pet::Evaluation &result);
-  void summarize_rotations(const pet::Evaluation &result);
+  void summarize(const pet::Evaluation &result);
+  std::vector<double> sum_over_ranks(std::vector<double> mine, std::size_t size) const;
   void all_or_none(const std::string &failure) const;
   double skin() const;
 };

@@ -34,14 +34,20 @@ std::string shipped_names()
   return text.empty() ? "none" : text;
 }
 
+/// The file of that name, or else that of a shipped model, which need not exist.
+fs::path place_of(const std::string &name)
+{
+  std::error_code ignored;
+  if (fs::exists(name, ignored) || name.find('/') != std::string::npos) return name;
+  return models_folder() / (name + ".pt");
+}
+
 }    // namespace
 
 std::string pet::resolve_archive(const std::string &name)
 {
   std::error_code ignored;
-  fs::path path(name);
-  if (!fs::exists(path, ignored) && name.find('/') == std::string::npos)
-    path = models_folder() / (name + ".pt");
+  const fs::path path = place_of(name);
   if (!fs::exists(path, ignored))
     throw std::runtime_error("there is no archive '" + name + "': it is neither a file nor the "
                              "name of a shipped model (" + shipped_names() + ")");
@@ -58,4 +64,21 @@ std::string pet::resolve_archive(const std::string &name)
     throw std::runtime_error("'" + path.string() + "' is not a TorchScript archive: write one from "
                              "a checkpoint with `pet-driver export`");
   return path.string();
+}
+
+std::vector<std::string> pet::resolve_archives(const std::string &names)
+{
+  std::vector<std::string> paths;
+  std::size_t begin = 0;
+  while (begin <= names.size()) {
+    // The longest name that exists: plus signs may stand in names of files and folders.
+    std::error_code ignored;
+    std::size_t end = names.size();
+    const auto name = [&] { return names.substr(begin, end - begin); };
+    while (name().find('+') != std::string::npos && !fs::is_regular_file(place_of(name()), ignored))
+      end = begin + name().rfind('+');
+    paths.push_back(resolve_archive(name()));
+    begin = end + 1;
+  }
+  return paths;
 }

@@ -1,6 +1,8 @@
 #include "settings.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstdlib>
 #include <initializer_list>
 #include <stdexcept>
@@ -8,7 +10,18 @@
 
 namespace {
 
-constexpr const char *KEYWORDS = "device, grid, max_edges, threads";
+constexpr std::array<const char *, 6> KEYWORDS{"device",  "grid", "max_edges",
+                                               "threads", "warn", "stop"};
+
+void check_keyword(const std::string &word)
+{
+  std::string known;
+  for (const char *keyword : KEYWORDS) {
+    if (word == keyword) return;
+    known += (known.empty() ? "" : ", ") + std::string(keyword);
+  }
+  throw std::runtime_error("unknown keyword '" + word + "': it must be one of " + known);
+}
 
 std::int64_t positive_integer(const std::string &keyword, const std::string &word)
 {
@@ -16,6 +29,15 @@ std::int64_t positive_integer(const std::string &keyword, const std::string &wor
   const long long value = std::strtoll(word.c_str(), &end, 10);
   if (word.empty() || *end != '\0' || value < 1)
     throw std::runtime_error(keyword + " needs a whole number above zero, not '" + word + "'");
+  return value;
+}
+
+double positive_number(const std::string &keyword, const std::string &word)
+{
+  char *end = nullptr;
+  const double value = std::strtod(word.c_str(), &end);
+  if (word.empty() || *end != '\0' || !std::isfinite(value) || value <= 0.0)
+    throw std::runtime_error(keyword + " needs a force spread above zero, not '" + word + "'");
   return value;
 }
 
@@ -38,28 +60,33 @@ int first_set(std::initializer_list<const char *> variables)
 
 }    // namespace
 
-pet::OpenOptions pet::parse_settings(const std::vector<std::string> &words)
+pet::Settings pet::parse_settings(const std::vector<std::string> &words)
 {
   if (words.empty())
     throw std::runtime_error("no archive given: pair_style pet <path or name of an archive> "
-                             "[device D] [grid G] [max_edges N] [threads N]");
-  OpenOptions options;
+                             "[device D] [grid G] [max_edges N] [threads N] [warn F] [stop F]");
+  Settings settings;
+  OpenOptions &options = settings.open;
+  Thresholds &thresholds = settings.thresholds;
   options.name = words[0];
   options.threads = 0;
   for (std::size_t k = 1; k < words.size(); k += 2) {
     const std::string &keyword = words[k];
-    if (keyword != "device" && keyword != "grid" && keyword != "max_edges" && keyword != "threads")
-      throw std::runtime_error("unknown keyword '" + keyword + "': it must be one of " + KEYWORDS);
+    check_keyword(keyword);
     if (k + 1 == words.size())
       throw std::runtime_error("keyword " + keyword + " needs a value");
     const std::string &value = words[k + 1];
     if (keyword == "device") options.device = checked_device(value);
     else if (keyword == "grid") options.grid = value;
     else if (keyword == "max_edges") options.max_edges = positive_integer(keyword, value);
+    else if (keyword == "warn") thresholds.warn = positive_number(keyword, value);
+    else if (keyword == "stop") thresholds.stop = positive_number(keyword, value);
     else options.threads = static_cast<int>(std::min<std::int64_t>(
              positive_integer(keyword, value), 4096));
   }
-  return options;
+  if (thresholds.stop > 0.0 && thresholds.warn > thresholds.stop)
+    throw std::runtime_error("warn is above stop: choose a smaller one");
+  return settings;
 }
 
 int pet::default_threads(int ranks_on_node)

@@ -4,15 +4,22 @@
 #define PET_SETTINGS_H
 
 #include "archive.h"
+#include "ensemble.h"
 
 #include <string>
 #include <vector>
 
 namespace pet {
 
-/// Reads `<archive> [device D] [grid G] [max_edges N] [threads N]`.  Throws std::runtime_error that
-/// names the word and what may stand there.  `threads` stays 0 where none is given.
-OpenOptions parse_settings(const std::vector<std::string> &words);
+struct Settings {
+  OpenOptions open;
+  Thresholds thresholds;
+};
+
+/// Reads `<archive>[+<archive>...] [device D] [grid G] [max_edges N] [threads N] [warn F] [stop F]`.
+/// Throws std::runtime_error that names the word and what may stand there.  `threads` stays 0 where
+/// none is given.
+Settings parse_settings(const std::vector<std::string> &words);
 
 /// Threads for torch: OMP_NUM_THREADS where it is set, else the cores shared by the node's ranks.
 int default_threads(int ranks_on_node);

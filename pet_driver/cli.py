@@ -31,6 +31,8 @@ GRID_HELP = (
     "ecse: exact; an unknown name lists all"
 )
 GridOption = Annotated[str | None, typer.Option(help=GRID_HELP + "; default: the archive's")]
+MODEL_HELP = "archive or shipped name; several as an ensemble: a.pt+b.pt"
+SPREAD_HELP = "force spread of an ensemble, eV/A, above which "
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or cuda:N")]
 
 
@@ -70,37 +72,41 @@ def export(
 
 @app.command()
 @clear_errors
-def inspect(model: Annotated[str, typer.Argument(help="archive or shipped name")]) -> None:
-    """Show what an archive says of itself."""
+def inspect(model: Annotated[str, typer.Argument(help=MODEL_HELP)]) -> None:
+    """Show what an archive says of itself, or each archive of an ensemble."""
     from pet_driver import models
     from pet_driver.archive import read_metadata
 
-    path = models.resolve(model)
-    table = Table(title=str(path), show_header=False)
-    for key, value in read_metadata(path).items():
-        if isinstance(value, dict):
-            value = "\n".join(f"{name}: {entry}" for name, entry in value.items())
-        table.add_row(key, str(value))
-    Console().print(table)
+    for path in models.resolve_all(model):
+        table = Table(title=str(path), show_header=False)
+        for key, value in read_metadata(path).items():
+            if isinstance(value, dict):
+                value = "\n".join(f"{name}: {entry}" for name, entry in value.items())
+            table.add_row(key, str(value))
+        Console().print(table)
 
 
 @app.command()
 @clear_errors
 def evaluate(
-    model: Annotated[str, typer.Argument(help="archive or shipped name")],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     structures: Annotated[Path, typer.Argument(help="any file that ASE reads")],
     grid: GridOption = None,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Energies of structures: averaged, raw, and the spread over the grid."""
+    """Energies of structures: averaged, raw, and the spreads over the grid and an ensemble."""
     from pet_driver.cost import predict_cost
-    from pet_driver.evaluator import load
+    from pet_driver.ensemble import load
     from pet_driver.structures import read_structures
 
     loaded = load(model, device, grid)
     frames = read_structures(structures)
     print(predict_cost(loaded, frames[0]))
     table = Table("frame", "atoms", "energy (eV)", "raw - averaged (meV)", "spread (meV)")
+    united = len(loaded.members) > 1
+    if united:
+        table.add_column("ensemble spread (meV)")
+        table.add_column("largest force spread (meV/A)")
     for index, (frame, found) in enumerate(zip(frames, loaded.evaluate(frames), strict=True)):
         difference = 1e3 * (found.raw_energy - found.energy)
         table.add_row(
@@ -109,6 +115,8 @@ def evaluate(
             f"{found.energy:.6f}",
             f"{difference:.3f}",
             f"{1e3 * found.spread:.3f}",
+            *([f"{1e3 * found.ensemble_spread:.3f}"] if united else []),
+            *([f"{1e3 * found.force_spread.max(initial=0.0):.3f}"] if united else []),
         )
     Console().print(table)
 
@@ -116,7 +124,7 @@ def evaluate(
 @app.command()
 @clear_errors
 def probe(
-    model: Annotated[str, typer.Argument(help="archive or shipped name")],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     structures: Annotated[Path, typer.Argument(help="any file that ASE reads")],
     grids: Annotated[str, typer.Option(help="to compare, with commas between")] = "0,i,2,2i,3",
     reference: Annotated[str, typer.Option(help="the fine grid to compare with")] = "3i",
@@ -134,7 +142,7 @@ def probe(
     """Measure how the energy depends on orientation, and say which grid is enough."""
     from rich.progress import track
 
-    from pet_driver.evaluator import load
+    from pet_driver.ensemble import load
     from pet_driver.probe import output as outputs
     from pet_driver.probe import probe as run
     from pet_driver.structures import read_structures, spaced
@@ -170,7 +178,7 @@ def probe(
 @app.command()
 @clear_errors
 def ipi(
-    model: Annotated[str | None, typer.Argument(help="archive or shipped name")] = None,
+    model: Annotated[str | None, typer.Argument(help=MODEL_HELP)] = None,
     address: Annotated[str, typer.Option("--address", "-a", help="of i-PI's <ffsocket>")] = "",
     unix: Annotated[bool, typer.Option("--unix", "-u", help="a unix socket")] = False,
     shared_memory: Annotated[bool, typer.Option("--shm", help="shared memory")] = False,
@@ -185,6 +193,8 @@ def ipi(
     timeout: Annotated[float, typer.Option(help="seconds to wait for the server")] = 60.0,
     prefix: Annotated[str, typer.Option(help="of the unix socket's path")] = "/tmp/ipi_",
     counter: Annotated[int, typer.Option(min=0, help="first draw of a random grid")] = 0,
+    warn: Annotated[float | None, typer.Option(help=SPREAD_HELP + "to warn")] = None,
+    stop: Annotated[float | None, typer.Option(help=SPREAD_HELP + "to end")] = None,
     shim: Annotated[
         bool, typer.Option("--shim", help="print the path of the in-process shim")
     ] = False,
@@ -218,6 +228,8 @@ def ipi(
         prefix,
         report=functools.partial(print, file=sys.stderr),
         counter=counter,
+        warn=warn,
+        stop=stop,
     )
 
 

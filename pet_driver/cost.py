@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from ase import Atoms
 
+from pet_driver.ensemble import Ensemble
 from pet_driver.evaluator import Model
 from pet_driver.neighbors import Structure, find_edges
 from pet_driver.symmetry.grid_names import NO_FRAMES
@@ -20,8 +21,9 @@ class Cost:
         grid: how the energy is symmetrized.
         atoms: number of atoms.
         frames: number of frames in which atoms, or the structure, are seen, or of rotations.
-        edges: edges that pass through the network, all frames together.
+        edges: edges that pass through the network, all frames and members together.
         raw_edges: edges of the structure.
+        members: how many models are evaluated.
     """
 
     grid: str
@@ -29,6 +31,7 @@ class Cost:
     frames: int
     edges: int
     raw_edges: int
+    members: int = 1
 
     @property
     def raw_evaluations(self) -> float:
@@ -36,17 +39,18 @@ class Cost:
         return self.edges / max(1, self.raw_edges)
 
     def __str__(self) -> str:
+        of = f" of each of {self.members} models" if self.members > 1 else ""
         return (
-            f"{self.grid}: {self.frames} frames for {self.atoms} atoms, about "
+            f"{self.grid}: {self.frames} frames for {self.atoms} atoms{of}, about "
             f"{self.raw_evaluations:.1f} raw evaluations"
         )
 
 
-def predict_cost(model: Model, atoms: Atoms, grid: str | None = None) -> Cost:
+def predict_cost(model: Model | Ensemble, atoms: Atoms, grid: str | None = None) -> Cost:
     """Cost of one evaluation of ``atoms``, without running the network.
 
     Args:
-        model: the model.
+        model: the model, or an ensemble of them.
         atoms: one structure.
         grid: see :mod:`pet_driver.symmetry.grids`; ``None`` means the model's.
 
@@ -54,6 +58,12 @@ def predict_cost(model: Model, atoms: Atoms, grid: str | None = None) -> Cost:
         PetDriverError: an unknown grid, or a broken structure.
     """
     grid = model.default_grid if grid is None else grid
+    costs = [_cost(member, atoms, grid) for member in model.members]
+    edges = sum(cost.edges for cost in costs)
+    return replace(costs[0], edges=edges, members=len(costs))
+
+
+def _cost(model: Model, atoms: Atoms, grid: str) -> Cost:
     _, weights, kind = model.rotations(grid)
     n_rotations = int((weights != 0.0).sum())
     structure = Structure.from_ase(atoms)

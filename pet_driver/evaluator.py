@@ -30,23 +30,37 @@ class Results:
     Attributes:
         energy: eV, averaged over the grid.
         forces: [N, 3] in eV/A, minus the gradient of ``energy``.
-        virial: [3, 3] in eV, minus the derivative of ``energy`` by a strain; symmetric.
+        full_virial: [3, 3] in eV, minus the derivative of ``energy`` by a strain, as it comes.
         energies: [N] in eV, by atom; they add up to ``energy``.
         raw_energy: eV, of the structure as it stands, not averaged.
         spread: weighted standard deviation of the energy over the grid, eV.
-        antisymmetric_virial: norm of the antisymmetric part that was dropped from ``virial``,
-            eV; it is not zero for a potential that is not rotationally invariant.
         rotation_energies: energy under each rotation of :meth:`Model.rotations`, eV.
+        ensemble_spread: standard deviation of ``energy`` over the members of an ensemble, eV;
+            zero for a single model, as is the next.
+        force_spread: [N] in eV/A; of every atom the root mean square, over the members, of how far
+            a member's force is from the mean.
     """
 
     energy: float
     forces: np.ndarray
-    virial: np.ndarray
+    full_virial: np.ndarray
     energies: np.ndarray
     raw_energy: float
     spread: float
-    antisymmetric_virial: float
     rotation_energies: np.ndarray
+    ensemble_spread: float
+    force_spread: np.ndarray
+
+    @property
+    def virial(self) -> np.ndarray:
+        """[3, 3] in eV, minus the derivative of ``energy`` by a strain; symmetrised."""
+        return 0.5 * (self.full_virial + self.full_virial.T)
+
+    @property
+    def antisymmetric_virial(self) -> float:
+        """Norm of the antisymmetric part that is dropped from ``virial``, eV; it is not zero for a
+        potential that is not rotationally invariant."""
+        return float(np.linalg.norm(0.5 * (self.full_virial - self.full_virial.T)))
 
 
 class Model:
@@ -78,6 +92,11 @@ class Model:
         self.counter = 0
         self._grids: dict[str, tuple[Tensor, Tensor, int]] = {}
         self.rotations(self.default_grid)
+
+    @property
+    def members(self) -> tuple[Model, ...]:
+        """The models behind the results, as in an ensemble: this one."""
+        return (self,)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -258,12 +277,13 @@ class Model:
             Results(
                 energy=float(energies[index]),
                 forces=force,
-                virial=0.5 * (virial + virial.T),
+                full_virial=virial,
                 energies=energy,
                 raw_energy=float(by_rotation[0, index]),
                 spread=float(spread[index]),
-                antisymmetric_virial=float(np.linalg.norm(0.5 * (virial - virial.T))),
                 rotation_energies=by_rotation[:, index].cpu().numpy(),
+                ensemble_spread=0.0,
+                force_spread=np.zeros(len(force)),
             )
             for index, (force, virial, energy) in enumerate(
                 zip(
@@ -292,7 +312,7 @@ def load(
     grid: str | None = None,
     max_edges: int | None = None,
 ) -> Model:
-    """Load a shipped model by name, or an archive by path.
+    """Load one shipped model by name, or one archive by path.
 
     Args:
         name_or_path: such as ``"water-small"`` or ``"my-model.pt"``.

@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.build import molecule
 
 import pet_driver
-from pet_driver.archive import save
+from pet_driver.archive import Archive, save
 from pet_driver.checkpoints import Source
 from pet_driver.network import PET, Hypers
 
@@ -60,6 +60,23 @@ def archive_deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path,
         dtype="float64",
     )
+    return path
+
+
+@pytest.fixture(scope="session")
+def members(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three archives in float64, for ensembles: the shipped model with weights 1 % off."""
+    folder = tmp_path_factory.mktemp("members")
+    return [perturbed(folder / f"{name}.pt", seed) for seed, name in enumerate("abc")]
+
+
+def perturbed(path: Path, seed: int, grid: str = "0", dtype: str = "float64") -> Path:
+    """Write the shipped model with noise on its weights, as another training would leave it."""
+    source = Archive.load("water-small").source()
+    generator = torch.Generator().manual_seed(seed)
+    for weights in source.weights.values():
+        weights *= 1 + 0.01 * torch.randn(weights.shape, generator=generator, dtype=weights.dtype)
+    save(source, path, grid, dtype)
     return path
 
 

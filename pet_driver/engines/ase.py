@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from pet_driver.engines.thresholds import Thresholds
+from pet_driver.ensemble import Ensemble
 from pet_driver.evaluator import Model
 from pet_driver.symmetry.grid_names import draws
 
@@ -16,25 +19,39 @@ class PETCalculator(Calculator):
     """``atoms.calc = PETCalculator(model, grid="2i")``.
 
     Beside ASE's own properties, ``results`` holds ``raw_energy`` and ``spread`` (eV): the energy
-    without the average, and its standard deviation over the grid.
+    without the average, and its standard deviation over the grid; ``ensemble_spread`` (eV) and
+    ``force_spread`` ([N] in eV/A): how far the members of an ensemble are apart; zero for one
+    model.
 
     Args:
-        model: from :func:`pet_driver.load`.
+        model: from :func:`pet_driver.load`; one model or an ensemble.
         grid: rotations to average over; ``None`` means the model's default.
         counter: the first draw of a random grid. Every calculation takes the next one and leaves
             its own in ``results["counter"]``; a calculator that continues a run needs the value
             with which the run broke off.
+        warn: force spread of an ensemble (eV/A) above which there is a warning.
+        stop: force spread of an ensemble (eV/A) above which a calculation is an error.
+
+    Raises:
+        PetDriverError: an unknown grid, or thresholds that cannot be used.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "energies", "forces", "stress"]
 
     def __init__(
-        self, model: Model, grid: str | None = None, counter: int = 0, **kwargs: Any
+        self,
+        model: Model | Ensemble,
+        grid: str | None = None,
+        counter: int = 0,
+        warn: float | None = None,
+        stop: float | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.counter = counter
         self.grid = model.default_grid if grid is None else grid
+        self.thresholds = Thresholds(model, warn, stop)
         model.rotations(self.grid)
 
     def calculate(
@@ -45,6 +62,7 @@ class PETCalculator(Calculator):
     ) -> None:
         super().calculate(atoms, properties or ["energy"], system_changes)
         found = self.model.evaluate(self.atoms, self.grid, self.counter)
+        self.thresholds.check(found.force_spread, warnings.warn)
         self.results = {
             "energy": found.energy,
             "free_energy": found.energy,
@@ -52,6 +70,8 @@ class PETCalculator(Calculator):
             "forces": found.forces,
             "raw_energy": found.raw_energy,
             "spread": found.spread,
+            "ensemble_spread": found.ensemble_spread,
+            "force_spread": found.force_spread,
         }
         if draws(self.grid, 1):
             self.results["counter"] = self.counter

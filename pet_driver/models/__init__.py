@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from pet_driver.errors import PetDriverError
@@ -25,3 +26,35 @@ def resolve(name_or_path: str | os.PathLike) -> Path:
     raise PetDriverError(
         f"{name_or_path} is neither a file nor a shipped model; shipped are: {', '.join(shipped())}"
     )
+
+
+def resolve_all(names: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
+    """Paths of the members of an ensemble, or the one path of a single model.
+
+    Args:
+        names: a name or path, several with plus signs between (``"a.pt+b.pt"``), or a sequence.
+            A file whose own name has a plus sign in it is that file.
+
+    Raises:
+        PetDriverError: one of them is neither a file nor a shipped model.
+    """
+    if not isinstance(names, str | os.PathLike):
+        if not names:
+            raise PetDriverError("an ensemble of no models; name one or more")
+        return [resolve(name) for name in names]
+    words, paths = os.fspath(names).split("+"), []
+    while words:
+        for length in range(len(words), 0, -1):  # the longest first: plus signs in names of files
+            name = "+".join(words[:length])
+            if Path(name).expanduser().is_file() or name in shipped():
+                break
+        else:
+            if not paths and len(words) == 1:
+                return [resolve(names)]
+            raise PetDriverError(
+                f"{names}: {words[0] or 'a name that is empty'} is neither a file nor a shipped "
+                f"model; shipped are: {', '.join(shipped())}"
+            )
+        paths.append(resolve(name))
+        words = words[length:]
+    return paths

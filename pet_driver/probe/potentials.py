@@ -10,8 +10,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, PropertyNotImplementedError
 
+from pet_driver.ensemble import Ensemble, load
 from pet_driver.errors import PetDriverError
-from pet_driver.evaluator import Model, load
+from pet_driver.evaluator import Model
 from pet_driver.symmetry import rotation_grid
 
 
@@ -48,9 +49,9 @@ class Potential(Protocol):
 
 
 class ArchivePotential:
-    """A PET archive: all rotations of a structure are one call."""
+    """A PET archive, or several: all rotations of a structure are one call."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model | Ensemble) -> None:
         self.model = model
         self.name = str(model.path)
 
@@ -113,7 +114,7 @@ class CalculatorPotential:
             return None
 
 
-def as_potential(potential: Model | BaseCalculator | str | os.PathLike) -> Potential:
+def as_potential(potential: Model | Ensemble | BaseCalculator | str | os.PathLike) -> Potential:
     """Make an archive, its name or path, or an ASE calculator ready for the probe.
 
     Raises:
@@ -121,7 +122,7 @@ def as_potential(potential: Model | BaseCalculator | str | os.PathLike) -> Poten
     """
     if isinstance(potential, str | os.PathLike):
         potential = load(potential)
-    if isinstance(potential, Model):
+    if isinstance(potential, Model | Ensemble):
         return ArchivePotential(potential)
     if isinstance(potential, BaseCalculator) or hasattr(potential, "get_potential_energy"):
         return CalculatorPotential(potential)

@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+from pet_driver.ensemble import Ensemble
 from pet_driver.errors import PetDriverError
 from pet_driver.evaluator import Model
 from pet_driver.probe.components import Components, rotational_components
@@ -62,7 +63,7 @@ class Probe:
 
 
 def probe(
-    potential: Model | BaseCalculator | str | os.PathLike,
+    potential: Model | Ensemble | BaseCalculator | str | os.PathLike,
     structures: Atoms | Sequence[Atoms],
     grids: Sequence[str] = GRIDS,
     reference: str = REFERENCE,
@@ -79,7 +80,7 @@ def probe(
     of an atom.
 
     Args:
-        potential: a model, the name or path of an archive, or any ASE calculator.
+        potential: a model, an ensemble, the name or path of an archive, or any ASE calculator.
         structures: one structure or several.
         grids: compared with the reference; see :mod:`pet_driver.symmetry.grids`.
         reference: a grid finer than all of them.

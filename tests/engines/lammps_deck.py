@@ -37,6 +37,7 @@ thermo_style custom step pe c_pressure[*] c_energy_sum c_stress_sum[*] c_rotatio
 thermo_modify norm no
 run 0 post no
 print "RESULT $(pe:%.16e) $(c_rotations[1]:%.16e) $(c_rotations[2]:%.16e) $(vol:%.16e)"
+print "ENSEMBLE $(c_rotations[3]:%.16e) $(c_rotations[4]:%.16e)"
 print "PRESSURE $(c_pressure[1]:%.16e) $(c_pressure[2]:%.16e) $(c_pressure[3]:%.16e) &
 $(c_pressure[4]:%.16e) $(c_pressure[5]:%.16e) $(c_pressure[6]:%.16e)"
 write_dump all custom atoms.dump id fx fy fz c_energies c_stresses[*] &
@@ -56,6 +57,8 @@ class Outcome:
     virials: np.ndarray  # [N, 3, 3]
     raw_energy: float
     spread: float
+    ensemble_spread: float
+    largest_force_spread: float
     output: str
 
 
@@ -119,6 +122,7 @@ def _read(folder: Path, output: str, units: str) -> Outcome:
     energy_unit = KCAL_PER_EV if units == "real" else 1.0
     virial_unit = energy_unit * NKTV2P[units]
     energy, raw, spread, volume = _numbers(output, "RESULT")
+    ensemble_spread, force_spread = _numbers(output, "ENSEMBLE")
     pressure = _numbers(output, "PRESSURE")
     table = np.loadtxt(folder / "atoms.dump", skiprows=9, ndmin=2)
     return Outcome(
@@ -129,6 +133,8 @@ def _read(folder: Path, output: str, units: str) -> Outcome:
         virials=-_matrix(table[:, 5:11]) / virial_unit,
         raw_energy=raw / energy_unit,
         spread=spread / energy_unit,
+        ensemble_spread=ensemble_spread / energy_unit,
+        largest_force_spread=force_spread / energy_unit,
         output=output,
     )
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from pet_driver.engines.ipi.potential import Potential, read_numbers
 from pet_driver.engines.ipi.protocol import Connection, Disconnected, SharedMemoryConnection
+from pet_driver.ensemble import Ensemble, load
 from pet_driver.errors import PetDriverError
-from pet_driver.evaluator import Model, load
+from pet_driver.evaluator import Model
 
 RETRY_INTERVAL = 0.1  # seconds between two attempts to reach a server that is not there yet
 
@@ -46,7 +47,7 @@ class Address:
 
 
 def serve(
-    model: str | Path | Model,
+    model: str | Path | Model | Ensemble,
     template: str | Path,
     address: str,
     port: int | None = None,
@@ -58,6 +59,8 @@ def serve(
     prefix: str = "/tmp/ipi_",
     report: Callable[[str], None] | None = None,
     counter: int = 0,
+    warn: float | None = None,
+    stop: float | None = None,
 ) -> int:
     """Serves forces to i-PI until it says EXIT; returns the number of structures evaluated.
 
@@ -65,7 +68,8 @@ def serve(
     its work to the others, or waits for a new one.
 
     Parameters:
-        model: a shipped model's name, the path of an archive, or a loaded model.
+        model: a shipped model's name, the path of an archive, several as "a.pt+b.pt", or what
+            pet_driver.load returned.
         template: structure file whose elements, in i-PI's order, are used (i-PI sends none).
         address: `<address>` of the ffsocket: name of the socket, or host name for inet.
         port: `<port>` of an inet ffsocket.
@@ -77,17 +81,20 @@ def serve(
         prefix: start of a unix socket's path, as `i-pi --sockets_prefix`.
         report: receives lines for the user; None writes them to standard error.
         counter: the first draw of a random grid, see Potential; every client counts its own.
+        warn: force spread of an ensemble (eV/A) above which there is a warning.
+        stop: force spread of an ensemble (eV/A) above which the client ends.
 
     Raises PetDriverError for bad input, for a server that is not there within `timeout`, for
-    NaN in positions or forces, and for a connection that breaks before its work is done.
+    NaN in positions or forces, for a force spread above `stop`, and for a connection that breaks
+    before its work is done.
     """
     report = report or (lambda line: print(line, file=sys.stderr, flush=True))
     where = Address(mode, address, port, prefix)
     if not timeout >= 0:
         raise PetDriverError(f"timeout {timeout}: give seconds, 0 or more.")
     numbers = read_numbers(template)
-    loaded = model if isinstance(model, Model) else load(model, device=device)
-    potential = Potential(loaded, numbers, grid, periodic, counter)
+    loaded = model if isinstance(model, Model | Ensemble) else load(model, device, grid)
+    potential = Potential(loaded, numbers, grid, periodic, counter, warn, stop, report)
     connection = connect(where, timeout, report)
     report(f"connected to i-PI at {where}")
     try:

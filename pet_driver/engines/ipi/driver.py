@@ -22,9 +22,10 @@ from ipi.utils.softexit import softexit
 
 from pet_driver.engines.ipi.potential import Potential, read_numbers
 from pet_driver.engines.ipi.protocol import Forces
+from pet_driver.ensemble import Ensemble, unite
 from pet_driver.errors import PetDriverError
 from pet_driver.evaluator import Model, load
-from pet_driver.models import resolve
+from pet_driver.models import resolve_all
 
 _models: dict[tuple[str, str], Model] = {}
 _lock = threading.Lock()  # i-PI may call force fields of one process from several threads
@@ -34,7 +35,7 @@ class PETDriver(Dummy_driver):
     """A PET model as an i-PI potential.
 
     Parameters, as in `<parameters>` or `-o`:
-        model: a shipped model's name or the path of an archive.
+        model: a shipped model's name or the path of an archive; an ensemble of them: a.pt+b.pt.
         template: structure file whose elements, in i-PI's order, are used (i-PI sends none).
         grid: rotations to average over; left out, the archive's default.
         device: torch device.
@@ -42,11 +43,13 @@ class PETDriver(Dummy_driver):
         counter: the first draw of a random grid; the extras name the one that each evaluation had.
             i-PI's RESTART does not hold it: to go on with the same rotations, give the counter of
             the step that is restarted from, which i-PI evaluates again.
+        warn: force spread of an ensemble (eV/A) above which there is a warning.
+        stop: force spread of an ensemble (eV/A) above which i-PI ends.
 
     Raises PetDriverError for an unknown parameter or a value that cannot be used.
     """
 
-    PARAMETERS = ("model", "template", "grid", "device", "periodic", "counter")
+    PARAMETERS = ("model", "template", "grid", "device", "periodic", "counter", "warn", "stop")
 
     def __init__(
         self,
@@ -56,17 +59,19 @@ class PETDriver(Dummy_driver):
         device: str = "cpu",
         periodic: bool = True,
         counter: int = 0,
+        warn: float | None = None,
+        stop: float | None = None,
         verbose: bool = False,
         verbosity: bool = False,
         **unknown: object,
     ) -> None:
         _check_parameters(model, template, periodic, counter, unknown)
         with _lock:
-            loaded = _load(str(model), str(device))
             # i-PI turns the 2 of "grid: 2" into a number
             name = None if grid is None else str(grid)
+            loaded = _load(str(model), str(device), name)
             numbers = read_numbers(str(template))
-            self.potential = Potential(loaded, numbers, name, periodic, counter)
+            self.potential = Potential(loaded, numbers, name, periodic, counter, warn, stop)
         super().__init__(verbose=bool(verbose or verbosity))
 
     def compute(
@@ -126,8 +131,9 @@ def _check_parameters(model, template, periodic, counter, unknown: dict[str, obj
         raise PetDriverError(f"counter: {counter!r} is no whole number from 0 on.")
 
 
-def _load(model: str, device: str) -> Model:
-    key = (str(resolve(model).resolve()), device)
-    if key not in _models:
-        _models[key] = load(key[0], device=device)
-    return _models[key]
+def _load(model: str, device: str, grid: str | None) -> Model | Ensemble:
+    keys = [(str(path.resolve()), device) for path in resolve_all(model)]
+    for key in keys:
+        if key not in _models:
+            _models[key] = load(key[0], device=device)
+    return unite([_models[key] for key in keys], grid)

@@ -1,12 +1,15 @@
 """A PET model for a fixed set of atoms, in i-PI's units: what both ways into i-PI share."""
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pet_driver.engines.ipi.protocol import Forces
+from pet_driver.engines.thresholds import Thresholds
+from pet_driver.ensemble import Ensemble
 from pet_driver.errors import PetDriverError
 from pet_driver.evaluator import Model, Results
 from pet_driver.neighbors import Structure
@@ -21,7 +24,7 @@ class Potential:
     """Energies, forces and virials of batches of structures that share their atoms.
 
     Parameters:
-        model: the evaluator.
+        model: the evaluator, of one model or an ensemble.
         numbers: atomic numbers [N], in the order of i-PI's positions.
         grid: rotations to average over ("0", "2i", ...); None is the archive's default.
         periodic: whether the cell that i-PI sends repeats in space.
@@ -29,23 +32,32 @@ class Potential:
             structure) and names it in the extras: i-PI does not say which step it is at, so
             that a run goes on with the same rotations only if it is given the counter of the
             evaluation it broke off at.
+        warn: force spread of an ensemble (eV/A) above which there is a warning.
+        stop: force spread of an ensemble (eV/A) above which compute raises.
+        report: receives warnings; None writes them to standard error.
 
-    Raises PetDriverError for an element the model does not know, or an unknown grid.
+    Raises PetDriverError for an element the model does not know, an unknown grid, or thresholds
+    that cannot be used.
     """
 
     def __init__(
         self,
-        model: Model,
+        model: Model | Ensemble,
         numbers: Sequence[int],
         grid: str | None = None,
         periodic: bool = True,
         counter: int = 0,
+        warn: float | None = None,
+        stop: float | None = None,
+        report: Callable[[str], None] | None = None,
     ) -> None:
         self.model = model
         self.numbers = np.asarray(numbers, dtype=np.int64)
         self.grid = model.default_grid if grid is None else grid
         self.counter = counter
         self.pbc = (periodic, periodic, periodic)
+        self.thresholds = Thresholds(model, warn, stop)
+        self.report = report or (lambda line: print(line, file=sys.stderr, flush=True))
         model.check_species(self.numbers)
         model.rotations(self.grid)  # raises for an unknown grid, before i-PI has started a step
 
@@ -53,13 +65,19 @@ class Potential:
         """Evaluates B structures in one call of the model.
 
         Parameters: cells [B, 3, 3] with vectors in columns and positions [B, N, 3], in bohr.
-        Raises PetDriverError for a wrong number of atoms, and for input or results that are not
-        finite.
+        Raises PetDriverError for a wrong number of atoms, for input or results that are not
+        finite, and for a force spread above stop.
         """
         structures = [self._structure(h, x) for h, x in zip(cells, positions, strict=True)]
         results = self.model.compute(structures, self.grid, self.counter)
         used = self._counters(len(structures))
-        return [_to_ipi(*pair) for pair in zip(results, used, strict=True)]
+        united = len(self.model.members) > 1
+        answers = [_to_ipi(*pair, united) for pair in zip(results, used, strict=True)]
+        for result in results:
+            self.thresholds.check(
+                result.force_spread, lambda text: self.report(f"pet-driver: warning: {text}")
+            )
+        return answers
 
     def _counters(self, n_structures: int) -> list[int | None]:
         """Which draw each structure had (None without random rotations); moves the counter on."""
@@ -119,8 +137,11 @@ def _read_first_frame(template):
         return ase.io.read(template, index=0, format="xyz")
 
 
-def _to_ipi(result: Results, counter: int | None) -> Forces:
+def _to_ipi(result: Results, counter: int | None, united: bool) -> Forces:
     extras = {"raw_energy_ev": float(result.raw_energy), "rotation_spread_ev": float(result.spread)}
+    if united:
+        extras["ensemble_spread_ev"] = float(result.ensemble_spread)
+        extras["max_force_spread_ev_ang"] = float(result.force_spread.max(initial=0.0))
     if counter is not None:
         extras["rotation_counter"] = counter
     forces = Forces(

@@ -1,0 +1,118 @@
+#include "ensemble.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+namespace {
+
+void add(std::vector<double> &sum, const std::vector<double> &values)
+{
+  if (sum.empty()) sum.assign(values.size(), 0.0);
+  for (std::size_t k = 0; k < values.size(); k++) sum[k] += values[k];
+}
+
+void divide(std::vector<double> &sum, double by)
+{
+  for (double &value : sum) value /= by;
+}
+
+}    // namespace
+
+pet::Ensemble::Ensemble(const OpenOptions &options)
+{
+  for (const std::string &path : resolve_archives(options.name)) {
+    OpenOptions one = options;
+    one.name = path;
+    members_.push_back(Archive::open(one));
+  }
+  join_cards();
+}
+
+void pet::Ensemble::join_cards()
+{
+  card_ = members_[0]->card();
+  for (std::size_t m = 1; m < members_.size(); m++) {
+    const Card &other = members_[m]->card();
+    const std::string &first = members_[0]->card().path;
+    if (other.atomic_numbers != card_.atomic_numbers)
+      throw std::runtime_error("members of an ensemble must know the same elements: " + first +
+                               " knows " + joined(card_.symbols) + ", but " + other.path + " " +
+                               joined(other.symbols) + "; leave one of them out");
+    if (other.grid != card_.grid)
+      throw std::runtime_error("the default grid of " + first + " is " + card_.grid + ", that of " +
+                               other.path + " is " + other.grid + ": choose one for the ensemble "
+                               "with the keyword grid");
+    card_.path += "+" + other.path;
+    if (card_.dtype.find(other.dtype) == std::string::npos) card_.dtype += ", " + other.dtype;
+    card_.cutoff = std::max(card_.cutoff, other.cutoff);
+    card_.interaction_range = std::max(card_.interaction_range, other.interaction_range);
+  }
+}
+
+void pet::Ensemble::set_topology(const Topology &topology)
+{
+  for (auto &member : members_) member->set_topology(topology);
+}
+
+pet::Evaluation pet::Ensemble::evaluate(const std::vector<double> &positions,
+                                        const std::array<double, 9> &cell, const Request &request,
+                                        MemberEvaluations &apart)
+{
+  apart = {};
+  if (members_.size() == 1) return members_[0]->evaluate(positions, cell, request);
+  const std::size_t count = members_.size();
+  Evaluation mean;
+  apart.forces.resize(positions.size() * count);
+  for (std::size_t m = 0; m < count; m++) {
+    const Evaluation one = members_[m]->evaluate(positions, cell, request);
+    apart.energies.push_back(one.energy);
+    for (std::size_t k = 0; k < positions.size(); k++)
+      apart.forces[3 * (k / 3 * count + m) + k % 3] = one.forces[k];
+    mean.energy += one.energy / static_cast<double>(count);
+    for (int k = 0; k < 6; k++) mean.virial[k] += one.virial[k] / static_cast<double>(count);
+    add(mean.rotation_energies, one.rotation_energies);
+    add(mean.atomic_energies, one.atomic_energies);
+    add(mean.forces, one.forces);
+    add(mean.atomic_virials, one.atomic_virials);
+  }
+  for (auto *values : {&mean.rotation_energies, &mean.atomic_energies, &mean.forces,
+                       &mean.atomic_virials})
+    divide(*values, static_cast<double>(count));
+  return mean;
+}
+
+double pet::spread(const std::vector<double> &values, const std::vector<double> &weights)
+{
+  double mean = 0.0, variance = 0.0;
+  for (std::size_t k = 0; k < values.size(); k++) mean += weights[k] * values[k];
+  for (std::size_t k = 0; k < values.size(); k++)
+    variance += weights[k] * (values[k] - mean) * (values[k] - mean);
+  return std::sqrt(std::max(0.0, variance));
+}
+
+double pet::force_spread(const double *forces, int members)
+{
+  double sum = 0.0;
+  for (int k = 0; k < 3; k++) {
+    double mean = 0.0;
+    for (int m = 0; m < members; m++) mean += forces[3 * m + k] / members;
+    for (int m = 0; m < members; m++)
+      sum += (forces[3 * m + k] - mean) * (forces[3 * m + k] - mean);
+  }
+  return std::sqrt(sum / members);
+}
+
+std::string pet::joined(const std::vector<std::string> &words)
+{
+  std::string text;
+  for (const auto &word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+bool pet::Thresholds::deserves_warning(double largest)
+{
+  if (warn <= 0.0 || largest <= std::max(warn, next_warning_)) return false;
+  next_warning_ = 2.0 * largest;
+  return true;
+}

@@ -1,0 +1,76 @@
+"""Thresholds on how far the members of an ensemble are apart: warn, then stop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from pet_driver.ensemble import Ensemble
+from pet_driver.errors import PetDriverError
+from pet_driver.evaluator import Model
+
+
+class Thresholds:
+    """Watches the largest force spread of any atom.
+
+    Args:
+        model: what is evaluated.
+        warn: eV/A; above it there is one warning, and another each time that the largest spread
+            has doubled since. ``None`` means never.
+        stop: eV/A; above it there is an error. ``None`` means never.
+
+    Raises:
+        PetDriverError: a threshold for a single model, one that is not positive, or ``warn``
+            above ``stop``.
+    """
+
+    def __init__(
+        self, model: Model | Ensemble, warn: float | None = None, stop: float | None = None
+    ) -> None:
+        for name, value in (("warn", warn), ("stop", stop)):
+            if value is not None:
+                _check(name, value, model)
+        if warn is not None and stop is not None and warn > stop:
+            raise PetDriverError(f"warn {warn:g} is above stop {stop:g}: choose a smaller one")
+        self.warn, self.stop = warn, stop
+        self._next_warning = math.inf if warn is None else warn
+
+    def check(self, force_spread: np.ndarray, report: Callable[[str], None]) -> None:
+        """Compare the force spread [N] (eV/A) of one structure with the thresholds.
+
+        Args:
+            force_spread: of every atom.
+            report: receives a warning.
+
+        Raises:
+            PetDriverError: one is above ``stop``.
+        """
+        if len(force_spread) == 0:
+            return
+        atom = int(np.argmax(force_spread))
+        largest = float(force_spread[atom])
+        found = f"force spread of {largest:.4g} eV/A at atom {atom} (counted from 0)"
+        if self.stop is not None and largest > self.stop:
+            raise PetDriverError(
+                f"{found} is above stop {self.stop:g}: the members of the ensemble disagree. Look "
+                "at the last frames of the trajectory, or train on structures like them."
+            )
+        if largest > self._next_warning:
+            report(
+                f"{found} is above warn {self.warn:g}: the members of the ensemble disagree; the "
+                "next warning comes when it has doubled"
+            )
+            self._next_warning = 2.0 * largest
+
+
+def _check(name: str, value: float, model: Model | Ensemble) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and value > 0.0):
+        raise PetDriverError(f"{name} {value!r}: give a force spread in eV/A, above zero")
+    if len(model.members) == 1:
+        raise PetDriverError(
+            f"{name} {value:g}: {model.path} is a single model and has no force spread; name an "
+            "ensemble, such as a.pt+b.pt, or leave it out"
+        )
