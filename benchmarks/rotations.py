@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.build import molecule
+from timing import in_turn
 
 import pet_driver
 from pet_driver.engines.ipi import shim_path
@@ -117,21 +118,6 @@ def separate_calls(model: pet_driver.Model, atoms: Atoms) -> Callable[[], object
         copy.positions = atoms.positions @ rotation
         turned.append(copy)
     return lambda: [model.evaluate(copy, "0") for copy in turned]
-
-
-def in_turn(
-    ours: Callable[[], object], other: Callable[[], object], repeats: int, warm: bool = True
-) -> tuple[float, float]:
-    """Median times (s) of two functions that run one after the other, again and again."""
-    for function in (ours, other) * 2 * warm:
-        function()
-    times: dict[Callable, list[float]] = {ours: [], other: []}
-    for _ in range(repeats):
-        for function, taken in times.items():
-            started = time.perf_counter()
-            function()
-            taken.append(time.perf_counter() - started)
-    return statistics.median(times[ours]), statistics.median(times[other])
 
 
 def through_ipi(model: str, repeats: int) -> list[float]:

@@ -62,7 +62,7 @@ JOBS = [
         velocities=f"{prefix}.vel_0.extxyz",
         properties=f"{prefix}.out",
     )
-    for grid, prefix in (("0", "raw"), ("2i", "2i"))
+    for grid, prefix in (("0", "raw"), ("2i", "2i"), ("ecse", "ecse"))
 ] + [
     Job(
         name="liquid, classical",

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from pet_driver import analysis
 from pet_driver.report.runs import Run
+from pet_driver.symmetry.grid_names import NO_FRAMES, parse_grid_name
 
 # First maxima of g_OO of revPBE0-D3 water at 300 K and experimental density, classical and with
 # 56 beads: B. Cheng et al., PNAS 116 (2019) 1110.
@@ -34,7 +35,7 @@ class Drawing:
 def angular_momentum(runs: Sequence[Run]) -> Drawing:
     """Components and modulus of one molecule's angular momentum (figure 1a of the paper)."""
     runs = sorted(runs, key=lambda run: run.grid)
-    figure = Figure(figsize=(0.9 + 4.0 * len(runs), 3.2), layout="constrained")
+    figure = Figure(figsize=(0.9 + 3.2 * len(runs), 3.0), layout="constrained")
     axes = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
     numbers = []
     for axis, run in zip(axes, runs, strict=True):
@@ -132,4 +133,7 @@ def conserved_quantity(runs: Sequence[Run]) -> Drawing:
 
 
 def grid_label(run: Run) -> str:
-    return "raw" if run.grid == "0" else f"averaged over {run.grid}"
+    if run.grid == "0":
+        return "raw"
+    exact = parse_grid_name(run.grid).frames != NO_FRAMES
+    return f"exactly symmetrized ({run.grid})" if exact else f"averaged over {run.grid}"

@@ -201,7 +201,7 @@ def rotation_grid(name: str, counter: int = 0) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: there is no such grid, or it stands for frames.
     """
+    rotations, weights = RotationGrids()(name, counter)
     if parse_grid_name(name).frames:
         raise ValueError(f"{name} stands for frames that depend on the structure, not for a grid")
-    rotations, weights = RotationGrids()(name, counter)
     return rotations.numpy(), weights.numpy()

@@ -41,7 +41,7 @@ def test_units_are_those_of_ipi():
     assert unit_to_internal("energy", "electronvolt", 1.0) == HARTREE_PER_EV
 
 
-@pytest.mark.parametrize("grid", ["0", "2"])
+@pytest.mark.parametrize("grid", ["0", "2", "ecse"])
 def test_in_process_is_the_evaluator(archive_f64, tmp_path, grid):
     write_input(tmp_path, direct(archive_f64, grid))
     with simulation(tmp_path) as process:

@@ -27,7 +27,7 @@ def shorten(deck: Path, steps: int) -> None:
     deck.write_text(text)
 
 
-@pytest.mark.parametrize("name", ["raw", "2i"])
+@pytest.mark.parametrize("name", ["raw", "2i", "ecse"])
 def test_molecule(clone, name):
     deck = clone / "water-molecule-nve" / f"ipi-{name}.xml"
     shorten(deck, 20)
