@@ -146,14 +146,22 @@ def run_lammps(folder: Path, arguments: str, ranks: int = 1) -> subprocess.Compl
     return launch(folder, DYNAMICS.format(arguments=arguments), ranks)
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_lammps_warns_and_stops(members: list[Path], tmp_path: Path, ranks: int) -> None:
+@pytest.fixture(scope="module")
+def spreads(members: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """The largest force spread in each step of a run without thresholds."""
     name = "+".join(map(str, members))
-    free = run_lammps(tmp_path, f"{name} device cpu", ranks)
+    free = run_lammps(tmp_path_factory.mktemp("free"), f"{name} device cpu")
     assert free.returncode == 0, free.stdout + free.stderr
     table = re.findall(r"^ +(\d+) +-\S+ +(\S+) *$", free.stdout, re.MULTILINE)
-    spreads = [float(spread) for _, spread in table]
-    assert len(spreads) == 9
+    assert len(table) == 9
+    return [float(spread) for _, spread in table]
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_lammps_warns_and_stops(
+    members: list[Path], spreads: list[float], tmp_path: Path, ranks: int
+) -> None:
+    name = "+".join(map(str, members))
     assert spreads[0] < max(spreads)
     stop = 0.5 * (spreads[0] + max(spreads))
     last = next(step for step, spread in enumerate(spreads) if spread > stop)
@@ -189,7 +197,7 @@ def test_lammps_errors(case: str, members: list[Path], tmp_path: Path) -> None:
         (tmp_path / name).symlink_to(member)
     if "averaged" in arguments:
         perturbed(tmp_path / "averaged.pt", 9, grid="i")
-    process = run_lammps(tmp_path, arguments, ranks=2)
+    process = run_lammps(tmp_path, arguments, ranks=2 if case == "grids" else 1)
     assert process.returncode != 0
     assert (process.stdout + process.stderr).count(f"ERROR: pair_style pet: {message}") == 1
 
@@ -253,19 +261,24 @@ def test_ipi_and_ase(
     np.testing.assert_allclose(found, forces, atol=IPI_TOLERANCE, rtol=0)
 
 
+@pytest.fixture(scope="module")
+def largest(members: list[Path], tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """The largest force spread in each step of a run without thresholds."""
+    folder = tmp_path_factory.mktemp("free")
+    write_run(folder, direct("+".join(map(str, members))), steps=8)
+    with running("i-pi", "input.xml", folder=folder) as process:
+        assert "force spread" not in finish(process)
+    return np.loadtxt(folder / "run.spreads_0")[:, 2]
+
+
 @pytest.mark.parametrize("way", ["in process", "socket"])
 def test_ipi_warns_and_stops(
-    way: str, ensemble: pet_driver.Ensemble, members: list[Path], tmp_path: Path
+    way: str, members: list[Path], largest: np.ndarray, tmp_path: Path
 ) -> None:
     """The first step is within the threshold, a later one is not."""
-    name = "+".join(map(str, members))
-    write_run(tmp_path, direct(name), steps=8)
-    with running("i-pi", "input.xml", folder=tmp_path) as process:
-        assert "force spread" not in finish(process)
-    largest = np.loadtxt(tmp_path / "run.spreads_0")[:, 2]
+    name, folder = "+".join(map(str, members)), tmp_path
     assert largest[0] < largest.max()
     stop = 0.5 * (largest[0] + largest.max())
-    folder = tmp_path / "stopped"
     if way == "in process":
         write_run(folder, direct(name, more=f", warn: 0.001, stop: {stop}"), steps=8)
         with running("i-pi", "input.xml", folder=folder) as process:
