@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,14 @@ GridOption = Annotated[str | None, typer.Option(help=GRID_HELP + "; default: the
 MODEL_HELP = "archive or shipped name; several as an ensemble: a.pt+b.pt"
 SPREAD_HELP = "force spread of an ensemble, eV/A, above which "
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or cuda:N")]
+
+
+class Kind(StrEnum):
+    """What ``build-water`` builds."""
+
+    molecule = "molecule"
+    liquid = "liquid"
+    ice = "ice"
 
 
 def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -176,6 +185,44 @@ def probe(
     print(outputs.advice(found))
     outputs.write_probe(found, output)
     print(f"written: {output / outputs.NAME}.json, .png, .svg, .pdf")
+
+
+@app.command("build-water")
+@clear_errors
+def build_water(
+    kind: Annotated[Kind, typer.Argument(help="what to build")],
+    output: Annotated[Path, typer.Option("--output", "-o", help=".xyz (i-PI) or .data (LAMMPS)")],
+    molecules: Annotated[int, typer.Option("--molecules", "-n", help="of the liquid")] = 64,
+    density: Annotated[float, typer.Option(help="of the liquid, g/cm^3")] = 0.997,
+    repeats: Annotated[tuple[int, int, int], typer.Option(help="of the 8-molecule cell of ice")] = (
+        3,
+        2,
+        2,
+    ),
+    vacuum: Annotated[float, typer.Option(help="edge of the molecule's cell, A")] = 100.0,
+    seed: Annotated[int, typer.Option(min=0, help="of all that is random")] = 0,
+    relax: Annotated[
+        str | None, typer.Option(help="relax with this model until forces are below 0.5 eV/A")
+    ] = None,
+) -> None:
+    """Make a molecule, a box of liquid, or ice Ih with disordered protons to start from."""
+    from pet_driver import building
+
+    if kind is Kind.molecule:
+        atoms = building.water_molecule(vacuum)
+    elif kind is Kind.liquid:
+        atoms = building.liquid(molecules, density, seed)
+    else:
+        atoms = building.ice_ih(repeats, seed)
+    building.check_output(output)
+    if relax is not None:
+        from pet_driver.engines.ase import PETCalculator
+        from pet_driver.ensemble import load
+
+        atoms = building.relax(atoms, PETCalculator(load(relax)))
+    building.write_structure(output, atoms)
+    lengths = ", ".join(f"{length:.3f}" for length in atoms.cell.lengths())
+    print(f"{output}: {len(atoms) // 3} molecules, cell of {lengths} A")
 
 
 @app.command()

@@ -1,0 +1,210 @@
+"""Ice Ih with disordered protons that obey the ice rules.
+
+Oxygens sit on the lattice, each with four neighbours. Every bond between neighbours holds one
+hydrogen, next to one of its two oxygens, and every oxygen has two of its own (J. D. Bernal and
+R. H. Fowler, J. Chem. Phys. 1 (1933) 515). To choose the owner is to give each bond a direction,
+with two bonds out of and two into every oxygen. Closed walks that use each bond once do that;
+turning a random cycle of such directions around keeps the rules, and is how the disorder is drawn
+and the dipole of the cell removed (A. Rahman and F. H. Stillinger, J. Chem. Phys. 57 (1972) 4009).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from ase import Atoms
+from ase.build import make_supercell
+
+from pet_driver.errors import PetDriverError
+from pet_driver.neighbors import Structure, find_edges
+
+# Hexagonal cell at 250 K (A) and the height of the oxygens in it: K. Rottger et al., Acta Cryst. B
+# 50 (1994) 644.
+A, C, HEIGHT = 4.5181, 7.3560, 0.0622
+BOND = 3.2  # A, between the first and the second shell of oxygens
+COVALENT = 1.25  # A
+R_OH = 0.98  # A
+SWEEPS = 20  # random cycles, by molecule, before a configuration counts as disordered
+PATIENCE = 1000  # more cycles, by molecule, to get rid of the dipole
+
+
+def ice_ih(repeats: tuple[int, int, int] = (3, 2, 2), seed: int = 0) -> Atoms:
+    """Ice Ih in an orthorhombic cell, without a dipole moment of its bonds.
+
+    Args:
+        repeats: of the cell of 8 molecules, along a, b and c (4.52, 7.83 and 7.36 A). The
+            default has 96 molecules.
+        seed: of the proton disorder.
+
+    Returns:
+        molecules in the order O H H, whole, hydrogens on the lines between the oxygens.
+
+    Raises:
+        PetDriverError: a number of repeats is not positive, or no arrangement without a dipole
+            was found.
+    """
+    if len(repeats) != 3 or min(repeats) < 1:
+        raise PetDriverError(f"repeats {repeats}: give three whole numbers from 1 on")
+    oxygens = oxygen_lattice().repeat(repeats)
+    structure = Structure.from_ase(oxygens)
+    edges = find_edges(structure, BOND)
+    once = np.flatnonzero(np.arange(len(edges.reverse)) < edges.reverse)
+    network = HydrogenBonds(
+        len(oxygens), edges.centers[once], edges.neighbors[once], edges.vectors[once], seed
+    )
+    network.disorder()
+    donors, directions = network.hydrogens()
+    order = np.argsort(donors, kind="stable")
+    hydrogens = directions[order].reshape(len(oxygens), 2, 3) * R_OH
+    positions = oxygens.positions[:, None] + np.concatenate(
+        [np.zeros((len(oxygens), 1, 3)), hydrogens], axis=1
+    )
+    ice = Atoms("OHH" * len(oxygens), positions.reshape(-1, 3), cell=oxygens.cell, pbc=True)
+    check_ice_rules(ice)
+    return ice
+
+
+def oxygen_lattice() -> Atoms:
+    """The 8 oxygens of the orthorhombic cell."""
+    third, z = 1.0 / 3.0, HEIGHT
+    hexagonal = Atoms(
+        "O4",
+        scaled_positions=[
+            [third, 2 * third, z],
+            [2 * third, third, z + 0.5],
+            [2 * third, third, 1.0 - z],
+            [third, 2 * third, 0.5 - z],
+        ],
+        cell=[[A, 0, 0], [-0.5 * A, 0.75**0.5 * A, 0], [0, 0, C]],
+        pbc=True,
+    )
+    return make_supercell(hexagonal, [[1, 0, 0], [1, 2, 0], [0, 0, 1]])
+
+
+class HydrogenBonds:
+    """Directed bonds between oxygens; a bond points from the owner of its hydrogen.
+
+    Args:
+        n_oxygens: number of oxygens.
+        first, second: the two oxygens of each bond [B].
+        vectors: from the first to the second [B, 3] in A.
+        seed: of all choices.
+    """
+
+    def __init__(
+        self,
+        n_oxygens: int,
+        first: np.ndarray,
+        second: np.ndarray,
+        vectors: np.ndarray,
+        seed: int = 0,
+    ) -> None:
+        self.ends = np.stack([first, second])
+        self.vectors = vectors
+        self.random = np.random.default_rng(seed)
+        self.forward = np.ones(len(first), dtype=bool)
+        self.bonds: list[list[int]] = [[] for _ in range(n_oxygens)]
+        for bond, ends in enumerate(self.ends.T):
+            for oxygen in ends:
+                self.bonds[oxygen].append(bond)
+        if any(len(bonds) != 4 for bonds in self.bonds):
+            raise PetDriverError("an oxygen of the lattice does not have four neighbours")
+
+    def disorder(self) -> None:
+        """Draw directions that obey the ice rules and whose sum vanishes."""
+        self._draw_closed_walks()
+        n_oxygens = len(self.bonds)
+        dipole = self._signed().sum(axis=0)
+        for attempt in range((SWEEPS + PATIENCE) * n_oxygens):
+            if attempt >= SWEEPS * n_oxygens and np.linalg.norm(dipole) < 1e-6:
+                return
+            cycle = self._random_cycle()
+            change = -2.0 * self._signed(cycle).sum(axis=0)
+            if np.linalg.norm(dipole + change) < np.linalg.norm(dipole) + 1e-6:
+                self.forward[cycle] ^= True
+                dipole = dipole + change
+        raise PetDriverError(
+            "no arrangement of protons without a dipole was found: take other repeats, or a seed"
+        )
+
+    def hydrogens(self) -> tuple[np.ndarray, np.ndarray]:
+        """Owner [B] of each hydrogen, and the direction [B, 3] in which it lies."""
+        owners = np.where(self.forward, *self.ends)
+        signed = self._signed()
+        return owners, signed / np.linalg.norm(signed, axis=1, keepdims=True)
+
+    def _signed(self, bonds: list[int] | slice = slice(None)) -> np.ndarray:
+        """Vectors of bonds from the owner on [..., 3]."""
+        return np.where(self.forward[bonds], 1.0, -1.0)[:, None] * self.vectors[bonds]
+
+    def _leave(self, bond: int, oxygen: int) -> int:
+        """The other end of a bond."""
+        one, two = self.ends[:, bond]
+        return int(two if one == oxygen else one)
+
+    def _draw_closed_walks(self) -> None:
+        """Walk over unused bonds until there are none; every walk ends where it began.
+
+        Each visit enters and leaves an oxygen, so that half of its four bonds lead away.
+        """
+        unused = [list(self.random.permutation(bonds)) for bonds in self.bonds]
+        walked = np.zeros(len(self.forward), dtype=bool)
+        for start in range(len(self.bonds)):
+            oxygen = start
+            while True:
+                while unused[oxygen] and walked[unused[oxygen][-1]]:
+                    unused[oxygen].pop()
+                if not unused[oxygen]:
+                    break
+                bond = int(unused[oxygen].pop())
+                walked[bond] = True
+                self.forward[bond] = self.ends[0, bond] == oxygen
+                oxygen = self._leave(bond, oxygen)
+
+    def _random_cycle(self) -> list[int]:
+        """Bonds of a closed path along the directions: walk until a place is met again."""
+        oxygen = int(self.random.integers(len(self.bonds)))
+        path: list[int] = []
+        visited = {oxygen: 0}
+        while True:
+            away = [
+                bond
+                for bond in self.bonds[oxygen]
+                if self.ends[0 if self.forward[bond] else 1, bond] == oxygen
+            ]
+            path.append(away[int(self.random.integers(len(away)))])
+            oxygen = self._leave(path[-1], oxygen)
+            if oxygen in visited:
+                return path[visited[oxygen] :]
+            visited[oxygen] = len(path)
+
+
+def check_ice_rules(atoms: Atoms) -> None:
+    """Refuse a structure that breaks the ice rules.
+
+    Args:
+        atoms: oxygens and hydrogens of ice.
+
+    Raises:
+        PetDriverError: an oxygen without two hydrogens of its own and two of its neighbours, or a
+            bond without exactly one hydrogen.
+    """
+    edges = find_edges(Structure.from_ase(atoms), BOND)
+    numbers = atoms.numbers
+    lengths = np.linalg.norm(edges.vectors, axis=1)
+    pairs = (numbers[edges.centers] == 8) & (numbers[edges.neighbors] == 1)
+    own = pairs & (lengths < COVALENT)
+    _expect(atoms, edges.centers[own], 2, "hydrogens of its own")
+    accepted = pairs & (lengths > COVALENT) & (lengths < BOND - R_OH)
+    _expect(atoms, edges.centers[accepted], 2, "hydrogens from its neighbours")
+    bonds = (numbers[edges.centers] == 8) & (numbers[edges.neighbors] == 8)
+    _expect(atoms, edges.centers[bonds], 4, "oxygens around it")
+
+
+def _expect(atoms: Atoms, found: np.ndarray, number: int, what: str) -> None:
+    counts = np.bincount(found, minlength=len(atoms))[atoms.numbers == 8]
+    wrong = np.flatnonzero(counts != number)
+    if len(wrong):
+        oxygen = np.flatnonzero(atoms.numbers == 8)[wrong[0]]
+        raise PetDriverError(
+            f"the ice rules are broken: oxygen {oxygen} has {counts[wrong[0]]} {what}, not {number}"
+        )

@@ -1,0 +1,116 @@
+"""Molecules in vacuum and in a box at a density."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms, units
+from ase.build import molecule
+from ase.calculators.calculator import BaseCalculator
+from ase.io import read, write
+from ase.optimize import FIRE
+from scipy.spatial.transform import Rotation
+
+from pet_driver.errors import PetDriverError
+
+MASS = 18.01528  # u, of a molecule
+TOLERANCE = 2.0  # A, between atoms of different molecules, as packmol packs them
+
+
+def water_molecule(vacuum: float = 100.0) -> Atoms:
+    """One molecule in the middle of a periodic cube with edges of ``vacuum`` (A)."""
+    water = molecule("H2O")
+    water.set_cell([vacuum] * 3)
+    water.center()
+    water.pbc = True
+    return water
+
+
+def box_length(n_molecules: int, density: float) -> float:
+    """Edge (A) of a cube of water at a density (g/cm^3).
+
+    Raises:
+        PetDriverError: one of them is not positive.
+    """
+    if n_molecules < 1:
+        raise PetDriverError(f"{n_molecules} molecules: give a number from 1 on")
+    if not density > 0.0:
+        raise PetDriverError(f"density {density} g/cm^3: it must be positive")
+    mass = n_molecules * MASS * units._amu * 1e3  # g
+    return float((mass / density) ** (1 / 3) * 1e8)
+
+
+def liquid(n_molecules: int, density: float = 0.997, seed: int = 0) -> Atoms:
+    """Molecules at random orientations in a periodic cube.
+
+    packmol places them, where its program is on the path; without it they sit on a lattice. In
+    either case they are not a liquid yet: relax, heat and equilibrate.
+
+    Args:
+        n_molecules: how many.
+        density: g/cm^3.
+        seed: of places and orientations.
+
+    Returns:
+        molecules in the order O H H, whole.
+
+    Raises:
+        PetDriverError: a number that is not positive, or a density that packmol cannot reach.
+    """
+    length = box_length(n_molecules, density)
+    program = shutil.which("packmol")
+    if program is None:
+        return on_lattice(n_molecules, length, seed)
+    return packed(program, n_molecules, length, seed)
+
+
+def on_lattice(n_molecules: int, length: float, seed: int) -> Atoms:
+    """Molecules with random orientations on random sites of a cubic lattice."""
+    random = np.random.default_rng(seed)
+    n_side = int(np.ceil(round(n_molecules ** (1 / 3), 9)))
+    sites = np.stack(np.meshgrid(*[np.arange(n_side)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    sites = sites[np.sort(random.permutation(len(sites))[:n_molecules])]
+    centers = (sites + 0.5) * length / n_side
+    shape = molecule("H2O").positions
+    shape = shape - shape[0]
+    turned = np.stack([r.apply(shape) for r in Rotation.random(n_molecules, random_state=random)])
+    positions = centers[:, None] + turned
+    return Atoms("OHH" * n_molecules, positions.reshape(-1, 3), cell=[length] * 3, pbc=True)
+
+
+def packed(program: str, n_molecules: int, length: float, seed: int) -> Atoms:
+    """Molecules placed by packmol in a periodic cube."""
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder) / "water.xyz", molecule("H2O"), format="xyz")
+        recipe = (
+            f"tolerance {TOLERANCE}\nfiletype xyz\noutput box.xyz\nseed {seed + 1}\n"
+            f"pbc {length:.8f} {length:.8f} {length:.8f}\n"
+            f"structure water.xyz\n  number {n_molecules}\n"
+            f"  inside cube 0. 0. 0. {length:.8f}\nend structure\n"
+        )
+        done = subprocess.run(
+            [program], input=recipe, capture_output=True, text=True, cwd=folder, check=False
+        )
+        result = Path(folder) / "box.xyz"
+        if "Success!" not in done.stdout or not result.is_file():
+            raise PetDriverError(
+                f"packmol could not place {n_molecules} molecules in a cube of {length:.2f} A; "
+                f"choose a lower density. It ended with: {done.stdout.strip()[-300:]}"
+            )
+        box = read(result, format="xyz")
+    box.set_cell([length] * 3)
+    box.pbc = True
+    return box
+
+
+def relax(atoms: Atoms, calculator: BaseCalculator, fmax: float = 0.5, steps: int = 200) -> Atoms:
+    """Move atoms until forces are below ``fmax`` (eV/A), in no more than ``steps``; a copy."""
+    relaxed = atoms.copy()
+    relaxed.calc = calculator
+    FIRE(relaxed, logfile=None).run(fmax=fmax, steps=steps)
+    relaxed.calc = None
+    return relaxed

@@ -1,0 +1,94 @@
+"""Starting structures: ice that obeys its rules, liquids of the right density, files that load."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import read
+
+import pet_driver
+from pet_driver import building
+from pet_driver.building.liquid import on_lattice
+from pet_driver.neighbors import Structure, find_edges
+
+
+def molecular_axes(atoms: Atoms) -> np.ndarray:
+    """From the oxygen to the midpoint of its hydrogens, unit vectors [M, 3]."""
+    x = atoms.positions.reshape(-1, 3, 3)
+    axes = x[:, 1:].mean(axis=1) - x[:, 0]
+    return axes / np.linalg.norm(axes, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("repeats", [(1, 1, 1), (3, 2, 2), (2, 1, 3)])
+def test_ice_obeys_its_rules(repeats: tuple[int, int, int]) -> None:
+    ice = building.ice_ih(repeats, seed=4)
+    assert len(ice) == 24 * np.prod(repeats)
+    assert ice.get_chemical_symbols()[:4] == ["O", "H", "H", "O"]
+    building.check_ice_rules(ice)
+    oxygens = ice[ice.numbers == 8]
+    lengths = np.linalg.norm(find_edges(Structure.from_ase(oxygens), 3.2).vectors, axis=1)
+    assert len(lengths) == 4 * len(oxygens)
+    assert lengths.min() > 2.74 and lengths.max() < 2.77
+    assert np.abs(molecular_axes(ice).sum(axis=0)).max() < 1e-2, "the cell must have no dipole"
+    density = len(oxygens) * 18.015 / 0.602214 / ice.get_volume()
+    assert density == pytest.approx(0.920, abs=0.002)
+
+
+def test_protons_of_ice_are_disordered() -> None:
+    """Different seeds share no arrangement, and axes point all ways that the lattice allows."""
+    one, two, again = (molecular_axes(building.ice_ih((3, 2, 2), seed)) for seed in (1, 2, 1))
+    assert np.array_equal(one, again)
+    same = (np.abs(one - two).max(axis=1) < 1e-6).mean()
+    assert 0.05 < same < 0.4  # a sixth by chance
+    # Four kinds of oxygen in the cell, each with six ways to have two of its four bonds.
+    ways, counts = np.unique(one.round(2) + 0.0, axis=0, return_counts=True)
+    assert len(ways) == 24
+    assert counts.max() < 0.15 * len(one)
+
+
+def test_broken_ice_is_seen() -> None:
+    ice = building.ice_ih((2, 1, 1))
+    ice.positions[1] += 0.8 * (ice.positions[1] - ice.positions[0])  # over to the neighbour
+    with pytest.raises(pet_driver.PetDriverError, match="the ice rules are broken: oxygen 0 has 1"):
+        building.check_ice_rules(ice)
+
+
+@pytest.mark.parametrize("n_molecules", [1, 27, 64, 100])
+def test_a_liquid_has_its_density(n_molecules: int) -> None:
+    box = building.liquid(n_molecules, 0.95, seed=3)
+    assert n_molecules * 18.015 / 0.602214 / box.get_volume() == pytest.approx(0.95, abs=1e-3)
+    molecules = box.positions.reshape(-1, 3, 3)
+    assert np.allclose(
+        np.linalg.norm(molecules[:, 1:] - molecules[:, :1], axis=2), 0.9686, atol=2e-3
+    )
+    edges = find_edges(Structure.from_ase(box), 1.2)
+    assert len(edges.centers) == 4 * n_molecules, "molecules must not touch"
+
+
+def test_a_lattice_is_made_without_packmol() -> None:
+    box = on_lattice(64, 12.42, seed=1)
+    assert len(box) == 192
+    assert len(find_edges(Structure.from_ase(box), 1.2).centers) == 4 * 64
+    assert np.linalg.norm(molecular_axes(box).mean(axis=0)) < 0.4
+
+
+def test_relaxed(model_f64: pet_driver.Model) -> None:
+    box = building.liquid(8, seed=2)
+    calm = building.relax(box, pet_driver.PETCalculator(model_f64), fmax=1.0)
+    before, after = (np.abs(model_f64.evaluate(a).forces).max() for a in (box, calm))
+    assert after < 1.0 < before
+    assert calm.calc is None
+
+
+@pytest.mark.parametrize("name", ["ice.xyz", "ice.data"])
+def test_files_are_read_again(tmp_path: Path, name: str) -> None:
+    ice = building.ice_ih((2, 1, 1))
+    building.write_structure(tmp_path / name, ice)
+    options = {"format": "lammps-data", "atom_style": "atomic"} if name.endswith("data") else {}
+    again = read(tmp_path / name, **options)
+    assert np.abs(again.positions - ice.positions).max() < 1e-6
+    assert np.abs(again.cell.lengths() - ice.cell.lengths()).max() < 1e-6
+    assert (again.numbers == ice.numbers).all()
+    with pytest.raises(pet_driver.PetDriverError, match=r"one of \.xyz, \.extxyz, \.data"):
+        building.write_structure(tmp_path / "ice.pdb", ice)
