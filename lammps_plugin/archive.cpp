@@ -135,6 +135,25 @@ class TorchScriptArchive : public pet::Archive {
     return guarded("evaluating the potential", [&] { return run(positions, cell, request); });
   }
 
+  pet::Workload workload(const std::vector<double> &positions,
+                         const std::array<double, 9> &cell) override
+  {
+    if (frames_ == 0) return {};
+    return guarded("predicting the cost of frames", [&] {
+      const Edges e = edges(on_device(positions), on_device(cell));
+      const auto counts = module_
+          .get_method("workload")({numbers_, e.vectors, e.centers, e.neighbors, e.reverse,
+                                   structures_, owned_, static_cast<std::int64_t>(1), frames_,
+                                   max_edges_})
+          .toTuple();
+      const auto rotations = static_cast<double>(weight_values_.size());
+      const auto count = [&](int k) {
+        return static_cast<double>(counts->elements()[k].toInt());
+      };
+      return pet::Workload{rotations * count(0), rotations * count(1), count(2)};
+    });
+  }
+
  private:
   std::int64_t max_edges_;
   at::Device device_;
@@ -220,6 +239,13 @@ class TorchScriptArchive : public pet::Archive {
     raw_weight_values_ = to_vector(raw_weights_);
   }
 
+  /// Rows of three numbers; the tensor may share the memory of the caller.
+  template <typename Values> at::Tensor on_device(const Values &values) const
+  {
+    const auto rows = static_cast<std::int64_t>(values.size() / 3);
+    return at::from_blob(const_cast<double *>(values.data()), {rows, 3}, float64()).to(device_);
+  }
+
   /// Edge vectors at these positions, without the edges that are longer than the cutoff.
   Edges edges(const at::Tensor &positions, const at::Tensor &cell) const
   {
@@ -239,11 +265,7 @@ class TorchScriptArchive : public pet::Archive {
                       const pet::Request &request)
   {
     const auto nodes = static_cast<std::int64_t>(positions.size() / 3);
-    const at::Tensor x =
-        at::from_blob(const_cast<double *>(positions.data()), {nodes, 3}, float64()).to(device_);
-    const at::Tensor h =
-        at::from_blob(const_cast<double *>(cell.data()), {3, 3}, float64()).to(device_);
-    const Edges e = edges(x, h);
+    const Edges e = edges(on_device(positions), on_device(cell));
 
     const auto outputs = module_
         .forward({numbers_, e.vectors, e.centers, e.neighbors, e.reverse, structures_, owned_,

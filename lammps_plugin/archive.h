@@ -62,6 +62,13 @@ struct Evaluation {
   std::vector<double> atomic_virials;      // [N, 6] half of each edge to either end
 };
 
+/// What seeing the atoms in frames that turn with them takes; all zero for grids without frames.
+struct Workload {
+  double frames = 0.0;       // how many
+  double edges = 0.0;        // that the network sees in all of them
+  double raw_edges = 0.0;    // that the raw network sees
+};
+
 class Archive {
  public:
   virtual ~Archive() = default;
@@ -78,6 +85,10 @@ class Archive {
   /// Energies and their derivatives at positions [N, 3] in a cell [3, 3] whose rows are vectors.
   virtual Evaluation evaluate(const std::vector<double> &positions,
                               const std::array<double, 9> &cell, const Request &request) = 0;
+
+  /// The work of one evaluation, without doing it.
+  virtual Workload workload(const std::vector<double> &positions,
+                            const std::array<double, 9> &cell) = 0;
 };
 
 /// Path of the archive behind a path or the name of a shipped one.

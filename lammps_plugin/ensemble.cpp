@@ -82,6 +82,15 @@ pet::Evaluation pet::Ensemble::evaluate(const std::vector<double> &positions,
   return mean;
 }
 
+pet::Workload pet::Ensemble::workload(const std::vector<double> &positions,
+                                      const std::array<double, 9> &cell)
+{
+  Workload all = members_[0]->workload(positions, cell);
+  for (std::size_t m = 1; m < members_.size(); m++)
+    all.edges += members_[m]->workload(positions, cell).edges;
+  return all;
+}
+
 double pet::spread(const std::vector<double> &values, const std::vector<double> &weights)
 {
   double mean = 0.0, variance = 0.0;

@@ -39,6 +39,9 @@ class Ensemble {
   Evaluation evaluate(const std::vector<double> &positions, const std::array<double, 9> &cell,
                       const Request &request, MemberEvaluations &apart);
 
+  /// Edges of all members, frames and raw edges of the first.
+  Workload workload(const std::vector<double> &positions, const std::array<double, 9> &cell);
+
  private:
   std::vector<std::unique_ptr<Archive>> members_;
   Card card_;

@@ -228,7 +228,9 @@ void PairPET::compute(int eflag, int vflag)
   pet::Evaluation result;
   apart_ = {};    // an empty domain has none
   try {
-    if (neighbor->ago == 0 || !graph_is_fresh_) rebuild_graph();
+    const bool begins = !graph_is_fresh_;
+    if (neighbor->ago == 0 || begins) rebuild_graph();
+    if (begins) print_cost();
     if (!graph_.atoms().empty()) result = evaluate();
     check_finite(result);
   } catch (const std::exception &e) {
@@ -245,6 +247,19 @@ void PairPET::rebuild_graph()
   graph_.rebuild(list, numbers_, card.cutoff + skin(), card.interaction_range + skin());
   ensemble_->set_topology(graph_.topology());
   graph_is_fresh_ = true;
+}
+
+/// Frames may cost hundreds of raw evaluations: say so before the first one.
+void PairPET::print_cost()
+{
+  pet::Workload mine;
+  if (!graph_.atoms().empty()) mine = ensemble_->workload(graph_.positions(), graph_.cell());
+  const double counts[3] = {mine.frames, mine.edges, mine.raw_edges};
+  double sums[3] = {0.0, 0.0, 0.0};
+  MPI_Reduce(counts, sums, 3, MPI_DOUBLE, MPI_SUM, 0, world);
+  if (sums[0] == 0.0) return;    // no frames, or not the first rank
+  utils::logmesg(lmp, "pair_style pet: {:.0f} frames for {} atoms, about {:.1f} raw evaluations a "
+                 "step\n", sums[0], atom->natoms, sums[1] / std::max(1.0, sums[2]));
 }
 
 pet::Evaluation PairPET::evaluate()

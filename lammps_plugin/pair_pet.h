@@ -67,6 +67,7 @@ class PairPET : public Pair {
   void check_environment() const;
   void request_ghosts();
   void rebuild_graph();
+  void print_cost();
   pet::Evaluation evaluate();
   void check_finite(const pet::Evaluation &result) const;
   void measure_force_spread();

@@ -102,6 +102,9 @@ def evaluate(
     loaded = load(model, device, grid)
     frames = read_structures(structures)
     print(predict_cost(loaded, frames[0]))
+    if loaded.default_grid in ("ecse", "ecsei"):
+        pooled = predict_cost(loaded, frames[0], f"{loaded.default_grid}-pooled")
+        print(f"the alternative: {pooled}")
     table = Table("frame", "atoms", "energy (eV)", "raw - averaged (meV)", "spread (meV)")
     united = len(loaded.members) > 1
     if united:

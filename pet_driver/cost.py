@@ -10,7 +10,7 @@ from ase import Atoms
 from pet_driver.ensemble import Ensemble
 from pet_driver.evaluator import Model
 from pet_driver.neighbors import Structure, find_edges
-from pet_driver.symmetry.grid_names import NO_FRAMES
+from pet_driver.symmetry.grid_names import NO_FRAMES, parse_grid_name
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,16 @@ class Cost:
 
     def __str__(self) -> str:
         of = f" of each of {self.members} models" if self.members > 1 else ""
+        kind = "frames" if parse_grid_name(self.grid).frames else "rotations"
         return (
-            f"{self.grid}: {self.frames} frames for {self.atoms} atoms{of}, about "
+            f"{self.grid}: {self.frames} {kind} for {self.atoms} atoms{of}, about "
             f"{self.raw_evaluations:.1f} raw evaluations"
         )
 
 
-def predict_cost(model: Model | Ensemble, atoms: Atoms, grid: str | None = None) -> Cost:
+def predict_cost(
+    model: Model | Ensemble, atoms: Atoms | Structure, grid: str | None = None
+) -> Cost:
     """Cost of one evaluation of ``atoms``, without running the network.
 
     Args:
@@ -58,15 +61,15 @@ def predict_cost(model: Model | Ensemble, atoms: Atoms, grid: str | None = None)
         PetDriverError: an unknown grid, or a broken structure.
     """
     grid = model.default_grid if grid is None else grid
-    costs = [_cost(member, atoms, grid) for member in model.members]
+    structure = Structure.from_ase(atoms) if isinstance(atoms, Atoms) else atoms
+    costs = [_cost(member, structure, grid) for member in model.members]
     edges = sum(cost.edges for cost in costs)
     return replace(costs[0], edges=edges, members=len(costs))
 
 
-def _cost(model: Model, atoms: Atoms, grid: str) -> Cost:
+def _cost(model: Model, structure: Structure, grid: str) -> Cost:
     _, weights, kind = model.rotations(grid)
     n_rotations = int((weights != 0.0).sum())
-    structure = Structure.from_ase(atoms)
     model.check_species(structure.numbers)
     found = find_edges(structure, model.cutoff)
     n_atoms = len(structure.numbers)

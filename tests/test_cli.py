@@ -28,6 +28,11 @@ def test_export_inspect_evaluate(tmp_path: Path, water: Atoms) -> None:
     evaluated = pet_driver("evaluate", archive, tmp_path / "water.xyz")
     assert evaluated.returncode == 0, evaluated.stderr
     assert evaluated.stdout.count("-468.") == 2
+    assert "36 rotations for 3 atoms" in evaluated.stdout
+    exact = pet_driver("evaluate", archive, tmp_path / "water.xyz", "--grid", "ecse")
+    assert exact.stdout.count("-468.") == 2
+    assert "6 frames for 3 atoms, about 6.0 raw evaluations" in exact.stdout
+    assert "the alternative: ecse-pooled: 2 frames" in exact.stdout
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from ase.build import molecule
 from ase.io import read
 
 import pet_driver
-from pet_driver.engines.ipi.potential import BOHR_PER_ANGSTROM, HARTREE_PER_EV
+from pet_driver.engines.ipi.potential import BOHR_PER_ANGSTROM, HARTREE_PER_EV, Potential
 from tests.engines.ipi_tools import (
     assert_same,
     client,
@@ -113,3 +114,14 @@ def test_extras_are_trajectories(archive_f64, tmp_path):
     expected = model.evaluate(read(tmp_path / "start.xyz"), grid="2")
     assert raw == pytest.approx(expected.raw_energy, abs=1e-5)
     assert spread == pytest.approx(expected.spread, rel=1e-5)
+
+
+def test_the_cost_of_frames_is_stated_once(archive_f64):
+    lines = []
+    water = molecule("H2O")
+    model = pet_driver.load(archive_f64)
+    for grid in ("2i", "ecse"):
+        potential = Potential(model, water.numbers, grid, periodic=False, report=lines.append)
+        for _ in range(2):
+            potential.compute([np.eye(3)], [water.positions * BOHR_PER_ANGSTROM])
+    assert lines == ["pet-driver: ecse: 6 frames for 3 atoms, about 6.0 raw evaluations"]

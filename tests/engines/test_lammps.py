@@ -112,6 +112,7 @@ def test_agrees_with_the_evaluator(
     if grid:
         assert abs(outcome.raw_energy - outcome.energy) > SIGNAL
         assert f"grid {grid} with" in outcome.output
+        assert ("raw evaluations a step" in outcome.output) == ("ecse" in grid)
     if grid == "2i":
         assert outcome.spread > SIGNAL
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from pet_driver.cost import predict_cost
 from pet_driver.engines.ipi.protocol import Forces
 from pet_driver.engines.thresholds import Thresholds
 from pet_driver.ensemble import Ensemble
 from pet_driver.errors import PetDriverError
 from pet_driver.evaluator import Model, Results
 from pet_driver.neighbors import Structure
-from pet_driver.symmetry.grid_names import draws
+from pet_driver.symmetry.grid_names import NO_FRAMES, draws, parse_grid_name
 
 # i-PI's own conversion factors (ipi.utils.units), so that a length in A makes the round trip
 BOHR_PER_ANGSTROM = 1.8897261
@@ -56,6 +57,8 @@ class Potential:
         self.grid = model.default_grid if grid is None else grid
         self.counter = counter
         self.pbc = (periodic, periodic, periodic)
+        # Frames may cost hundreds of raw evaluations: say so before the first one.
+        self._cost_is_due = parse_grid_name(self.grid).frames != NO_FRAMES
         self.thresholds = Thresholds(model, warn, stop)
         self.report = report or (lambda line: print(line, file=sys.stderr, flush=True))
         model.check_species(self.numbers)
@@ -69,6 +72,9 @@ class Potential:
         finite, and for a force spread above stop.
         """
         structures = [self._structure(h, x) for h, x in zip(cells, positions, strict=True)]
+        if self._cost_is_due:
+            self._cost_is_due = False
+            self.report(f"pet-driver: {predict_cost(self.model, structures[0], self.grid)}")
         results = self.model.compute(structures, self.grid, self.counter)
         used = self._counters(len(structures))
         united = len(self.model.members) > 1
