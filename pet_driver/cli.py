@@ -119,6 +119,7 @@ def evaluate(
     if united:
         table.add_column("ensemble spread (meV)")
         table.add_column("largest force spread (meV/A)")
+        table.columns[2].no_wrap = True  # in a narrow terminal the headers give way
     for index, (frame, found) in enumerate(zip(frames, loaded.evaluate(frames), strict=True)):
         difference = 1e3 * (found.raw_energy - found.energy)
         table.add_row(
