@@ -20,7 +20,7 @@ run: .venv/.ready
 test: .venv/.ready-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: .venv/.ready-for-tests
 	$(BIN)/ruff check --fix .

@@ -28,7 +28,7 @@ def test_first_run(tmp_path: Path) -> None:
             assert (tmp_path / f"{figure}.{suffix}").stat().st_size > 5000
     numbers = json.loads((tmp_path / "numbers.json").read_text())
     assert len(numbers["radial-distribution"]) == 2
-    assert len(numbers["conserved-quantity"]) == 4
+    assert len(numbers["conserved-quantity"]) == 5
     runs = [json.loads(path.read_text()) for path in tmp_path.glob("*/run.json")]
     assert {run["kind"] for run in runs} == {"molecule-nve", "liquid-nvt", "liquid-pimd"}
     assert all(run["wall_time"] > 0 for run in runs)

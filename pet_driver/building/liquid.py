@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -47,8 +48,8 @@ def box_length(n_molecules: int, density: float) -> float:
 def liquid(n_molecules: int, density: float = 0.997, seed: int = 0) -> Atoms:
     """Molecules at random orientations in a periodic cube.
 
-    packmol places them, where its program is on the path; without it they sit on a lattice. In
-    either case they are not a liquid yet: relax, heat and equilibrate.
+    packmol places them where it is installed (extra ``build``); without it they sit on a lattice.
+    In either case they are not a liquid yet: relax, heat and equilibrate.
 
     Args:
         n_molecules: how many.
@@ -62,7 +63,7 @@ def liquid(n_molecules: int, density: float = 0.997, seed: int = 0) -> Atoms:
         PetDriverError: a number that is not positive, or a density that packmol cannot reach.
     """
     length = box_length(n_molecules, density)
-    program = shutil.which("packmol")
+    program = shutil.which("packmol") or shutil.which("packmol", path=Path(sys.executable).parent)
     if program is None:
         return on_lattice(n_molecules, length, seed)
     return packed(program, n_molecules, length, seed)
@@ -92,9 +93,11 @@ def packed(program: str, n_molecules: int, length: float, seed: int) -> Atoms:
             f"structure water.xyz\n  number {n_molecules}\n"
             f"  inside cube 0. 0. 0. {length:.8f}\nend structure\n"
         )
-        done = subprocess.run(
-            [program], input=recipe, capture_output=True, text=True, cwd=folder, check=False
-        )
+        (Path(folder) / "recipe.inp").write_text(recipe)
+        with open(Path(folder) / "recipe.inp") as handle:  # packmol goes back in it: not a pipe
+            done = subprocess.run(
+                [program], stdin=handle, capture_output=True, text=True, cwd=folder, check=False
+            )
         result = Path(folder) / "box.xyz"
         if "Success!" not in done.stdout or not result.is_file():
             raise PetDriverError(

@@ -63,3 +63,51 @@ def test_liquid(clone):
     assert (process.returncode, served.returncode) == (0, 0), outputs
     ours, theirs = (np.loadtxt(folder / f"{name}.out") for name in ("in-process", "socket"))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+# Every other deck, and to how many steps it is shortened. They differ in cost, not in kind.
+SHORTENED = {
+    "grid-scan/ipi.xml": 20,
+    "ice-relaxation/ipi-2i.xml": 1,
+    "ice-relaxation/ipi-raw.xml": 3,
+    "water-liquid-mts/ipi.xml": 1,
+    "water-liquid-npt/ipi.xml": 4,
+    "water-liquid-pimd/ipi-corrected.xml": 1,
+    "water-liquid-random/ipi.xml": 10,
+    "water-liquid-trpmd/ipi.xml": 2,
+    "water-molecule-delta/ipi.xml": 40,
+    "water-molecule-nvt/ipi.xml": 4,
+}
+
+
+def test_no_deck_is_forgotten():
+    tested_above = {
+        *(f"water-molecule-nve/ipi-{name}.xml" for name in ("raw", "2i", "ecse")),
+        *(f"water-liquid-pimd/ipi-{name}.xml" for name in ("in-process", "socket")),
+    }
+    decks = {path.relative_to(ROOT / "inputs").as_posix() for path in ROOT.glob("inputs/*/*.xml")}
+    assert decks == tested_above | set(SHORTENED)
+
+
+@pytest.mark.parametrize("name", SHORTENED)
+def test_deck(clone, name):
+    deck = clone / name
+    shorten(deck, SHORTENED[name])
+    with running("i-pi", deck.name, folder=deck.parent) as process:
+        output = finish(process)
+    assert process.returncode == 0, output
+    prefix = re.search(r'<output prefix="(.*?)">', deck.read_text())[1]
+    rows = np.loadtxt(deck.parent / f"{prefix}.out")
+    assert rows[-1, 0] >= SHORTENED[name] - 1
+    energies = rows[:, -1] if name.startswith("ice") else rows[:, 3]
+    assert np.all(np.isfinite(rows)) and np.ptp(energies) > 1e-4
+    if name == "grid-scan/ipi.xml":
+        errors = np.abs(rows[:, 1:] - rows[:, 4:]).mean(axis=0)
+        assert errors[0] > 10 * errors[2] > 0
+    if name == "water-molecule-delta/ipi.xml":
+        delta = rows[:, -2] - rows[:, -1]
+        assert 1e-3 < np.abs(delta).max() < 0.2
+    if name == "water-liquid-npt/ipi.xml":
+        assert np.ptp(rows[:, -2]) > 0, "the volume must move"
+    if name == "ice-relaxation/ipi-raw.xml":
+        assert energies[-1] < energies[0]

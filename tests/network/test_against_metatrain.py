@@ -84,11 +84,11 @@ def position_gradient(module, atoms: Atoms, owned: torch.Tensor) -> np.ndarray:
     from pet_driver.neighbors import Structure, find_edges
 
     edges = find_edges(Structure.from_ase(atoms), module.cutoff)
-    none = torch.zeros(0, 3, 3, dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
+    raw = module.grid("0")
     numbers = torch.as_tensor(atoms.numbers, dtype=torch.int64)
     arrays = (edges.vectors, edges.centers, edges.neighbors, edges.reverse)
     arrays = [torch.as_tensor(a) for a in arrays]
-    _, _, by_edge, _ = module(numbers, *arrays, torch.zeros_like(numbers), owned, 1, *none, 10_000)
+    _, _, by_edge, _ = module(numbers, *arrays, torch.zeros_like(numbers), owned, 1, *raw, 10_000)
     gradient = np.zeros((len(atoms), 3))
     np.add.at(gradient, edges.neighbors, by_edge.numpy())
     np.subtract.at(gradient, edges.centers, by_edge.numpy())
