@@ -34,6 +34,7 @@ GRID_HELP = (
 GridOption = Annotated[str | None, typer.Option(help=GRID_HELP + "; default: the archive's")]
 MODEL_HELP = "archive or shipped name; several as an ensemble: a.pt+b.pt"
 SPREAD_HELP = "force spread of an ensemble, eV/A, above which "
+UNFINISHED = 75  # EX_TEMPFAIL of sysexits.h: try again
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or cuda:N")]
 
 
@@ -306,6 +307,53 @@ def lammps_run(
     from pet_driver.engines.lammps import run
 
     raise typer.Exit(run(context.args, ranks=ranks))
+
+
+@app.command("run")
+@clear_errors
+def run_deck(
+    deck: Annotated[Path, typer.Argument(help="of i-PI (with <ffdirect>) or LAMMPS")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder of the run")],
+    steps: Annotated[int | None, typer.Option(help="in total, from the very start")] = None,
+    model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
+    grid: Annotated[str | None, typer.Option(help=GRID_HELP + "; default: the deck's")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N")] = None,
+    seed: Annotated[int | None, typer.Option(help="of velocities and thermostats")] = None,
+    var: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, of a LAMMPS deck; several times")
+    ] = None,
+    ranks: Annotated[int, typer.Option(help="MPI ranks of LAMMPS")] = 1,
+    clients: Annotated[
+        int, typer.Option(help="socket clients of i-PI, each with a GPU; 0: in its process")
+    ] = 0,
+    time_limit: Annotated[
+        str | None, typer.Option(help="stop in time, such as 23:30:00; the same command goes on")
+    ] = None,
+) -> None:
+    """Run a deck in a folder of its own, or go on with it; exit code 75: stopped before the end."""
+    from pet_driver.runs import Settings, execute, parse_duration
+    from pet_driver.runs.progress import progress
+
+    unnamed = [word for word in var or [] if "=" not in word]
+    if unnamed:
+        raise PetDriverError(f"--var {unnamed[0]}: write NAME=VALUE")
+    settings = Settings(
+        steps=steps,
+        model=model,
+        grid=grid,
+        device=device,
+        seed=seed,
+        variables=dict(word.split("=", 1) for word in var or []),
+        ranks=ranks,
+        clients=clients,
+        time_limit=None if time_limit is None else parse_duration(time_limit),
+    )
+    with progress(output.name) as advance:
+        run = execute(deck, output, settings, advance)
+    print(f"{output}: {run.state}, {run.steps} steps, {run.wall_time:.0f} s")
+    if run.state != "finished":
+        print("the same command goes on", file=sys.stderr)
+        raise typer.Exit(UNFINISHED)
 
 
 @app.command()

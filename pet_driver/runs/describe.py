@@ -1,0 +1,149 @@
+"""What a deck, with its settings, will leave in its folder: the record of its run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+
+from pet_driver import models
+from pet_driver.analysis.units import factor
+from pet_driver.archive import read_metadata
+from pet_driver.errors import PetDriverError
+from pet_driver.runs import ipi_deck, lammps_deck
+from pet_driver.runs.ipi_deck import IPIDeck
+from pet_driver.runs.lammps_deck import LAMMPSDeck
+from pet_driver.runs.record import Run
+from pet_driver.runs.settings import Settings, provenance
+from pet_driver.structures import read_structures
+
+_SUFFIX = {"ase": ".extxyz", "xyz": ".xyz", "pdb": ".pdb", "bin": ".bin"}
+_IPI_MOTIONS = {"minimize": "relaxation", "replay": "replay"}
+
+
+def describe_ipi(deck: IPIDeck, folder: Path, settings: Settings) -> Run:
+    """The record of a run of i-PI, whose deck has its settings already."""
+    atoms = read_structures(deck.start)[0]
+    n_beads = int(deck.root.find(".//initialize").get("nbeads", "1"))
+    return Run(
+        name=folder.name,
+        system="molecule" if len(atoms) == 3 else "bulk",
+        motion=_ipi_motion(deck),
+        grid=_ipi_grid(deck),
+        engine=f"i-PI {importlib.metadata.version('ipi')}",
+        n_atoms=len(atoms),
+        n_beads=n_beads,
+        timestep=_ipi_timestep(deck),
+        steps=0,
+        positions=_ipi_files(deck, "positions", n_beads),
+        velocities=_ipi_files(deck, "velocities", n_beads),
+        forces=_ipi_files(deck, "forces", n_beads),
+        rotations=_ipi_files(deck, "extras", n_beads, has="raw_energy_ev"),
+        properties=deck.properties,
+        provenance=provenance(deck.path, deck.model, settings),
+        folder=folder,
+    )
+
+
+def _ipi_motion(deck: IPIDeck) -> str:
+    motion = deck.root.find(".//motion")
+    mode = motion.get("mode", "dynamics").strip()
+    if mode == "dynamics":
+        mode = motion.find("dynamics").get("mode", "nve").strip()
+    mode = _IPI_MOTIONS.get(mode, mode)
+    if mode not in ("nve", "nvt", "npt", "relaxation", "replay"):
+        raise PetDriverError(f"{deck.path}: motion {mode}: only nve, nvt, npt, minimize and replay")
+    return mode
+
+
+def _ipi_timestep(deck: IPIDeck) -> float:
+    """fs."""
+    element = deck.root.find(".//dynamics/timestep")
+    if element is None:
+        return 0.0
+    unit = element.get("units", "atomic_unit").strip()
+    return float(element.text) * 1e3 * factor("time", unit, str(deck.path))
+
+
+def _ipi_grid(deck: IPIDeck) -> str:
+    """The grid of the sum of all forces: raw forces that are added and taken away cancel."""
+    weights: dict[str, float] = {}
+    fields = {field.get("name"): field for field in deck.force_fields}
+    for force in deck.root.findall(".//forces/force"):
+        field = fields.get(force.get("forcefield"))
+        if field is None:
+            continue
+        found = ipi_deck.parameters(field)
+        grid = found.get("grid") or _default_grid(found["model"])
+        steps = force.findtext("mts_weights", "1")
+        total = sum(float(word) for word in re.findall(r"[-+.\deE]+", steps))
+        weights[grid] = weights.get(grid, 0.0) + float(force.get("weight", "1")) * total
+    return max(weights, key=weights.get)
+
+
+def _default_grid(model: str) -> str:
+    return read_metadata(models.resolve_all(model)[0])["grid"]
+
+
+def _ipi_files(deck: IPIDeck, quantity: str, n_beads: int, has: str = "") -> list[str]:
+    """The files of a trajectory, one by bead, named as i-PI names them."""
+    for trajectory in deck.root.findall("output/trajectory"):
+        text = (trajectory.text or "").strip()
+        if re.match(rf"{quantity}\b", text) and has in trajectory.get("extra_type", ""):
+            width = len(str(n_beads))
+            suffix = "" if quantity == "extras" else _SUFFIX[trajectory.get("format", "xyz")]
+            name = f"{deck.prefix}.{trajectory.get('filename')}"
+            beads = [trajectory.get("bead", "-1")]
+            if int(beads[0]) < 0:
+                beads = range(n_beads)
+            return [f"{name}_{int(bead):0{width}d}{suffix}" for bead in beads]
+    return []
+
+
+def describe_lammps(deck: LAMMPSDeck, folder: Path, settings: Settings) -> Run:
+    """The record of a run of LAMMPS; the number of atoms comes from its log."""
+    values = {**deck.defaults, **lammps_deck.variables(deck, settings)}
+    text = re.sub(r"\$\{(\w+)\}", lambda match: values.get(match[1], match[0]), deck.text)
+    model = lammps_deck.model_path(deck, settings)
+    grid = re.search(r"^pair_style.*\bgrid\s+(\S+)", text, re.MULTILINE)
+    timestep = re.search(r"^timestep\s+(\S+)", text, re.MULTILINE)
+    dump = re.search(r"^dump\s+\S+\s+\S+\s+\S+\s+\S+\s+(\S+)", text, re.MULTILINE)
+    is_real = re.search(r"^units\s+real", text, re.MULTILINE) is not None
+    n_atoms = _lammps_atoms(folder / lammps_deck.LOG)
+    motion = _lammps_motion(text, values)
+    return Run(
+        name=folder.name,
+        system="molecule" if n_atoms == 3 else "bulk",
+        motion=motion,
+        grid=grid[1] if grid else _default_grid(model),
+        engine=f"LAMMPS {importlib.metadata.version('lammps')}",
+        n_atoms=n_atoms,
+        n_beads=1,
+        timestep=float(timestep[1]) * (1 if is_real else 1e3)
+        if timestep and motion != "relaxation"
+        else 0.0,
+        steps=0,
+        positions=[dump[1]] if dump else [],
+        properties=lammps_deck.LOG,
+        provenance=provenance(deck.path, model, settings),
+        folder=folder,
+    )
+
+
+def _lammps_motion(text: str, values: dict[str, str]) -> str:
+    if re.search(r"^minimize\b", text, re.MULTILINE):
+        return "relaxation"
+    if values.get("ensemble") in ("nve", "nvt", "npt"):
+        return values["ensemble"]
+    for motion, styles in (("npt", "npt|nph|press"), ("nvt", "nvt|temp/csvr|langevin")):
+        if re.search(rf"^fix\s+\S+\s+\S+\s+({styles})", text, re.MULTILINE):
+            return motion
+    return "nve"
+
+
+def _lammps_atoms(log: Path) -> int:
+    if not log.is_file():
+        return 0
+    with open(log, errors="replace") as handle:
+        found = re.findall(r"^\s+(\d+) atoms\s*$", handle.read(200_000), re.MULTILINE)
+    return int(found[-1]) if found else 0

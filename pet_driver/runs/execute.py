@@ -1,0 +1,141 @@
+"""Running a deck to its end, over as many legs as it takes."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from pet_driver.errors import PetDriverError
+from pet_driver.runs import ipi_deck, lammps_deck
+from pet_driver.runs.legs import IPILeg, LAMMPSLeg, Leg
+from pet_driver.runs.record import FILE, Run, read_run
+from pet_driver.runs.settings import IDENTITY, Settings
+from pet_driver.runs.supervise import Outcome, supervise
+
+LOCK = ".lock"
+SCREEN = "screen.txt"
+RECORD_INTERVAL = 5.0  # s between updates of run.json
+
+
+def execute(
+    deck: Path,
+    folder: Path,
+    settings: Settings | None = None,
+    advance: Callable[[int, int], None] = lambda step, total: None,
+) -> Run:
+    """Run a deck in a folder of its own, or go on with it where it stopped.
+
+    Args:
+        deck: an input of i-PI with PET in an ``<ffdirect>``, or one of LAMMPS with `pair_style
+            pet`. It is copied with its paths made absolute.
+        folder: made if it is not there. One that holds the same run stopped is gone on with; one
+            that holds it finished is left as it is.
+        settings: what to change in the deck.
+        advance: called twice a second with the last step and the total.
+
+    Returns:
+        The record of the run, which is in the folder as ``run.json`` too. Its state is
+        "finished", or "stopped" after the time limit, Ctrl-C or SIGTERM: the same call goes on.
+
+    Raises:
+        PetDriverError: bad input, a folder of something else or in use, or the engine failed; then
+            the message ends with its last lines.
+    """
+    settings = settings or Settings()
+    settings.check()
+    leg = read_leg(deck, folder, settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        previous = find_previous(folder, leg)
+        if previous is not None and is_done(previous, leg.total):
+            return previous
+        return _execute(leg, previous, advance)
+
+
+def read_leg(deck: Path, folder: Path, settings: Settings) -> Leg:
+    """A deck of either engine, ready to be run in ``folder``."""
+    if not deck.is_file():
+        raise PetDriverError(f"there is no deck at {deck}")
+    if "<simulation" in deck.read_text(errors="replace"):
+        return IPILeg(ipi_deck.read_deck(deck), folder, settings)
+    return LAMMPSLeg(lammps_deck.read_deck(deck), folder, settings)
+
+
+def is_done(run: Run, total: int) -> bool:
+    """Whether nothing is left to do; relaxations and replays know their end themselves."""
+    own_end = run.motion in ("relaxation", "replay")
+    return run.state == "finished" and (own_end or run.steps >= total)
+
+
+def _execute(leg: Leg, previous: Run | None, advance: Callable[[int, int], None]) -> Run:
+    folder = leg.folder
+    before = previous.wall_time if previous else 0.0
+    commands = leg.start(fresh=previous is None)
+    run = replace(leg.describe(), state="running", command=" ".join(leg.shown), wall_time=before)
+    run.write()
+    start = recorded = time.monotonic()
+
+    def watch() -> None:
+        nonlocal recorded
+        step = leg.last_step()
+        advance(step, leg.total)
+        if time.monotonic() - recorded > RECORD_INTERVAL:
+            recorded = time.monotonic()
+            replace(run, steps=step, wall_time=before + recorded - start).write()
+
+    outcome = supervise(commands, folder, SCREEN, watch, leg.deadline, leg.environment())
+    failed = outcome is Outcome.FAILED
+    finished = not failed and leg.is_finished(outcome)
+    described = leg.describe()
+    own_end = described.motion in ("relaxation", "replay")
+    step = leg.total if finished and not own_end else leg.last_step()
+    advance(step, leg.total)
+    run = replace(
+        described,
+        state="finished" if finished else "stopped",
+        steps=step,
+        wall_time=before + time.monotonic() - start,
+        command=run.command,
+    )
+    run.write()
+    if failed or (not finished and outcome is Outcome.ENDED):
+        tail = "\n".join((folder / SCREEN).read_text(errors="replace").splitlines()[-15:])
+        raise PetDriverError(f"the run in {folder} failed at step {step} ({run.command}):\n{tail}")
+    return run
+
+
+def find_previous(folder: Path, leg: Leg) -> Run | None:
+    """The record of an earlier leg of the same run.
+
+    Raises:
+        PetDriverError: the folder holds another run, or files that are no run's.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        if any(entry.name != LOCK for entry in folder.iterdir()):
+            raise PetDriverError(f"{folder} holds files that are no run's; name another folder")
+        return None
+    previous = read_run(path)
+    new = leg.describe().provenance
+    for key in IDENTITY:
+        if previous.provenance.get(key) != new[key]:
+            raise PetDriverError(
+                f"{folder} holds another run ({key}: {previous.provenance.get(key)!r}, now "
+                f"{new[key]!r}); name another folder, or remove this one"
+            )
+    return previous
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for one run; the engine, which inherits the lock, holds it too."""
+    with open(folder / LOCK, "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PetDriverError(f"a run is going on in {folder}; wait for it or end it") from None
+        yield

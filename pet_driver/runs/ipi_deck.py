@@ -1,0 +1,265 @@
+"""i-PI's inputs: reading them, changing them, and taking them up where a run stopped."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+from pet_driver.engines.ipi import shim_path
+from pet_driver.errors import PetDriverError
+from pet_driver.runs.settings import Settings
+from pet_driver.symmetry.grid_names import parse_grid_name
+
+RESUMED = "resumed.xml"
+SECOND_CHECKPOINT = "chk2"
+
+
+@dataclass
+class IPIDeck:
+    """An input of i-PI whose force fields are PET inside i-PI's process.
+
+    Attributes:
+        path: where it was read from.
+        root: the ``<simulation>``.
+    """
+
+    path: Path
+    root: ElementTree.Element
+
+    @property
+    def prefix(self) -> str:
+        return self.root.find("output").get("prefix", "i-pi").strip()
+
+    @property
+    def total_steps(self) -> int:
+        return int(self.root.findtext("total_steps", "1000"))
+
+    @property
+    def properties(self) -> str:
+        """i-PI's property file."""
+        name = self.root.find("output/properties").get("filename", "out").strip()
+        return f"{self.prefix}.{name}"
+
+    @property
+    def force_fields(self) -> list[ElementTree.Element]:
+        """The ``<ffdirect>`` elements that hold a PET."""
+        return [field for field in self.root.findall("ffdirect") if is_pet(field)]
+
+    @property
+    def model(self) -> str:
+        return parameters(self.force_fields[0])["model"]
+
+    @property
+    def start(self) -> Path:
+        """The structure that the run starts from."""
+        return self.path.parent / self.root.find(".//initialize/file").text.strip()
+
+
+def read_deck(path: Path) -> IPIDeck:
+    """Read an input of i-PI.
+
+    Raises:
+        PetDriverError: the file is missing, not an input of i-PI, or has no PET in an
+            ``<ffdirect>``.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+    except FileNotFoundError:
+        raise PetDriverError(f"there is no deck at {path}") from None
+    except ElementTree.ParseError as error:
+        raise PetDriverError(f"{path} is not a well-formed input of i-PI: {error}") from None
+    deck = IPIDeck(path, root)
+    if root.tag != "simulation" or root.find("output/properties") is None:
+        raise PetDriverError(f"{path}: no <simulation> with an <output> and its <properties>")
+    if not deck.force_fields:
+        raise PetDriverError(
+            f"{path}: no <ffdirect> whose <pes_path> is {shim_path().name}; a deck with "
+            "<ffsocket> is run by hand, or give one with <ffdirect> and ask for --clients"
+        )
+    if root.find(".//initialize/file") is None:
+        raise PetDriverError(f"{path}: no <file> in <initialize>")
+    return deck
+
+
+def is_pet(field: ElementTree.Element) -> bool:
+    """Whether a force field is this package's in-process potential."""
+    return Path(field.findtext("pes_path", "").strip()).name == shim_path().name
+
+
+def parameters(field: ElementTree.Element) -> dict[str, str]:
+    """The ``<parameters>`` of a force field, split as i-PI does."""
+    text = field.findtext("parameters", "").strip().strip("{}")
+    pairs = (word.partition(":") for word in text.split(",") if word.strip())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def changed(deck: IPIDeck, settings: Settings) -> IPIDeck:
+    """The deck with its settings made and its paths absolute.
+
+    Raises:
+        PetDriverError: a setting that means nothing here.
+    """
+    if settings.variables or settings.ranks > 1:
+        raise PetDriverError(f"{deck.path} is a deck of i-PI: variables and ranks are for LAMMPS")
+    deck = IPIDeck(deck.path, copy.deepcopy(deck.root))
+    _make_paths_absolute(deck)
+    if settings.steps is not None:
+        _child(deck.root, "total_steps").text = f" {settings.steps} "
+    if settings.seed is not None:
+        _child(_child(deck.root, "prng"), "seed").text = f" {settings.seed} "
+    _change_models(deck, settings)
+    _add_checkpoint(deck)
+    return deck
+
+
+def _child(parent: ElementTree.Element, tag: str) -> ElementTree.Element:
+    found = parent.find(tag)
+    return ElementTree.SubElement(parent, tag) if found is None else found
+
+
+def write(root: ElementTree.Element, path: Path) -> None:
+    path.write_bytes(ElementTree.tostring(root) + b"\n")
+
+
+def _make_paths_absolute(deck: IPIDeck) -> None:
+    """Also those that the deck gives relative to its own folder, where i-PI will not be."""
+    here = deck.path.parent
+    for element in deck.root.iter():
+        name = (element.text or "").strip()
+        if name and len(name.split()) == 1 and (here / name).is_file():
+            element.text = f" {(here / name).resolve()} "
+    for field in deck.force_fields:
+        field.find("pes_path").text = f" {shim_path()} "
+        found = parameters(field)
+        for key in ("model", "template"):
+            if (here / found.get(key, "")).is_file():
+                found[key] = str((here / found[key]).resolve())
+        _set_parameters(field, found)
+
+
+def _set_parameters(field: ElementTree.Element, values: dict[str, str]) -> None:
+    inside = ", ".join(f"{key}: {value}" for key, value in values.items())
+    field.find("parameters").text = f" {{{inside}}} "
+
+
+def _change_models(deck: IPIDeck, settings: Settings) -> None:
+    fields = [(field, parameters(field)) for field in deck.force_fields]
+    averaged = [found for _, found in fields if found.get("grid", "0") != "0"]
+    for field, found in fields:
+        if settings.grid is not None and (len(fields) == 1 or found in averaged):
+            found["grid"] = settings.grid
+        if settings.model is not None:
+            found["model"] = settings.absolute_model
+        if settings.device is not None:
+            found["device"] = settings.device
+        _set_parameters(field, found)
+    if settings.grid is not None and len(fields) > 1 and not averaged:
+        raise PetDriverError(f"{deck.path}: grid {settings.grid}: none of its forces is averaged")
+
+
+def _add_checkpoint(deck: IPIDeck) -> None:
+    """A second checkpoint: one is whole when the other is cut short by the end of the process."""
+    output = deck.root.find("output")
+    first = output.find("checkpoint")
+    if first is None:
+        stride = max(1, deck.total_steps // 20)
+        first = ElementTree.SubElement(
+            output, "checkpoint", filename="chk", stride=str(stride), overwrite="True"
+        )
+    ElementTree.SubElement(output, "checkpoint", {**first.attrib, "filename": SECOND_CHECKPOINT})
+
+
+def resume(deck: IPIDeck, folder: Path, total_steps: int) -> int | None:
+    """Write an input that goes on from the latest whole checkpoint in ``folder``.
+
+    Returns:
+        The step it goes on from, or None if there is no checkpoint.
+    """
+    found = []
+    for path in [folder / "RESTART", *folder.glob(f"{deck.prefix}.chk*")]:
+        try:
+            root = ElementTree.parse(path).getroot()
+        except (FileNotFoundError, ElementTree.ParseError):
+            continue
+        found.append((int(root.findtext("step", "0")), root))
+    if not found:
+        return None
+    step, root = max(found, key=lambda entry: entry[0])
+    root.find("total_steps").text = str(total_steps)
+    first = {
+        field.get("name"): parameters(field).get("counter", "0") for field in deck.force_fields
+    }
+    for field in [field for field in root.findall("ffdirect") if is_pet(field)]:
+        found = parameters(field)
+        # i-PI does not keep the counter of random rotations: it follows from the step.
+        if parse_grid_name(found.get("grid", "0")).random:
+            name = field.get("name")
+            found["counter"] = str(int(first[name]) + step * evaluations_a_step(root, name))
+            _set_parameters(field, found)
+    write(root, folder / RESUMED)
+    return step
+
+
+def evaluations_a_step(root: ElementTree.Element, name: str) -> int:
+    """How often a force field is asked in one step: more than once where time steps are nested."""
+    nested = [int(n) for n in re.findall(r"\d+", root.findtext(".//dynamics/nmts", "1"))]
+    weights = next(
+        (
+            [float(w) for w in re.findall(r"[-+.\deE]+", force.findtext("mts_weights", ""))]
+            for force in root.findall("system/forces/force")
+            if force.get("forcefield") == name
+        ),
+        [],
+    )
+    deepest = max((level for level, weight in enumerate(weights) if weight), default=0)
+    count = 1
+    for n in nested[: deepest + 1]:
+        count *= n
+    return count
+
+
+def with_clients(path: Path, folder: Path, clients: int) -> list[list[str]]:
+    """Turn the in-process potentials of an input into sockets.
+
+    Args:
+        path: the input, which is written anew.
+        folder: of the run; it gives the sockets names of their own.
+        clients: by force field.
+
+    Returns:
+        The commands that start the clients.
+    """
+    root = ElementTree.parse(path).getroot()
+    commands = []
+    for number, field in enumerate([f for f in root.findall("ffdirect") if is_pet(f)]):
+        digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+        address = f"pet-driver-{digest}-{number}"
+        found = parameters(field)
+        field.tag = "ffsocket"
+        field.set("mode", "unix")
+        for tag in ("pes", "pes_path", "parameters"):
+            field.remove(field.find(tag))
+        ElementTree.SubElement(field, "address").text = address
+        for client in range(clients):
+            device = found.get("device", "cpu")
+            if device == "cuda" and clients > 1:
+                device = f"cuda:{client}"
+            commands.append(_client({**found, "device": device}, address))
+    write(root, path)
+    return commands
+
+
+def _client(found: dict[str, str], address: str) -> list[str]:
+    words = [sys.executable, "-m", "pet_driver", "ipi", found["model"], "-u", "-a", address]
+    words += ["-t", found["template"], "--timeout", "600"]
+    for key in ("device", "grid", "counter", "warn", "stop"):
+        if key in found:
+            words += [f"--{key}", found[key]]
+    if found.get("periodic", "True").lower() == "false":
+        words.append("--non-periodic")
+    return words

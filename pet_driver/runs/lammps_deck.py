@@ -1,0 +1,130 @@
+"""LAMMPS' inputs: reading them, changing them, and taking them up where a run stopped."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pet_driver import models
+from pet_driver.errors import PetDriverError
+from pet_driver.runs.settings import Settings
+
+LOG = "log.lammps"
+_MAGIC = b"LammpS RestartT"  # begins and ends a restart file that was written to its end
+_VARIABLE = re.compile(r"^variable\s+(\w+)\s+index\s+(\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class LAMMPSDeck:
+    """An input of LAMMPS with `pair_style pet`.
+
+    Attributes:
+        path: where it was read from.
+        text: of the file.
+        defaults: its index variables, which ``-var`` changes.
+    """
+
+    path: Path
+    text: str
+    defaults: dict[str, str]
+
+    @property
+    def model(self) -> str:
+        """What follows `pair_style pet`."""
+        word = re.search(r"^pair_style.*?\bpet\s+(\S+)", self.text, re.MULTILINE)[1]
+        return re.sub(r"\$\{(\w+)\}", lambda match: self.defaults.get(match[1], match[0]), word)
+
+
+def read_deck(path: Path) -> LAMMPSDeck:
+    """Read an input of LAMMPS.
+
+    Raises:
+        PetDriverError: the file is missing, or has no `pair_style pet`.
+    """
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise PetDriverError(f"there is no deck at {path}") from None
+    except UnicodeDecodeError:
+        raise PetDriverError(f"{path} is no text: give a deck of i-PI or LAMMPS") from None
+    if not re.search(r"^pair_style.*\bpet\s+\S", text, re.MULTILINE):
+        raise PetDriverError(
+            f"{path} is neither an input of i-PI nor one of LAMMPS' pair_style pet"
+        )
+    return LAMMPSDeck(path, text, dict(_VARIABLE.findall(text)))
+
+
+def prepare(deck: LAMMPSDeck, folder: Path, settings: Settings) -> list[str]:
+    """Write the deck into ``folder``, with paths made absolute and its log kept over restarts.
+
+    Returns:
+        The arguments of ``lmp`` but for the restart file.
+
+    Raises:
+        PetDriverError: the deck has no variable for one of the settings.
+    """
+    if settings.clients:
+        raise PetDriverError(f"{deck.path} is a deck of LAMMPS: clients are for i-PI")
+    here = deck.path.parent
+
+    def absolute(match: re.Match) -> str:
+        found = here / match[0]
+        return str(found.resolve()) if found.is_file() else match[0]
+
+    text = re.sub(r"(?<![^\s\"'])[\w./-]+\.\w+(?![^\s\"'])", absolute, deck.text)
+    head = f"log {LOG} append\n"
+    if settings.time_limit is not None:
+        head += f"timer timeout {clock(settings.time_limit)} every 10\n"
+    (folder / deck.path.name).write_text(head + text)
+    arguments = ["-in", deck.path.name, "-log", "none"]
+    for name, value in variables(deck, settings).items():
+        arguments += ["-var", name, value]
+    return arguments
+
+
+def variables(deck: LAMMPSDeck, settings: Settings) -> dict[str, str]:
+    """The settings as values of the deck's variables."""
+    wanted = {
+        "model": settings.absolute_model,
+        "device": settings.device,
+        "grid": settings.grid,
+        "seed": None if settings.seed is None else str(settings.seed),
+        "steps": None if settings.steps is None else str(settings.steps),
+        **settings.variables,
+    }
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    for name, value in wanted.items():
+        if name not in deck.defaults:
+            known = ", ".join(deck.defaults)
+            raise PetDriverError(f"{deck.path}: no variable {name} (for {value}); it has {known}")
+    return wanted
+
+
+def clock(seconds: float) -> str:
+    """As `timer timeout` wants it; LAMMPS takes hours beyond 24."""
+    minutes, second = divmod(max(1, math.floor(seconds)), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"
+
+
+def model_path(deck: LAMMPSDeck, settings: Settings) -> str:
+    """The model that a run will use, as `models.resolve_all` takes it."""
+    name = settings.absolute_model or settings.variables.get("model") or deck.model
+    beside = deck.path.parent / name
+    return name if name in models.shipped() or not beside.is_file() else str(beside.resolve())
+
+
+def restart_file(folder: Path) -> Path | None:
+    """The latest whole restart file in a folder."""
+    found = [path for path in folder.glob("*restart*") if _is_whole(path)]
+    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+def _is_whole(path: Path) -> bool:
+    with open(path, "rb") as handle:
+        if handle.read(len(_MAGIC)) != _MAGIC:
+            return False
+        handle.seek(0, 2)
+        handle.seek(max(0, handle.tell() - 2 * len(_MAGIC)))
+        return _MAGIC in handle.read()

@@ -1,0 +1,204 @@
+"""One leg of a run in either engine: how it starts, how far it is, whether it came to its end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Protocol
+
+from pet_driver.engines import lammps
+from pet_driver.engines.lammps.environment import find_environment
+from pet_driver.engines.lammps.run import command, variables
+from pet_driver.errors import PetDriverError
+from pet_driver.runs import ipi_deck, lammps_deck
+from pet_driver.runs.describe import describe_ipi, describe_lammps
+from pet_driver.runs.ipi_deck import IPIDeck
+from pet_driver.runs.lammps_deck import LAMMPSDeck
+from pet_driver.runs.record import FILE, Run
+from pet_driver.runs.settings import Settings
+from pet_driver.runs.supervise import Outcome
+
+_TAIL = 16384  # bytes that surely hold the last row of a table
+_KEPT = (FILE, ".lock")
+
+
+class Leg(Protocol):
+    """What `execute` asks of an engine.
+
+    Attributes:
+        folder: of the run.
+        total: steps, from the very start.
+        shown: the command as the record shows it, known after ``start``.
+        deadline: s until the engine is to be sent SIGTERM, or None.
+    """
+
+    folder: Path
+    total: int
+    shown: list[str]
+    deadline: float | None
+
+    def start(self, fresh: bool) -> list[list[str]]:
+        """Make the folder ready; the commands of the engine and of its clients."""
+
+    def environment(self) -> dict[str, str]: ...
+
+    def describe(self) -> Run: ...
+
+    def last_step(self) -> int: ...
+
+    def is_finished(self, outcome: Outcome) -> bool: ...
+
+
+class IPILeg:
+    """A run of i-PI."""
+
+    def __init__(self, deck: IPIDeck, folder: Path, settings: Settings) -> None:
+        self.folder, self.settings = folder, settings
+        self.source = deck.path
+        self.deck = ipi_deck.changed(deck, settings)
+        self.total = self.deck.total_steps
+        self.deadline = settings.time_limit
+        self.shown: list[str] = []
+
+    def start(self, fresh: bool) -> list[list[str]]:
+        step = None if fresh else ipi_deck.resume(self.deck, self.folder, self.total)
+        name = ipi_deck.RESUMED
+        if step is None:
+            name = self.source.name
+            empty(self.folder)
+            ipi_deck.write(self.deck.root, self.folder / name)
+        cut_partial_lines(self.folder, f"{self.deck.prefix}.*")
+        clients = self.settings.clients
+        self.shown = ["i-pi", name]
+        commands = [[find_ipi(), name]]
+        if clients:
+            commands += ipi_deck.with_clients(self.folder / name, self.folder, clients)
+        return commands
+
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ)
+
+    def describe(self) -> Run:
+        return describe_ipi(self.deck, self.folder, self.settings)
+
+    def last_step(self) -> int:
+        return last_step(self.folder / self.deck.properties)
+
+    def is_finished(self, outcome: Outcome) -> bool:
+        """i-PI ends with 0 also when it was stopped half-way: its RESTART tells."""
+        if outcome is Outcome.ENDED and self.describe().motion in ("relaxation", "replay"):
+            return True  # they know their end themselves
+        try:
+            root = ElementTree.parse(self.folder / "RESTART").getroot()
+        except (FileNotFoundError, ElementTree.ParseError):
+            return False
+        return int(root.findtext("step", "0")) >= self.total
+
+
+class LAMMPSLeg:
+    """A run of LAMMPS, which stops itself at the time limit, with its restart file written."""
+
+    def __init__(self, deck: LAMMPSDeck, folder: Path, settings: Settings) -> None:
+        self.folder, self.settings, self.deck = folder, settings, deck
+        self.values = {**deck.defaults, **lammps_deck.variables(deck, settings)}
+        if "steps" not in self.values:
+            raise PetDriverError(
+                f"{deck.path}: no 'variable steps index ...': how long does it run?"
+            )
+        self.total = int(self.values["steps"])
+        self.deadline = None
+        self.shown: list[str] = []
+
+    def start(self, fresh: bool) -> list[list[str]]:
+        restart = None if fresh else lammps_deck.restart_file(self.folder)
+        if restart is None:
+            empty(self.folder)
+        arguments = lammps_deck.prepare(self.deck, self.folder, self.settings)
+        if restart is not None:
+            arguments += ["-var", "restart", restart.name]
+        cut_partial_lines(self.folder, "*.lammpstrj")
+        cut_partial_lines(self.folder, lammps_deck.LOG)
+        lammps.build()
+        ranks = self.settings.ranks
+        self.shown = ["pet-driver", "lammps", "run", "--ranks", str(ranks), *arguments]
+        return [command(find_environment(), arguments, ranks)]
+
+    def environment(self) -> dict[str, str]:
+        return variables(find_environment())
+
+    def describe(self) -> Run:
+        return describe_lammps(self.deck, self.folder, self.settings)
+
+    def last_step(self) -> int:
+        return last_step(self.folder / lammps_deck.LOG)
+
+    def is_finished(self, outcome: Outcome) -> bool:
+        """LAMMPS ends with 0 also at its time limit, wherever in the deck that was."""
+        return outcome is Outcome.ENDED and not self._timed_out()
+
+    def _timed_out(self) -> bool:
+        last_leg = tail(self.folder / lammps_deck.LOG).rpartition("LAMMPS (")[2]
+        return "Wall time limit reached" in last_leg
+
+
+def find_ipi() -> str:
+    """The program of i-PI, beside this Python or on the path.
+
+    Raises:
+        PetDriverError: it is not installed.
+    """
+    beside = Path(sys.executable).with_name("i-pi")
+    found = str(beside) if beside.is_file() else shutil.which("i-pi")
+    if found is None:
+        raise PetDriverError("i-PI is missing: pip install 'pet-driver[ipi]'")
+    return found
+
+
+def last_step(path: Path) -> int:
+    """The step of the last whole row of numbers in i-PI's property file or LAMMPS' log."""
+    for line in reversed(tail(path).split("\n")[:-1]):
+        try:
+            numbers = [float(word) for word in line.split()]
+        except ValueError:
+            continue
+        if len(numbers) > 1:
+            return int(numbers[0])
+    return 0
+
+
+def tail(path: Path) -> str:
+    """The end of a text file; nothing where there is none."""
+    if not path.is_file():
+        return ""
+    with open(path, "rb") as handle:
+        handle.seek(max(0, path.stat().st_size - _TAIL))
+        return handle.read().decode(errors="replace")
+
+
+def empty(folder: Path) -> None:
+    """Remove what a leg without a checkpoint left behind."""
+    for path in folder.iterdir():
+        if path.name not in _KEPT and path.is_file():
+            path.unlink()
+
+
+def cut_partial_lines(folder: Path, pattern: str) -> None:
+    """Let text files end with a whole line: what a restarted engine appends begins a new one."""
+    for path in folder.glob(pattern):
+        if path.suffix in (".bin", ".chk", ".chk2"):
+            continue
+        with open(path, "rb+") as handle:
+            size = position = handle.seek(0, 2)
+            while position > 0:
+                begin = max(0, position - _TAIL)
+                handle.seek(begin)
+                newline = handle.read(position - begin).rfind(b"\n")
+                if newline >= 0:
+                    position = begin + newline + 1
+                    break
+                position = begin
+            if position < size:
+                handle.truncate(position)

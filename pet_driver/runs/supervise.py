@@ -1,0 +1,116 @@
+"""Processes that belong together: started, watched, and ended together."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+
+POLL = 0.5  # s
+GRACE = 60.0  # s to write a restart file after SIGTERM, and for clients to end after the server
+_PR_SET_PDEATHSIG = 1
+
+
+class Outcome(Enum):
+    """How the first process came to its end."""
+
+    ENDED = "by itself, with exit code 0"
+    STOPPED = "because it was asked to"
+    FAILED = "with another exit code, or because all its clients had died"
+
+
+def supervise(
+    commands: Sequence[Sequence[str]],
+    folder: Path,
+    screen: str,
+    watch: Callable[[], None],
+    deadline: float | None,
+    environment: dict[str, str],
+) -> Outcome:
+    """Run an engine, and its clients if it has any, until the engine ends.
+
+    Args:
+        commands: of the engine, then of its clients.
+        folder: where they run.
+        screen: file for all that they print; what is there stays.
+        watch: called twice a second.
+        deadline: s until the engine gets a SIGTERM; None: never.
+        environment: of the processes.
+
+    Returns:
+        How it ended. Ctrl-C and SIGTERM reach the engine as SIGTERM, once.
+    """
+    start = time.monotonic()
+    asked = False
+    with open(folder / screen, "ab") as output, _requests() as requested:
+        engine, *clients = [_start(command, folder, output, environment) for command in commands]
+        try:
+            while engine.poll() is None:
+                late = deadline is not None and time.monotonic() - start > deadline
+                if (late or requested.is_set()) and not asked:
+                    asked = True
+                    engine.terminate()
+                if clients and all(client.poll() is not None for client in clients) and not asked:
+                    _end([engine])
+                    return Outcome.FAILED
+                watch()
+                time.sleep(POLL)
+        finally:
+            _end([engine, *clients])
+    if asked:
+        return Outcome.STOPPED
+    return Outcome.ENDED if engine.returncode == 0 else Outcome.FAILED
+
+
+def _start(command, folder: Path, output, environment: dict[str, str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        list(command),
+        cwd=folder,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+        close_fds=False,  # the lock on the folder stays with them
+        start_new_session=True,  # Ctrl-C comes here alone, and is passed on once
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+    )
+
+
+def _end_with_parent() -> None:
+    """An engine that outlives its supervisor would write into the folder of the next leg."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _end(processes: Sequence[subprocess.Popen]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    for process in processes:
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def _requests() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set instead of ending this process."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # signals are not for this thread to handle
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: event.set()) for number in numbers]
+    try:
+        yield event
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
