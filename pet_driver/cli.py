@@ -316,6 +316,7 @@ def run_deck(
     output: Annotated[Path, typer.Option("--output", "-o", help="folder of the run")],
     steps: Annotated[int | None, typer.Option(help="in total, from the very start")] = None,
     model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
+    structure: Annotated[Path | None, typer.Option(help="to start from")] = None,
     grid: Annotated[str | None, typer.Option(help=GRID_HELP + "; default: the deck's")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N")] = None,
     seed: Annotated[int | None, typer.Option(help="of velocities and thermostats")] = None,
@@ -340,6 +341,7 @@ def run_deck(
     settings = Settings(
         steps=steps,
         model=model,
+        structure=structure,
         grid=grid,
         device=device,
         seed=seed,

@@ -112,6 +112,8 @@ def changed(deck: IPIDeck, settings: Settings) -> IPIDeck:
         _child(deck.root, "total_steps").text = f" {settings.steps} "
     if settings.seed is not None:
         _child(_child(deck.root, "prng"), "seed").text = f" {settings.seed} "
+    if settings.structure is not None:
+        _change_structure(deck, settings.structure)
     _change_models(deck, settings)
     _add_checkpoint(deck)
     return deck
@@ -145,6 +147,15 @@ def _make_paths_absolute(deck: IPIDeck) -> None:
 def _set_parameters(field: ElementTree.Element, values: dict[str, str]) -> None:
     inside = ", ".join(f"{key}: {value}" for key, value in values.items())
     field.find("parameters").text = f" {{{inside}}} "
+
+
+def _change_structure(deck: IPIDeck, structure: Path) -> None:
+    path = str(structure.resolve())
+    file = deck.root.find(".//initialize/file")
+    file.text = f" {path} "
+    file.set("mode", "ase")
+    for field in deck.force_fields:
+        _set_parameters(field, {**parameters(field), "template": path})
 
 
 def _change_models(deck: IPIDeck, settings: Settings) -> None:
@@ -191,15 +202,13 @@ def resume(deck: IPIDeck, folder: Path, total_steps: int) -> int | None:
         return None
     step, root = max(found, key=lambda entry: entry[0])
     root.find("total_steps").text = str(total_steps)
-    first = {
-        field.get("name"): parameters(field).get("counter", "0") for field in deck.force_fields
-    }
+    counters = {f.get("name"): int(parameters(f).get("counter", "0")) for f in deck.force_fields}
     for field in [field for field in root.findall("ffdirect") if is_pet(field)]:
         found = parameters(field)
         # i-PI does not keep the counter of random rotations: it follows from the step.
         if parse_grid_name(found.get("grid", "0")).random:
             name = field.get("name")
-            found["counter"] = str(int(first[name]) + step * evaluations_a_step(root, name))
+            found["counter"] = str(counters[name] + step * evaluations_a_step(root, name))
             _set_parameters(field, found)
     write(root, folder / RESUMED)
     return step

@@ -51,7 +51,7 @@ def read_deck(path: Path) -> LAMMPSDeck:
         raise PetDriverError(f"{path} is no text: give a deck of i-PI or LAMMPS") from None
     if not re.search(r"^pair_style.*\bpet\s+\S", text, re.MULTILINE):
         raise PetDriverError(
-            f"{path} is neither an input of i-PI nor one of LAMMPS' pair_style pet"
+            f"{path} is an input neither of i-PI nor of LAMMPS with pair_style pet"
         )
     return LAMMPSDeck(path, text, dict(_VARIABLE.findall(text)))
 
@@ -88,6 +88,7 @@ def variables(deck: LAMMPSDeck, settings: Settings) -> dict[str, str]:
     """The settings as values of the deck's variables."""
     wanted = {
         "model": settings.absolute_model,
+        "data": None if settings.structure is None else str(settings.structure.resolve()),
         "device": settings.device,
         "grid": settings.grid,
         "seed": None if settings.seed is None else str(settings.seed),

@@ -26,6 +26,7 @@ class Settings:
     Attributes:
         steps: total number of steps, from the very start.
         model: archive or shipped name; several joined with plus signs.
+        structure: to start from: any file of ASE's for i-PI, a data file for LAMMPS.
         grid: rotations to average over; in a deck with several force fields, those of its averaged
             ones.
         device: torch device; with several clients or ranks ``cuda`` gives each its own.
@@ -38,6 +39,7 @@ class Settings:
 
     steps: int | None = None
     model: str | None = None
+    structure: Path | None = None
     grid: str | None = None
     device: str | None = None
     seed: int | None = None
@@ -54,6 +56,8 @@ class Settings:
         """
         if self.model is not None:
             models.resolve_all(self.model)
+        if self.structure is not None and not self.structure.is_file():
+            raise PetDriverError(f"there is no structure at {self.structure}")
         if self.grid is not None:
             try:
                 RotationGrids()(self.grid)
@@ -79,6 +83,9 @@ class Settings:
     def identity(self) -> str:
         """The settings that decide on the trajectory, as text."""
         pairs = {"grid": self.grid, "seed": self.seed, **self.variables}
+        if self.structure is not None:
+            checksum = hashlib.sha256(self.structure.read_bytes()).hexdigest()[:16]
+            pairs["structure"] = f"{self.structure.name} ({checksum})"
         return " ".join(f"{key}={value}" for key, value in pairs.items() if value is not None)
 
 

@@ -1,0 +1,70 @@
+"""Runs of the shipped model, cut short or killed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+INPUTS = Path(__file__).parents[2] / "inputs"
+PATIENCE = 300  # s
+
+
+@pytest.fixture
+def molecule_deck(tmp_path: Path) -> Path:
+    """One molecule at constant energy in i-PI, with a checkpoint every 20 steps."""
+    text = (INPUTS / "water-molecule-nve" / "ipi-raw.xml").read_text()
+    assert 'stride="1000"' in text
+    folder = tmp_path / "decks"
+    folder.mkdir()
+    shutil.copy(INPUTS / "water-molecule-nve" / "water.xyz", folder)
+    deck = folder / "ipi-raw.xml"
+    deck.write_text(text.replace('stride="1000"', 'stride="20"'))
+    return deck
+
+
+@pytest.fixture
+def liquid_deck(tmp_path: Path) -> Path:
+    """64 molecules at constant energy in LAMMPS, with a restart file every 10 steps."""
+    text = (INPUTS / "water-liquid-nvt" / "in.water").read_text()
+    for old, new in (("restart       500 ", "restart       10 "), ("custom 20 ", "custom 5 ")):
+        assert old in text
+        text = text.replace(old, new)
+    folder = tmp_path / "decks"
+    folder.mkdir()
+    shutil.copy(INPUTS / "water-liquid-nvt" / "water.data", folder)
+    deck = folder / "in.water"
+    deck.write_text(text.replace("thermo        20", "thermo        5"))
+    return deck
+
+
+def command(deck: Path, folder: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "pet_driver", "run", str(deck), "-o", str(folder), *options]
+
+
+def run(deck: Path, folder: Path, *options: str) -> subprocess.CompletedProcess:
+    """`pet-driver run`, to its end."""
+    return subprocess.run(
+        command(deck, folder, *options), capture_output=True, text=True, timeout=PATIENCE
+    )
+
+
+def interrupt(
+    deck: Path, folder: Path, *options: str, when: Callable[[], bool], by: signal.Signals
+) -> int:
+    """`pet-driver run`, and a signal to it alone; its exit code, once its engine is gone too."""
+    process = subprocess.Popen(
+        command(deck, folder, *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    end = time.monotonic() + PATIENCE
+    while not when():
+        assert process.poll() is None, (folder / "screen.txt").read_text()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    os.kill(process.pid, by)
+    return process.wait(PATIENCE)

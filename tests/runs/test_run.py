@@ -1,0 +1,228 @@
+"""`pet-driver run`: decks in real engines, killed, stopped, gone on with."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import MDAnalysis
+import numpy as np
+import pytest
+
+from pet_driver import analysis
+from pet_driver.errors import PetDriverError
+from pet_driver.runs import Settings, execute, find_runs, parse_duration, read_run
+from pet_driver.runs.execute import locked, read_leg
+from tests.runs.conftest import INPUTS, interrupt, run
+
+
+def steps_in(path: Path) -> int:
+    """How many rows of numbers a property file or a log has now."""
+    if not path.is_file():
+        return 0
+    return sum(line.split()[:1] != [] and line.split()[0][0].isdigit() for line in open(path))
+
+
+def positions(path: Path) -> np.ndarray:
+    """[F, N, 3] in A."""
+    universe = analysis.water_universe(path, timestep=0.5)
+    return np.array([universe.atoms.positions.copy() for _ in universe.trajectory])
+
+
+def wait_until_free(folder: Path) -> None:
+    """Until the engine of a killed run has gone: it gets its signal from the kernel."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with locked(folder):
+                return
+        except PetDriverError:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize(("by", "grid"), [(signal.SIGKILL, "random@3"), (signal.SIGTERM, "0")])
+def test_molecule_goes_on_as_if_never_interrupted(molecule_deck, tmp_path, by, grid):
+    options = ("--steps", "400", "--grid", grid)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    done = run(molecule_deck, whole, *options)
+    assert done.returncode == 0, done.stderr
+    code = interrupt(
+        molecule_deck, broken, *options, when=lambda: steps_in(broken / "raw.out") > 40, by=by
+    )
+    assert code == (75 if by is signal.SIGTERM else -signal.SIGKILL)
+    state = read_run(broken / "run.json").state
+    assert state == ("stopped" if by is signal.SIGTERM else "running")
+    wait_until_free(broken)
+    done = run(molecule_deck, broken, *options)
+    assert done.returncode == 0, done.stderr
+    name = "raw.pos_0.extxyz"
+    ours, theirs = positions(broken / name), positions(whole / name)
+    assert len(theirs) == 101
+    # Eight digits are in the file; the checkpoint has fifteen.
+    np.testing.assert_allclose(ours, theirs, atol=2e-6)
+    for column in ("conserved", "potential"):
+        ours, theirs = (analysis.PropertyFile(f / "raw.out")[column] for f in (broken, whole))
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_liquid_goes_on_after_a_kill(liquid_deck, tmp_path):
+    options = ("--steps", "40", "--var", "ensemble=nve", "--var", "equilibrate=5")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert run(liquid_deck, whole, *options).returncode == 0
+    interrupt(
+        liquid_deck,
+        broken,
+        *options,
+        when=lambda: (broken / "water_restart_2").is_file(),
+        by=signal.SIGKILL,
+    )
+    wait_until_free(broken)
+    done = run(liquid_deck, broken, *options)
+    assert done.returncode == 0, done.stderr
+    name = "water.lammpstrj"
+    ours, theirs = positions(broken / name), positions(whole / name)
+    assert len(ours) == len(theirs) == 9
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+    ours, theirs = (analysis.LAMMPSLog(folder / "log.lammps") for folder in (broken, whole))
+    np.testing.assert_array_equal(ours["step"][-9:], np.arange(0, 41, 5))
+    np.testing.assert_allclose(ours["TotEng"][-9:], theirs["TotEng"][-9:], atol=2e-3)
+
+
+def test_time_limit(liquid_deck, tmp_path):
+    folder = tmp_path / "run"
+    options = ("--steps", "400", "--var", "equilibrate=5")
+    done = run(liquid_deck, folder, *options, "--time-limit", "8")
+    assert done.returncode == 75, done.stderr
+    stopped = read_run(folder / "run.json")
+    assert stopped.state == "stopped" and 0 < stopped.steps < 400
+    settings = Settings(steps=stopped.steps + 10, variables={"equilibrate": "5"})
+    finished = execute(liquid_deck, folder, settings)
+    assert finished.state == "finished" and finished.steps == stopped.steps + 10
+    assert finished.wall_time > stopped.wall_time
+    assert len(positions(folder / "water.lammpstrj")) == finished.steps // 5 + 1
+
+
+def test_clients_do_what_the_process_does(molecule_deck, tmp_path):
+    alone = execute(molecule_deck, tmp_path / "alone", Settings(steps=40, grid="i"))
+    served = execute(molecule_deck, tmp_path / "served", Settings(steps=40, grid="i", clients=2))
+    assert alone.grid == served.grid == "i"
+    ours, theirs = (positions(r.path(r.positions[0])) for r in (alone, served))
+    np.testing.assert_allclose(ours, theirs, atol=1e-7)
+    text = (tmp_path / "served" / "ipi-raw.xml").read_text()
+    assert "ffsocket" in text and "ffdirect" not in text
+
+
+def test_record(molecule_deck, tmp_path):
+    found = execute(molecule_deck, tmp_path / "run", Settings(steps=20, seed=7))
+    assert (found.system, found.motion, found.grid, found.n_atoms) == ("molecule", "nve", "0", 3)
+    assert (found.timestep, found.steps, found.n_beads) == (0.5, 20, 1)
+    files = [*found.positions, *found.velocities, *found.forces, *found.rotations]
+    assert len(files) == 4
+    for name in (*files, found.properties):
+        assert found.path(name).is_file()
+    assert found.provenance["settings"] == "seed=7"
+    assert find_runs([tmp_path]) == [found]
+    before = json.loads((tmp_path / "run" / "run.json").read_text())
+    again = execute(molecule_deck, tmp_path / "run", Settings(steps=20, seed=7))
+    assert again.wall_time == before["wall_time"], "a finished run is left as it is"
+
+
+@pytest.mark.parametrize(
+    ("deck", "grid", "motion", "n_beads", "timestep"),
+    [
+        ("water-molecule-delta/ipi.xml", "0", "nve", 1, 0.5),
+        ("water-molecule-nvt/ipi.xml", "2i", "nvt", 1, 5.0),
+        ("water-liquid-mts/ipi.xml", "2i", "nvt", 1, 5.0),
+        ("water-liquid-pimd/ipi-corrected.xml", "2i", "nvt", 8, 2.0),
+        ("water-liquid-npt/ipi.xml", "0", "npt", 1, 0.5),
+        ("ice-relaxation/ipi-2i.xml", "2i", "relaxation", 1, 0.0),
+        ("grid-scan/ipi.xml", "0", "replay", 1, 0.0),
+        ("water-liquid-nvt/in.water", "0", "nvt", 1, 0.5),
+        ("water-liquid-npt/in.water", "0", "npt", 1, 0.5),
+        ("ice-relaxation/in.ice", "0", "relaxation", 1, 0.0),
+    ],
+)
+def test_decks_are_understood(tmp_path, deck, grid, motion, n_beads, timestep):
+    found = read_leg(INPUTS / deck, tmp_path, Settings()).describe()
+    assert (found.grid, found.motion, found.n_beads) == (grid, motion, n_beads)
+    assert found.timestep == pytest.approx(timestep, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Settings(steps=0), "steps 0: must be at least 1"),
+        (Settings(grid="7z"), "7z"),
+        (Settings(model="nothing.pt"), "nothing.pt is neither a file nor a shipped model"),
+        (Settings(variables={"temperature": "5"}), "variables and ranks are for LAMMPS"),
+        (Settings(ranks=2), "variables and ranks are for LAMMPS"),
+    ],
+)
+def test_settings_that_mean_nothing(molecule_deck, tmp_path, settings, message):
+    with pytest.raises(PetDriverError, match=message):
+        execute(molecule_deck, tmp_path / "run", settings)
+    assert not (tmp_path / "run" / "screen.txt").exists()
+
+
+def test_variables_that_a_deck_does_not_have(liquid_deck, tmp_path):
+    with pytest.raises(PetDriverError, match=r"no variable pressure .* it has model, device"):
+        execute(liquid_deck, tmp_path / "run", Settings(variables={"pressure": "5"}))
+    with pytest.raises(PetDriverError, match="clients are for i-PI"):
+        execute(liquid_deck, tmp_path / "run", Settings(clients=2))
+
+
+def test_folders_of_something_else(molecule_deck, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("years of work")
+    with pytest.raises(PetDriverError, match="holds files that are no run's"):
+        execute(molecule_deck, folder, Settings(steps=4))
+    assert (folder / "thesis.tex").is_file()
+    (folder / "thesis.tex").unlink()
+    execute(molecule_deck, folder, Settings(steps=4))
+    with pytest.raises(PetDriverError, match=r"holds another run \(settings: '', now 'grid=i'\)"):
+        execute(molecule_deck, folder, Settings(steps=4, grid="i"))
+
+
+def test_files_that_are_no_decks(tmp_path):
+    with pytest.raises(PetDriverError, match="there is no deck at"):
+        execute(tmp_path / "in.water", tmp_path / "run", Settings())
+    wrong = tmp_path / "deck"
+    wrong.write_text("<simulation><output>")
+    with pytest.raises(PetDriverError, match="not a well-formed input of i-PI"):
+        execute(wrong, tmp_path / "run")
+    wrong.write_text("pair_style lj/cut 2.5\n")
+    with pytest.raises(PetDriverError, match="neither of i-PI nor of LAMMPS with pair_style pet"):
+        execute(wrong, tmp_path / "run")
+    socket = INPUTS / "water-liquid-pimd" / "ipi-socket.xml"
+    with pytest.raises(PetDriverError, match="give one with <ffdirect> and ask for --clients"):
+        execute(socket, tmp_path / "run")
+
+
+def test_an_engine_that_fails(molecule_deck, tmp_path):
+    text = molecule_deck.read_text()
+    molecule_deck.write_text(text.replace("template: water.xyz", "template: air.xyz"))
+    with pytest.raises(PetDriverError, match=r"(?s)failed at step 0 .*air\.xyz"):
+        execute(molecule_deck, tmp_path / "run", Settings(steps=4))
+    assert read_run(tmp_path / "run" / "run.json").state == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("30:00", 1800), ("23:30:00", 84600), ("1-12:00:00", 129600), ("2-06:00", 194400)],
+)
+def test_durations(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1:2", "1-5", "-3"])
+def test_what_is_no_duration(text):
+    with pytest.raises(PetDriverError, match="is no duration"):
+        parse_duration(text)
+
+
+def test_mdanalysis_reads_what_a_run_leaves(molecule_deck, tmp_path):
+    found = execute(molecule_deck, tmp_path / "run", Settings(steps=20))
+    universe = MDAnalysis.Universe(str(found.path(found.positions[0])), format="EXTXYZ")
+    assert len(universe.trajectory) == 6
