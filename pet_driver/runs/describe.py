@@ -82,7 +82,7 @@ def _ipi_grid(deck: IPIDeck) -> str:
 
 
 def _default_grid(model: str) -> str:
-    return read_metadata(models.resolve_all(model)[0])["grid"]
+    return read_metadata(models.resolve_all(model)[0])["default_grid"]
 
 
 def _ipi_files(deck: IPIDeck, quantity: str, n_beads: int, has: str = "") -> list[str]:

@@ -15,10 +15,9 @@ from pet_driver.runs import ipi_deck, lammps_deck
 from pet_driver.runs.legs import IPILeg, LAMMPSLeg, Leg
 from pet_driver.runs.record import FILE, Run, read_run
 from pet_driver.runs.settings import IDENTITY, Settings
-from pet_driver.runs.supervise import Outcome, supervise
+from pet_driver.runs.supervise import SCREEN, Outcome, supervise
 
 LOCK = ".lock"
-SCREEN = "screen.txt"
 RECORD_INTERVAL = 5.0  # s between updates of run.json
 
 
@@ -78,6 +77,7 @@ def _execute(leg: Leg, previous: Run | None, advance: Callable[[int, int], None]
     commands = leg.start(fresh=previous is None)
     run = replace(leg.describe(), state="running", command=" ".join(leg.shown), wall_time=before)
     run.write()
+    first = leg.last_step()
     start = recorded = time.monotonic()
 
     def watch() -> None:
@@ -88,7 +88,7 @@ def _execute(leg: Leg, previous: Run | None, advance: Callable[[int, int], None]
             recorded = time.monotonic()
             replace(run, steps=step, wall_time=before + recorded - start).write()
 
-    outcome = supervise(commands, folder, SCREEN, watch, leg.deadline, leg.environment())
+    outcome = supervise(commands, folder, watch, leg.deadline, leg.environment())
     failed = outcome is Outcome.FAILED
     finished = not failed and leg.is_finished(outcome)
     described = leg.describe()
@@ -103,7 +103,8 @@ def _execute(leg: Leg, previous: Run | None, advance: Callable[[int, int], None]
         command=run.command,
     )
     run.write()
-    if failed or (not finished and outcome is Outcome.ENDED):
+    stuck = not finished and outcome is Outcome.ENDED and step <= first
+    if failed or stuck:
         tail = "\n".join((folder / SCREEN).read_text(errors="replace").splitlines()[-15:])
         raise PetDriverError(f"the run in {folder} failed at step {step} ({run.command}):\n{tail}")
     return run

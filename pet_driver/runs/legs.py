@@ -19,7 +19,7 @@ from pet_driver.runs.ipi_deck import IPIDeck
 from pet_driver.runs.lammps_deck import LAMMPSDeck
 from pet_driver.runs.record import FILE, Run
 from pet_driver.runs.settings import Settings
-from pet_driver.runs.supervise import Outcome
+from pet_driver.runs.supervise import SCREEN, Outcome
 
 _TAIL = 16384  # bytes that surely hold the last row of a table
 _KEPT = (FILE, ".lock")
@@ -140,7 +140,7 @@ class LAMMPSLeg:
         return outcome is Outcome.ENDED and not self._timed_out()
 
     def _timed_out(self) -> bool:
-        last_leg = tail(self.folder / lammps_deck.LOG).rpartition("LAMMPS (")[2]
+        last_leg = tail(self.folder / SCREEN).rpartition("LAMMPS (")[2]
         return "Wall time limit reached" in last_leg
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 
+SCREEN = "screen.txt"
 POLL = 0.5  # s
 GRACE = 60.0  # s to write a restart file after SIGTERM, and for clients to end after the server
 _PR_SET_PDEATHSIG = 1
@@ -29,7 +30,6 @@ class Outcome(Enum):
 def supervise(
     commands: Sequence[Sequence[str]],
     folder: Path,
-    screen: str,
     watch: Callable[[], None],
     deadline: float | None,
     environment: dict[str, str],
@@ -38,8 +38,7 @@ def supervise(
 
     Args:
         commands: of the engine, then of its clients.
-        folder: where they run.
-        screen: file for all that they print; what is there stays.
+        folder: where they run; all that they print is added to ``screen.txt`` there.
         watch: called twice a second.
         deadline: s until the engine gets a SIGTERM; None: never.
         environment: of the processes.
@@ -49,7 +48,7 @@ def supervise(
     """
     start = time.monotonic()
     asked = False
-    with open(folder / screen, "ab") as output, _requests() as requested:
+    with open(folder / SCREEN, "ab") as output, _requests() as requested:
         engine, *clients = [_start(command, folder, output, environment) for command in commands]
         try:
             while engine.poll() is None:
