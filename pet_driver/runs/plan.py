@@ -1,0 +1,133 @@
+"""What a run will cost: its evaluations, timed one by one on the machine at hand."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import ase.io
+import torch
+from ase import Atoms
+
+from pet_driver.ensemble import Ensemble, load
+from pet_driver.evaluator import Model
+from pet_driver.runs import ipi_deck, lammps_deck
+from pet_driver.runs.execute import read_leg
+from pet_driver.runs.legs import IPILeg, LAMMPSLeg
+from pet_driver.runs.settings import Settings
+from pet_driver.structures import read_structures
+
+REPEATS = 3
+IPI_OVERHEAD = 5e-4  # s a step and bead: i-PI's own work, a few thousand atoms or less
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cost of a run.
+
+    Attributes:
+        atoms: of the system, or of one bead.
+        beads: evaluated as one batch.
+        steps: of the engine.
+        timestep: fs; 0 for a relaxation.
+        evaluations: (grid, how often a step), of which the time of a step is the sum.
+        step_time: s.
+    """
+
+    atoms: int
+    beads: int
+    steps: int
+    timestep: float
+    evaluations: tuple[tuple[str, int], ...]
+    step_time: float
+
+    @property
+    def hours(self) -> float:
+        """Wall time of the run."""
+        return self.step_time * self.steps / 3600
+
+    @property
+    def ns_per_day(self) -> float:
+        """How fast the simulated time passes."""
+        return 86400 / self.step_time * self.timestep * 1e-6
+
+
+def plan(deck: Path, settings: Settings | None = None) -> Plan:
+    """Time the evaluations that a step of a deck asks for.
+
+    The model of the cost: a step takes the sum of its evaluations, each of all beads in one batch,
+    and i-PI's own 0.5 ms a bead. Ranks and clients are not in it: divide by what they gain.
+
+    Raises:
+        PetDriverError: as :func:`pet_driver.runs.execute`.
+    """
+    settings = settings or Settings()
+    settings.check()
+    leg = read_leg(deck, Path("plan"), settings)
+    found = leg.describe()
+    counts = _ipi_evaluations(leg) if isinstance(leg, IPILeg) else Counter({found.grid: 1})
+    atoms = _ipi_start(leg) if isinstance(leg, IPILeg) else _lammps_start(leg)
+    model = load(_model(leg), _device(leg))
+    beads = found.n_beads
+    step_time = sum(n * evaluation_time(model, atoms, g, beads) for g, n in counts.items())
+    if isinstance(leg, IPILeg):
+        step_time += IPI_OVERHEAD * beads
+    return Plan(
+        atoms=len(atoms),
+        beads=beads,
+        steps=leg.total,
+        timestep=found.timestep,
+        evaluations=tuple(counts.items()),
+        step_time=step_time,
+    )
+
+
+def evaluation_time(model: Model | Ensemble, atoms: Atoms, grid: str, beads: int) -> float:
+    """Median time in s of one evaluation of a batch of ``beads`` copies, after a first one."""
+    times = []
+    for _ in range(REPEATS + 1):
+        begin = time.perf_counter()
+        model.evaluate([atoms] * beads, grid=grid)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - begin)
+    return median(times[1:])
+
+
+def _ipi_evaluations(leg: IPILeg) -> Counter[str]:
+    """Grid -> evaluations a step; a force of weight 0 is there for an output alone."""
+    counts: Counter[str] = Counter()
+    idle = {
+        force.get("forcefield")
+        for force in leg.deck.root.findall(".//forces/force")
+        if float(force.get("weight", "1")) == 0
+    }
+    for field in leg.deck.force_fields:
+        if field.get("name") not in idle:
+            grid = ipi_deck.parameters(field).get("grid", "0")
+            counts[grid] += ipi_deck.evaluations_a_step(leg.deck.root, field.get("name"))
+    return counts
+
+
+def _ipi_start(leg: IPILeg) -> Atoms:
+    return read_structures(leg.deck.start)[0]
+
+
+def _lammps_start(leg: LAMMPSLeg) -> Atoms:
+    data = leg.deck.path.parent / leg.values["data"]
+    atoms = ase.io.read(data, format="lammps-data", atom_style="atomic", Z_of_type={1: 8, 2: 1})
+    return atoms.repeat(int(leg.values.get("replicate", "1")))
+
+
+def _model(leg: IPILeg | LAMMPSLeg) -> str:
+    if isinstance(leg, IPILeg):
+        return leg.deck.model
+    return lammps_deck.model_path(leg.deck, leg.settings)
+
+
+def _device(leg: IPILeg | LAMMPSLeg) -> str:
+    device = leg.settings.device or "cpu"
+    return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
