@@ -1,0 +1,122 @@
+"""The workflow of experiments: planned, run, killed, gone on with."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+WORKFLOW = Path(__file__).parents[1] / "workflows" / "experiments"
+PATIENCE = 300  # s
+
+pytest.importorskip("snakemake", reason="needs the extra `workflow`")
+
+
+def command(configuration: Path, *options: str, profile: str = "local") -> list[str]:
+    return [
+        *(sys.executable, "-m", "snakemake", "-s", str(WORKFLOW / "Snakefile")),
+        *("--configfile", str(configuration)),
+        *("--workflow-profile", str(WORKFLOW / "profiles" / profile)),
+        *options,
+    ]
+
+
+def snakemake(folder: Path, *arguments, **keywords) -> subprocess.CompletedProcess:
+    line = command(*arguments, **keywords)
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("profile", ["local", "slurm"])
+@pytest.mark.parametrize("name", ["quick", "paper"])
+def test_dry_run(tmp_path, name, profile):
+    if profile == "slurm" and shutil.which("sinfo") is None:
+        options = ("-n", "--executor", "dryrun")  # the plugin asks SLURM for its accounts
+    else:
+        options = ("-n",)
+    done = snakemake(tmp_path, WORKFLOW / f"{name}.yaml", *options, profile=profile)
+    assert done.returncode == 0, done.stdout + done.stderr
+    configuration = yaml.safe_load((WORKFLOW / f"{name}.yaml").read_text())
+    n_runs = sum(run.get("replicas", 1) for run in configuration["runs"].values())
+    assert f"run {n_runs}" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"runs": {"a": {"deck": "water/ipi.xml"}}}, "there is no deck"),
+        ({"runs": {"a": {"deck": "grid-scan/ipi.xml", "step": 5}}}, "run a: unknown step"),
+        ({"probes": {"p": {"run": "b"}}}, "probe p: b is not among"),
+        ({"model": None}, "has no 'model'"),
+    ],
+)
+def test_a_wrong_configuration(tmp_path, change, message):
+    entries = {**small(tmp_path), **change}
+    configuration = tmp_path / "wrong.yaml"
+    configuration.write_text(yaml.safe_dump({k: v for k, v in entries.items() if v is not None}))
+    done = snakemake(tmp_path, configuration, "-n")
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+
+
+def small(results: Path) -> dict:
+    return {
+        "results": str(results),
+        "model": "water-small",
+        "device": "cpu",
+        "runs": {"molecule": {"deck": "water-molecule-nve/ipi-raw.xml", "steps": 160}},
+    }
+
+
+@pytest.fixture
+def with_checkpoints(tmp_path, monkeypatch) -> Path:
+    """A copy of the workflow whose deck writes a checkpoint every 20 steps."""
+    root = tmp_path / "clone"
+    shutil.copytree(WORKFLOW, root / "workflows" / "experiments")
+    shutil.copytree(WORKFLOW.parents[1] / "inputs", root / "inputs")
+    deck = root / "inputs" / "water-molecule-nve" / "ipi-raw.xml"
+    text = deck.read_text()
+    assert 'stride="1000"' in text
+    deck.write_text(text.replace('stride="1000"', 'stride="20"'))
+    monkeypatch.setattr(sys.modules[__name__], "WORKFLOW", root / "workflows" / "experiments")
+    return root
+
+
+def test_killed_and_started_again(with_checkpoints, tmp_path):
+    """The same numbers in the report as without the kill, and no frame more or less."""
+    numbers = {}
+    for name in ("whole", "broken"):
+        results = tmp_path / name
+        configuration = tmp_path / f"{name}.yaml"
+        configuration.write_text(yaml.safe_dump(small(results)))
+        if name == "broken":
+            kill_in_the_middle(tmp_path, configuration, results / "runs" / "molecule")
+        done = snakemake(tmp_path, configuration)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (results / "report" / "report.html").is_file()
+        numbers[name] = json.loads((results / "report" / "numbers.json").read_text())
+    assert numbers["broken"] == numbers["whole"]
+    resumed = json.loads((tmp_path / "broken" / "runs" / "molecule" / "run.json").read_text())
+    assert resumed["command"] == "i-pi resumed.xml" and resumed["steps"] == 160
+
+
+def kill_in_the_middle(folder: Path, configuration: Path, run: Path) -> None:
+    """SIGKILL to the workflow and all that it started, once half of the run is done."""
+    process = subprocess.Popen(
+        command(configuration),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    end = time.monotonic() + PATIENCE
+    while not (run / "raw.out").is_file() or len((run / "raw.out").read_text().splitlines()) < 30:
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
