@@ -79,7 +79,7 @@ def write_report(
     (output / "numbers.json").write_text(json.dumps(numbers, indent=1) + "\n")
     page = output / "report.html"
     view = render_view(_excerpts(runs), find_bundle())
-    page.write_text(render(Page(runs, drawings, missing, view)), encoding="utf-8")
+    page.write_text(render(Page(runs, drawings, missing, view, output)), encoding="utf-8")
     return page
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from pet_driver import analysis
 from pet_driver.errors import PetDriverError
 from pet_driver.report.comparison import compare
-from pet_driver.report.drawing import Drawing, Number, panels, thinned
+from pet_driver.report.drawing import Drawing, Number, band, binned, legend_below, panels
 from pet_driver.report.observe import open_properties
 from pet_driver.runs.record import Run
 
@@ -25,15 +25,15 @@ def conserved_quantity(runs: Sequence[Run]) -> Drawing:
     for axis, group in zip(axes, groups, strict=True):
         for one in group.shown:
             time, energy, drift = one.found
-            change = 1e3 * (energy - energy[0]) / one.run.n_atoms
-            axis.plot(*thinned(time, change), label=one.label, **one.style)
+            times, means, deviations = binned(time, 1e3 * energy / one.run.n_atoms)
+            band(axis, times, means - means[0], deviations, label=one.label, **one.style)
             numbers.append(_number(f"drift, {one.run.name}", drift))
         axis.set(title=group.title, xlabel="time (ps)")
         axis.set_ylabel("change of the conserved\nquantity (meV per atom)")
-        axis.margins(y=0.3)
-        axis.legend(loc="best")
+    legend_below(figure)
     caption = (
-        "Conserved quantity of each run, relative to its start. The drifts leave out the first "
+        "Conserved quantity of each run, relative to its start: means over stretches of the run, "
+        "and in a lighter colour the deviation within them. The drifts leave out the first "
         "fifth: the beads of a path integral start in one place and fly apart."
     )
     title = "Conserved quantity"

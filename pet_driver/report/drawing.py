@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -102,6 +103,30 @@ def band(axis: Axes, x: np.ndarray, y: np.ndarray, error: np.ndarray, **style: o
     """A line with its standard error around it."""
     (line,) = axis.plot(x, y, **style)
     axis.fill_between(x, y - error, y + error, alpha=0.25, color=line.get_color(), lw=0)
+
+
+def binned(
+    x: np.ndarray, y: np.ndarray, bins: int = 150
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means of x and of y, and the standard deviation of y, over so many consecutive stretches.
+
+    A series of fewer than four points a stretch stays as it is, with zero deviation.
+    """
+    width = len(x) // bins
+    if width < 4:
+        return x, y, np.zeros(len(y))
+    x, y = (values[: width * bins].reshape(bins, width) for values in (x, y))
+    return x.mean(axis=1), y.mean(axis=1), y.std(axis=1)
+
+
+def legend_below(figure: Figure) -> None:
+    """One legend for all panels, each label once, where it covers nothing."""
+    entries: dict[str, Artist] = {}
+    for axis in figure.axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    columns = max(1, int(figure.get_figwidth() // 2.2))
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)
 
 
 def plus_minus(value: float, error: float, digits: int = 2) -> str:

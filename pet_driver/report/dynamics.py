@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 
 from pet_driver import analysis
 from pet_driver.report.comparison import Group, Shown, compare
-from pet_driver.report.drawing import Drawing, Number, band, panels, plus_minus
+from pet_driver.report.drawing import Drawing, Number, band, legend_below, panels, plus_minus
 from pet_driver.report.liquid import bulk_dynamics
 from pet_driver.report.observe import first_frame, open_positions, temperature
 from pet_driver.runs.record import Run
@@ -36,7 +36,7 @@ def mean_square_displacement(runs: Sequence[Run]) -> Drawing:
             numbers.append(_diffusion(group, one))
         _finish(axis, group, "mean-square displacement (Å$^2$)")
         axis.set_ylim(0.0, None)
-        axis.legend(loc="upper left")
+    legend_below(figure)
     caption = (
         "Mean-square displacement of the oxygens, the motion of their centre taken off, with the "
         "standard error from blocks, over a quarter of each run, 10 ps at most. The diffusion "
@@ -64,7 +64,7 @@ def dipole_autocorrelation(runs: Sequence[Run]) -> Drawing:
             what = f"c_uu at the end of its window, {group.title}, {one.label}"
             numbers.append(Number(what, text, values))
         _finish(axis, group, "$c_{uu}(t)$")
-        axis.legend(loc="best")
+    legend_below(figure)
     caption = (
         "Autocorrelation of the dipole directions of single molecules, with the standard error "
         "from blocks, over a quarter of each run, 10 ps at most. Langer et al. found a fall to "

@@ -13,12 +13,13 @@ from pet_driver.report.observe import is_lammps, open_positions, open_properties
 from pet_driver.runs.record import Run
 
 FRAMES = 50
+INTERVAL = 10.0  # fs between them, if the run has frames as dense: enough to see molecules turn
 ATOMS = 40_000  # of all frames together: about a megabyte
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Evenly spaced frames of a run.
+    """Evenly spaced frames, of the end of a run or of a whole relaxation.
 
     Attributes:
         title: what is seen.
@@ -41,7 +42,7 @@ class Excerpt:
 
 
 def excerpt(run: Run) -> Excerpt:
-    """Frames from all of a run, the first bead of a path integral.
+    """Some frames of a run, of the first bead of a path integral.
 
     Raises:
         PetDriverError: the trajectory cannot be read, or a single frame is too large.
@@ -53,8 +54,8 @@ def excerpt(run: Run) -> Excerpt:
         raise PetDriverError(f"{n_atoms} atoms are more than a page can show")
     water = water_indices(universe)
     positions, cells, steps = [], [], []
-    for index in np.unique(np.linspace(0, len(universe.trajectory) - 1, frames).astype(int)):
-        ts = universe.trajectory[index]
+    for index in _chosen(run, universe.trajectory, frames):
+        ts = universe.trajectory[int(index)]
         cell = None if run.system == "molecule" else ts.triclinic_dimensions
         positions.append(_whole(ts, water, cell))
         cells.append(cell)
@@ -70,6 +71,15 @@ def excerpt(run: Run) -> Excerpt:
         energy=_energies(run, np.array(steps)),
         moves=moves,
     )
+
+
+def _chosen(run: Run, trajectory, count: int) -> np.ndarray:
+    """Which frames: the last ones of a run in time, some of all others."""
+    last = len(trajectory) - 1
+    if run.timestep == 0.0:
+        return np.unique(np.linspace(0, last, count).astype(int))
+    stride = max(1, round(1e-3 * INTERVAL / trajectory.dt))
+    return np.arange(last, -1, -stride)[:count][::-1]
 
 
 def _whole(ts, water: tuple[np.ndarray, ...], cell: np.ndarray | None) -> np.ndarray:

@@ -14,7 +14,7 @@ from pet_driver import analysis
 from pet_driver.analysis.frames import separation
 from pet_driver.errors import PetDriverError
 from pet_driver.report.comparison import RAW, Group, Shown, compare, treatment
-from pet_driver.report.drawing import Drawing, Number, panels
+from pet_driver.report.drawing import Drawing, Number, legend_below, panels
 from pet_driver.report.observe import broken_energies, open_properties, potential
 from pet_driver.runs.record import Run
 
@@ -58,11 +58,11 @@ def relaxation(runs: Sequence[Run]) -> Drawing:
             axis.semilogy(one.found.steps[seen], above[seen], label=one.label, **one.style)
             rows.append(_row(group, one))
         axis.set(title=group.title, xlabel="step", ylabel="energy above the minimum (eV per atom)")
-        axis.legend(loc="upper right")
         raw = [one for one in group.shown if treatment(one.run) == RAW]
         for one in group.shown:
             if raw and one is not raw[0]:
                 numbers += _comparison(group, raw[0], one, notes)
+    legend_below(figure)
     header = (
         "structure", "potential", "unrelaxed, eV per molecule", "relaxed, eV per molecule",
         "relaxation, meV per molecule", "symmetry error, relaxed, eV per atom", "steps",
@@ -125,7 +125,8 @@ def _relaxation(run: Run) -> Relaxation:
     ends, cell = None, None
     if run.positions:
         trajectory = analysis.water_universe(run.path(run.positions[0]), timestep=1.0).trajectory
-        ends = np.array([trajectory[k].positions for k in (0, -1)], np.float64)
+        # one frame after the other lies in the same memory
+        ends = np.array([trajectory[k].positions.astype(np.float64) for k in (0, -1)])
         cell = trajectory.ts.dimensions
     return Relaxation(table["step"], potential(run, table), ends, cell, _broken(run))
 

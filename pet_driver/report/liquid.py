@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 
 from pet_driver import analysis
 from pet_driver.report.comparison import Group, compare
-from pet_driver.report.drawing import Drawing, Number, band, panels, plus_minus
+from pet_driver.report.drawing import Drawing, Number, band, legend_below, panels, plus_minus
 from pet_driver.report.observe import each_bead
 from pet_driver.runs.record import Run
 
@@ -68,6 +68,7 @@ def _radial(runs: Sequence[Run], pairs: Sequence[str], name: str, title: str) ->
     for axis, (group, pair) in zip(axes, cells, strict=True):
         _radial_panel(axis, group, pair)
         numbers += _maxima(group, pair)
+    legend_below(figure)
     longest = ", ".join(
         f"{one.run.duration:.3g} ps ({group.title}, {one.label})"
         for group in groups
@@ -92,8 +93,6 @@ def _radial_panel(axis: Axes, group: Group, pair: str) -> None:
     axis.set(title=group.title, xlabel="r (Å)", ylabel=f"$g_{{\\rm {pair}}}(r)$")
     axis.set_xlim(2.0 if pair == "OO" else 1.0, None)
     axis.set_ylim(0.0, None)
-    axis.margins(y=0.15)
-    axis.legend(loc="upper right")
 
 
 def _maxima(group: Group, pair: str) -> list[Number]:
@@ -146,7 +145,7 @@ def dipole_correlation(runs: Sequence[Run]) -> Drawing:
         axis.axhline(0.0, color="0.8", lw=0.8, zorder=0)
         axis.set(title=group.title, xlabel="r (Å)", ylabel=f"{name} $c_{{uu}}(r)/g(r)$")
         axis.set_xlim(2.4, None)
-        axis.legend(loc="best")
+    legend_below(figure)
     caption = (
         "Correlation of the directions u of two molecules whose oxygens are r apart, along the "
         "line between them and across it; their sum is the mean of u.u. Gaussian kernel of "

@@ -20,6 +20,7 @@ from pet_driver.report.drawing import (
     VERMILION,
     Drawing,
     Number,
+    legend_below,
     panels,
     thinned,
 )
@@ -87,7 +88,7 @@ def potential_spectrum(runs: Sequence[Run]) -> Drawing:
         what = f"root mean square of raw - averaged, {group.title}, {one.label}"
         numbers.append(Number(what, text, values))
     axes[0].set_ylabel("power (meV$^2$ cm)")
-    axes[0].legend(loc="upper right")
+    legend_below(figure)
     caption = (
         "Power spectra of the potential energy along the run and of the part of it that depends "
         "on the orientation, raw less averaged (Welch's method, segments of a quarter of the run). "

@@ -62,7 +62,7 @@ def _draw(runs: Sequence[Run], name: str, title: str) -> Drawing:
         for axis, one in zip(row, group.shown, strict=False):
             image = _panel(axis, group, one)
         row[0].set_ylabel(r"cos $\theta$")
-    bar = figure.colorbar(image, ax=axes, extend="both", ticks=[-SCALE, 0.0, SCALE])
+    bar = figure.colorbar(image, ax=figure.axes, extend="both", ticks=[-SCALE, 0.0, SCALE])
     bar.set_label(r"$F(\cos\theta, \phi)$ (kT)")
     numbers = [_number(group, one) for group in groups for one in group.shown]
     caption = (

@@ -5,20 +5,18 @@ from __future__ import annotations
 import base64
 import html
 import importlib.metadata
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import groupby
-
-import matplotlib
+from pathlib import Path
 
 from pet_driver.report.comparison import grid_label, mark
 from pet_driver.report.contents import Missing
-from pet_driver.report.drawing import STYLE, Drawing
+from pet_driver.report.drawing import Drawing
 from pet_driver.runs.record import Run
 
-DPI = 160  # of the figures on the page
+CSS_DPI = 110  # pixels of the page for an inch of a figure
 
 
 @dataclass(frozen=True)
@@ -30,19 +28,22 @@ class Page:
         drawings: with the section each belongs to, in order.
         missing: figures that are not here.
         view: HTML of the interactive view.
+        folder: that has the figures as PNG.
     """
 
     runs: Sequence[Run]
     drawings: Sequence[tuple[str, Drawing]]
     missing: Sequence[Missing]
     view: str
+    folder: Path
 
 
 def render(page: Page) -> str:
     """The whole page."""
     style = (resources.files(__package__) / "style.css").read_text()
     sections = "\n".join(
-        f"<h2>{html.escape(section)}</h2>\n" + "\n".join(_drawing(one) for _, one in drawings)
+        f"<h2>{html.escape(section)}</h2>\n"
+        + "\n".join(_drawing(one, page.folder) for _, one in drawings)
         for section, drawings in groupby(page.drawings, key=lambda entry: entry[0])
     )
     view = f"<h2>Structures</h2>\n{page.view}" if page.view else ""
@@ -83,10 +84,10 @@ def _runs(runs: Sequence[Run]) -> str:
     return _table(header, rows)
 
 
-def _drawing(drawing: Drawing) -> str:
+def _drawing(drawing: Drawing, folder: Path) -> str:
     parts = [f"<h3>{html.escape(drawing.title)}</h3>"]
     caption = f"<figcaption>{html.escape(drawing.caption)}</figcaption>"
-    parts.append(f"<figure>{_image(drawing)}{caption}</figure>")
+    parts.append(f"<figure>{_image(drawing, folder)}{caption}</figure>")
     if drawing.rows:
         parts.append(_table(drawing.header, drawing.rows))
     if drawing.numbers:
@@ -95,12 +96,13 @@ def _drawing(drawing: Drawing) -> str:
     return "\n".join(parts)
 
 
-def _image(drawing: Drawing) -> str:
-    buffer = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        drawing.figure.savefig(buffer, format="png", dpi=DPI)
-    image = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{html.escape(drawing.title)}" src="data:image/png;base64,{image}">'
+def _image(drawing: Drawing, folder: Path) -> str:
+    """The PNG that lies beside the page, put into it."""
+    image = base64.b64encode((folder / f"{drawing.name}.png").read_bytes()).decode()
+    # Its width is that of the figure on paper, or a screen of many dots looks worse than print.
+    width = round(CSS_DPI * drawing.figure.get_figwidth())
+    title = html.escape(drawing.title)
+    return f'<img alt="{title}" width="{width}" src="data:image/png;base64,{image}">'
 
 
 def _missing(missing: Sequence[Missing]) -> str:

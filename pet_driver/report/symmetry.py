@@ -25,6 +25,7 @@ from pet_driver.report.drawing import (
     Drawing,
     NothingToDraw,
     Number,
+    legend_below,
     panels,
 )
 
@@ -92,7 +93,7 @@ def torque(probes: Sequence[Measured]) -> Drawing:
         axis.loglog(*_xy(known), color=colour, marker=marker, label=label)
     _name_grids(axis, [(n, grid) for _, known in curves for n, grid, _ in known])
     axis.set_ylabel("torque, root mean square (meV)")
-    axis.legend(loc="lower left")
+    legend_below(figure)
     numbers = [
         Number(f"torque, grid {grid}, {label}", f"{value:.3g} meV", {"rms_mev": value})
         for label, known in curves
@@ -129,7 +130,7 @@ def errors(probes: Sequence[Measured]) -> Drawing:
             axis.loglog(*zip(*PAPER, strict=True), ":", color=GREY, marker="o", mfc="w", label=name)
         _name_grids(axis, grids)
         axis.set_ylabel(f"error of the {label}")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center")
+    legend_below(figure)
     for probe in probes:
         for entry in probe.grids:
             values = {key: entry[key] for key, _ in ERRORS}
