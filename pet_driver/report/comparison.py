@@ -12,13 +12,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from pet_driver.errors import PetDriverError
-from pet_driver.report.drawing import BLUE, GREEN, PURPLE, VERMILION, NothingToDraw
+from pet_driver.report.drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    NothingToDraw,
+)
 from pet_driver.runs.record import Run
 from pet_driver.symmetry.grid_names import NO_FRAMES, parse_grid_name
 
 RAW, AVERAGED, RANDOM, EXACT = "raw", "averaged", "random", "exact"
-COLOURS = {RAW: VERMILION, AVERAGED: BLUE, RANDOM: PURPLE, EXACT: GREEN}
-LINES = ("-", "--", ":", "-.")
+# By treatment the colours, of one run after the other, and the line: curves that lie on each other,
+# as they should, are seen both.
+COLOURS = {
+    RAW: (VERMILION, ORANGE),
+    AVERAGED: (BLUE, SKY),
+    RANDOM: (PURPLE, GREY),
+    EXACT: (GREEN, BLACK),
+}
+LINES = {RAW: "-", AVERAGED: "--", RANDOM: ":", EXACT: "-."}
 
 
 @dataclass(frozen=True)
@@ -128,9 +145,10 @@ def describe(run: Run) -> str:
     else:
         whole = run.n_atoms % 3 == 0
         system = f"{run.n_atoms // 3} molecules" if whole else f"{run.n_atoms} atoms"
+    if run.motion in ("relaxation", "replay"):
+        return f"{system}, {run.motion}"
     nuclei = "classical" if run.n_beads == 1 else f"{run.n_beads} beads"
-    motion = run.motion if run.motion in ("relaxation", "replay") else run.motion.upper()
-    return f"{system}, {motion}, {nuclei}"
+    return f"{system}, {run.motion.upper()}, {nuclei}"
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
@@ -158,12 +176,13 @@ def mark(run: Run) -> str:
 
 
 def _styles(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Colour by treatment; runs of the same treatment differ in their lines."""
+    """Colour and line by treatment; runs of the same treatment differ in colour."""
     seen: dict[str, int] = {}
     styles = []
     for run in runs:
         kind = treatment(run)
         number = seen.get(kind, 0)
         seen[kind] = number + 1
-        styles.append({"color": COLOURS[kind], "ls": LINES[number % len(LINES)]})
+        colours = COLOURS[kind]
+        styles.append({"color": colours[number % len(colours)], "ls": LINES[kind]})
     return styles

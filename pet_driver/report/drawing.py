@@ -21,7 +21,7 @@ from pet_driver.errors import PetDriverError
 ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
-GREY = "0.55"
+GREY, BLACK = "0.55", "0.0"
 
 STYLE = {
     "font.size": 9.0,

@@ -57,7 +57,8 @@ def relaxation(runs: Sequence[Run]) -> Drawing:
             seen = above > 0.0
             axis.semilogy(one.found.steps[seen], above[seen], label=one.label, **one.style)
             rows.append(_row(group, one))
-        axis.set(title=group.title, xlabel="step", ylabel="energy above the minimum (eV per atom)")
+        axis.set(title=group.title, xlabel="step")
+        axis.set_ylabel("energy above the\nminimum (eV per atom)")
         raw = [one for one in group.shown if treatment(one.run) == RAW]
         for one in group.shown:
             if raw and one is not raw[0]:

@@ -20,6 +20,7 @@ from pet_driver.runs.record import Run
 
 BIN = 0.064  # A, that of the reference
 KERNEL = 0.1  # A, that of the paper
+CLOSEST = 2.4  # A; below there are next to no pairs of oxygens
 
 # First maxima (r in A, g) of revPBE0-D3 water at 300 K and experimental density, classical and
 # with 56 beads: B. Cheng et al., PNAS 116 (2019) 1110.
@@ -141,10 +142,11 @@ def dipole_correlation(runs: Sequence[Run]) -> Drawing:
     for axis, (group, name) in zip(axes, cells, strict=True):
         for one in group.shown:
             r, curves, errors = one.found
-            band(axis, r, curves[name], errors[name], label=one.label, **one.style)
+            seen = r > CLOSEST
+            curve = (r[seen], curves[name][seen], errors[name][seen])
+            band(axis, *curve, label=one.label, **one.style)
         axis.axhline(0.0, color="0.8", lw=0.8, zorder=0)
         axis.set(title=group.title, xlabel="r (Å)", ylabel=f"{name} $c_{{uu}}(r)/g(r)$")
-        axis.set_xlim(2.4, None)
     legend_below(figure)
     caption = (
         "Correlation of the directions u of two molecules whose oxygens are r apart, along the "

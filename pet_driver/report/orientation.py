@@ -89,6 +89,7 @@ def _panel(axis: Axes, group: Group, one: Shown) -> matplotlib.image.AxesImage:
     axis.set_xticks([-np.pi, 0.0, np.pi], [r"$-\pi$", "0", r"$\pi$"])
     axis.set_yticks([-1.0, 0.0, 1.0])
     axis.set_xlabel(r"$\phi$")
+    axis.tick_params(labelbottom=True)
     axis.spines[:].set_visible(True)
     return image
 

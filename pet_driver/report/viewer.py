@@ -80,7 +80,8 @@ def dataset(one: Excerpt) -> dict[str, Any]:
     axes = {"x": {"property": what}, "y": {"property": what}}
     if one.energy is not None:
         # The total is large and its changes are small.
-        properties["potential energy"] = _property(one.energy - one.energy.mean(), "eV")
+        change = 1e3 * (one.energy - one.energy.mean())
+        properties["potential energy"] = _property(change, "meV")
         axes["y"] = {"property": "potential energy"}
     view = {
         "keepOrientation": True,
