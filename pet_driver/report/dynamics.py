@@ -16,7 +16,7 @@ from pet_driver import analysis
 from pet_driver.report.comparison import Group, Shown, compare
 from pet_driver.report.drawing import Drawing, Number, band, legend_below, panels, plus_minus
 from pet_driver.report.liquid import bulk_dynamics
-from pet_driver.report.observe import first_frame, open_positions, temperature
+from pet_driver.report.observe import first_frame, frame_interval, open_positions, temperature
 from pet_driver.runs.record import Run
 
 WINDOW = 10.0  # ps, as in the paper; a quarter of a shorter run
@@ -105,8 +105,7 @@ def _window(run: Run, universe) -> tuple[int, int, float | None]:
     """First frame, every how many frames, and the longest lag (ps; None: a quarter of the run)."""
     start = first_frame(run, universe)
     frames = len(universe.trajectory) - start
-    interval = float(universe.trajectory.dt)
-    lags = min(frames // 4, round(WINDOW / interval))
+    lags = min(frames // 4, round(WINDOW / frame_interval(universe.trajectory)))
     longest = WINDOW if lags < frames // 4 else None
     return start, max(1, math.ceil(lags / LAGS)), longest
 

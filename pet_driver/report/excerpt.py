@@ -9,7 +9,13 @@ import numpy as np
 from pet_driver.analysis.frames import separation, water_indices
 from pet_driver.errors import PetDriverError
 from pet_driver.report.comparison import describe, grid_label, mark
-from pet_driver.report.observe import is_lammps, open_positions, open_properties, potential
+from pet_driver.report.observe import (
+    frame_interval,
+    is_lammps,
+    open_positions,
+    open_properties,
+    potential,
+)
 from pet_driver.runs.record import Run
 
 FRAMES = 50
@@ -78,7 +84,7 @@ def _chosen(run: Run, trajectory, count: int) -> np.ndarray:
     last = len(trajectory) - 1
     if run.timestep == 0.0:
         return np.unique(np.linspace(0, last, count).astype(int))
-    stride = max(1, round(1e-3 * INTERVAL / trajectory.dt))
+    stride = max(1, round(1e-3 * INTERVAL / frame_interval(trajectory)))
     return np.arange(last, -1, -stride)[:count][::-1]
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import MDAnalysis as mda
 import numpy as np
+from MDAnalysis.coordinates.base import ReaderBase
 
 from pet_driver import analysis
 from pet_driver.analysis.properties import restart_mask
@@ -48,6 +49,17 @@ def each_bead(run: Run, analyse: Callable[[mda.Universe, int], mda.analysis.base
 def first_frame(run: Run, universe: mda.Universe) -> int:
     """The first frame that counts: the first fifth of a run is left out."""
     return len(universe.trajectory) // 5
+
+
+def frame_interval(trajectory: ReaderBase) -> float:
+    """The time between the first two frames in ps, infinite for a single one.
+
+    Readers of dumps take the step for it where they are asked for ``dt``.
+    """
+    if len(trajectory) < 2:
+        return np.inf
+    first, second = (trajectory[k].time for k in (0, 1))
+    return second - first
 
 
 def open_properties(run: Run) -> analysis.PropertyTable:

@@ -119,7 +119,7 @@ def beating_molecule(folder: Path, slow: float, fast: float, delta: bool) -> Run
     )  # fmt: skip
 
 
-def tumbling_molecule(folder: Path, grid: str, bias: float, frames: int = 6000) -> Run:
+def tumbling_molecule(folder: Path, grid: str, bias: float, frames: int = 4000) -> Run:
     """Directions drawn from the density 1 + bias cos(theta)."""
     rng = np.random.default_rng(3)
     # the inverse of the cumulative distribution, z + bias z^2 / 2 on (-1, 1)
