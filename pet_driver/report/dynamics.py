@@ -21,6 +21,7 @@ from pet_driver.runs.record import Run
 
 WINDOW = 10.0  # ps, as in the paper; a quarter of a shorter run
 LAGS = 400  # at most; more cost time and cannot be seen
+DIFFUSIVE = 1.0  # ps; before, molecules rattle in their cages
 VISCOSITY = 0.85  # mPa s, experiment at 300 K
 
 
@@ -113,8 +114,8 @@ def _window(run: Run, universe) -> tuple[int, int, float | None]:
 def _diffusion(group: Group, one: Shown) -> Number:
     diffusion, length = one.found["msd"].diffusion, one.found["length"]
     what = f"diffusion coefficient, {group.title}, {one.label}"
-    if not np.isfinite(diffusion.coefficient):
-        return Number(what, "the run is too short for one", {})
+    if not np.isfinite(diffusion.coefficient) or diffusion.start < DIFFUSIVE:
+        return Number(what, f"the run is too short: the fit begins below {DIFFUSIVE:g} ps", {})
     text = f"{plus_minus(diffusion.coefficient, diffusion.error)} Å²/ps"
     values = {"ang2_ps": diffusion.coefficient, "ang2_ps_error": diffusion.error}
     if length is not None:

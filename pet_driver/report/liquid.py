@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from pet_driver import analysis
-from pet_driver.report.comparison import Group, compare
+from pet_driver.report.comparison import Group, Shown, compare
 from pet_driver.report.drawing import Drawing, Number, band, legend_below, panels, plus_minus
 from pet_driver.report.observe import each_bead
 from pet_driver.runs.record import Run
@@ -158,7 +158,7 @@ def dipole_correlation(runs: Sequence[Run]) -> Drawing:
     return Drawing("dipole-correlation", title, caption, figure, numbers, notes=notes)
 
 
-def _contact(group: Group, one) -> Number:
+def _contact(group: Group, one: Shown) -> Number:
     """The correlations at the first maximum of g_OO, 2.8 A."""
     r, curves, errors = one.found
     at = int(np.abs(r - 2.8).argmin())

@@ -61,7 +61,7 @@ def angular_momentum(runs: Sequence[Run]) -> Drawing:
 
 def _angular_momentum(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """Times [F] (ps) and angular momentum [F, 3] (eV fs)."""
-    universe = open_positions(run)
+    universe = open_positions(run, velocities=True)
     found = analysis.AngularMomentum(universe.atoms).run()
     return found.times, found.results.angular_momentum[:, 0]
 

@@ -21,12 +21,12 @@ def is_lammps(run: Run) -> bool:
     return run.engine.startswith("LAMMPS")
 
 
-def open_positions(run: Run, bead: int = 0) -> mda.Universe:
-    """The trajectory of one bead, with velocities where the run has them."""
+def open_positions(run: Run, bead: int = 0, velocities: bool = False) -> mda.Universe:
+    """The trajectory of one bead, with velocities from a file of their own where there is one."""
     if not run.positions:
         raise PetDriverError("the run has no trajectory")
     options: dict = {"timestep": run.timestep or None}
-    if run.velocities:
+    if velocities and run.velocities:
         options["velocities"] = run.path(run.velocities[bead])
     return analysis.water_universe(run.path(run.positions[bead]), **options)
 

@@ -69,7 +69,9 @@ def _draw(runs: Sequence[Run], name: str, title: str) -> Drawing:
         "Free energy of the direction from the oxygen to the midpoint of its hydrogens, in the "
         "frame of the laboratory: flat for a potential that is invariant, within the error, which "
         "is that of a point of the map, from blocks of the run. The first fifth of each run is "
-        "left out. Grey: never seen."
+        "left out. Grey: never seen. A run must be long against the time in which a molecule "
+        "forgets its direction (a few ps in the liquid): a shorter one shows where molecules "
+        "pointed by chance, and its blocks give too small an error."
     )
     return Drawing(name, title, caption, figure, numbers, notes=notes)
 

@@ -69,9 +69,9 @@ def _read(path: Path) -> Measured:
         content = json.loads(path.read_text())
         atoms = content["atoms"]
         size = f"{min(atoms)}" if min(atoms) == max(atoms) else f"{min(atoms)} to {max(atoms)}"
-        label = (
-            f"{Path(content['potential']).stem}, {content['structures']} structures of {size} atoms"
-        )
+        several = "s" if len(atoms) > 1 else ""
+        name = Path(content["potential"]).stem
+        label = f"{name}, {len(atoms)} structure{several} of {size} atoms"
         return Measured(label, set(atoms) == {3}, content["reference"], content["grids"])
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise PetDriverError(f"{path} is not what `pet-driver probe` writes: {error!r}") from None
