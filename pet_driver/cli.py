@@ -361,13 +361,32 @@ def run_deck(
 @app.command()
 @clear_errors
 def report(
-    runs: Annotated[Path, typer.Argument(help="folder of the runs")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="folder to write")] = None,
+    runs: Annotated[list[Path], typer.Argument(help="folders, searched for runs all the way down")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="folder to write; default: the first of RUNS"),
+    ] = None,
 ) -> None:
     """Analyse runs, and write the figures and one page about them."""
+    from rich.progress import track
+
     from pet_driver.report import write_report
 
-    print(write_report(runs, output or runs))
+    if output is not None and output.exists() and not output.is_dir():
+        raise PetDriverError(f"{output} is a file; --output names a folder")
+    progress = Console(stderr=True)
+    page = write_report(
+        runs,
+        output,
+        track=functools.partial(
+            track,
+            description="figures",
+            console=progress,
+            transient=True,
+            disable=not progress.is_terminal,
+        ),
+    )
+    print(page)
 
 
 @app.command()

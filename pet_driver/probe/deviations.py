@@ -76,7 +76,6 @@ def deviation(
         molecular.append((torques(whole_molecules(atoms), difference) ** 2).sum(axis=1))
         if answer.virial is not None and reference.virial is not None:
             virials.append(np.abs(answer.virial - reference.virial).mean() / len(atoms))
-    known = [answer.torque for answer in answers if answer.torque is not None]
     all_forces, all_molecular = np.concatenate(forces), np.concatenate(molecular)
     return GridDeviation(
         grid=grid,
@@ -86,9 +85,15 @@ def deviation(
         forces=float(np.abs(all_forces).mean()),
         forces_rms=float(np.sqrt((all_forces**2).mean())),
         virial_per_atom=float(np.mean(virials)) if virials else None,
-        torque=float(np.sqrt(np.mean(np.square(known)))) if known else None,
+        torque=torque_rms(answers),
         molecular_torque=float(np.sqrt(all_molecular.mean())) if len(all_molecular) else None,
     )
+
+
+def torque_rms(answers: Sequence[Answer]) -> float | None:
+    """Root mean square of the torque on whole structures (eV), ``None`` if it is not known."""
+    known = [answer.torque for answer in answers if answer.torque is not None]
+    return float(np.sqrt(np.mean(np.square(known)))) if known else None
 
 
 def recommend(

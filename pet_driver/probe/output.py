@@ -56,7 +56,11 @@ def as_dict(found: Probe) -> dict[str, Any]:
         "potential": found.potential,
         "structures": len(found.n_atoms),
         "atoms": found.n_atoms,
-        "reference": {"grid": found.reference[0], "evaluations": found.reference[1]},
+        "reference": {
+            "grid": found.reference[0],
+            "evaluations": found.reference[1],
+            "torque_rms_mev": _milli(found.reference_torque),
+        },
         "grids": grids,
         "components": _components(found),
         "group_orders": [test and test.order for test in next(iter(found.curie.values()))],

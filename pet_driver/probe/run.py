@@ -15,7 +15,13 @@ from pet_driver.errors import PetDriverError
 from pet_driver.evaluator import Model
 from pet_driver.probe.components import Components, rotational_components
 from pet_driver.probe.curie import CurieTest, curie_test
-from pet_driver.probe.deviations import GridDeviation, Recommendation, deviation, recommend
+from pet_driver.probe.deviations import (
+    GridDeviation,
+    Recommendation,
+    deviation,
+    recommend,
+    torque_rms,
+)
 from pet_driver.probe.potentials import Answer, Potential, as_potential
 from pet_driver.symmetry.grid_names import parse_grid_name
 from pet_driver.symmetry.tables import LARGEST_EULER_ORDER
@@ -36,6 +42,8 @@ class Probe:
         potential: what was probed.
         n_atoms: number of atoms of each structure.
         reference: name of the fine grid, and its evaluations.
+        reference_torque: root mean square of the torque with the fine grid, eV; ``None`` if not
+            known.
         deviations: of each grid from the reference, cheapest first.
         components: broken part of the raw energy, averaged over structures; ``None`` if not
             asked for.
@@ -48,6 +56,7 @@ class Probe:
     potential: str
     n_atoms: list[int]
     reference: tuple[str, int]
+    reference_torque: float | None
     deviations: list[GridDeviation]
     components: Components | None
     resolution: str
@@ -107,14 +116,16 @@ def probe(
             answers[name].append(probed.answer(atoms, name))
         for name in grids:
             curie[name].append(curie_test(atoms, lambda a, n=name: probed.answer(a, n).forces))
+    fine_answers = answers[reference]
     deviations = [
-        deviation(name, sizes[name], structures, answers[name], answers[reference])
+        deviation(name, sizes[name], structures, answers[name], fine_answers)
         for name in sorted(grids, key=sizes.__getitem__)
     ]
     return Probe(
         potential=probed.name,
         n_atoms=[len(atoms) for atoms in structures],
         reference=(reference, sizes[reference]),
+        reference_torque=torque_rms(fine_answers),
         deviations=deviations,
         components=_components(probed, answers[fine], resolution) if resolution else None,
         resolution=fine if resolution else "",

@@ -1,42 +1,121 @@
-"""Figures and a page about runs."""
+"""Figures and a page about runs.
+
+| module | what |
+|---|---|
+| ``contents`` | what a report holds, and what would give that which is missing |
+| ``molecule`` | angular momentum, spectra of one molecule |
+| ``orientation`` | orientational free energies |
+| ``liquid``, ``dynamics`` | structure of the liquid, motion in it |
+| ``symmetry`` | torque and errors against the grid |
+| ``ice``, ``conservation`` | relaxations, conserved quantities |
+| ``comparison``, ``observe``, ``drawing`` | which runs stand side by side; reading them; looks |
+| ``excerpt``, ``viewer``, ``page`` | frames, the interactive view, the page |
+"""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from pet_driver.report import figures
-from pet_driver.report.page import render
-from pet_driver.report.runs import Run, find_runs
+import matplotlib
 
-__all__ = ["Run", "find_runs", "write_report"]
+from pet_driver.errors import PetDriverError
+from pet_driver.report.contents import PLANS, Missing, Plan, draw
+from pet_driver.report.drawing import STYLE, Drawing, Number
+from pet_driver.report.excerpt import Excerpt, excerpt
+from pet_driver.report.page import Page, render
+from pet_driver.report.symmetry import find_probes
+from pet_driver.report.viewer import find_bundle, render_view
+from pet_driver.runs.record import Run, find_runs
+
+__all__ = ["write_report"]
 
 FORMATS = ("png", "svg", "pdf")
+VIEWS = 6  # structures on the page at most
 
 
-def write_report(folder: Path, output: Path | None = None) -> Path:
-    """Analyse all runs below ``folder``.
+def write_report(
+    folders: Path | Iterable[Path],
+    output: Path | None = None,
+    track: Callable[[Sequence[Plan]], Iterable[Plan]] = iter,
+) -> Path:
+    """Analyse all runs in and below some folders.
 
     Writes each figure as PNG, SVG and PDF, the numbers they show as ``numbers.json``, and
-    ``report.html`` with everything in it.
+    ``report.html`` with everything in it. A figure that no run serves is left out, and the page
+    says what would give it.
+
+    Args:
+        folders: where to search; symmetry-probe.json files are found there as well.
+        output: where to write, by default into the first folder.
+        track: wraps the loop over figures, for a progress bar.
 
     Returns:
         The path of the page.
+
+    Raises:
+        PetDriverError: there are no runs, a run.json is not one, or names a file that is gone.
     """
-    output = output or folder
-    runs = find_runs(folder)
-    drawings = []
-    if molecules := [run for run in runs if run.kind == "molecule-nve"]:
-        drawings.append(figures.angular_momentum(molecules))
-    if liquids := [run for run in runs if run.kind.startswith("liquid")]:
-        drawings.append(figures.radial_distribution(liquids))
-    drawings.append(figures.conserved_quantity(runs))
+    folders = [folders] if isinstance(folders, Path) else list(folders)
+    output = output or folders[0]
+    runs, probes = find_runs(folders), find_probes(folders)
+    for run in runs:
+        _check_files(run)
+    drawings: list[tuple[str, Drawing]] = []
+    missing: list[Missing] = []
+    for plan in track(PLANS):
+        found = draw(plan, runs, probes)
+        if isinstance(found, Missing):
+            missing.append(found)
+        else:
+            drawings.append((plan.section, found))
     output.mkdir(parents=True, exist_ok=True)
-    for drawing in drawings:
-        for suffix in FORMATS:
-            drawing.figure.savefig(output / f"{drawing.name}.{suffix}", dpi=160)
-    numbers = {drawing.name: dict(drawing.numbers) for drawing in drawings}
+    for _, drawing in drawings:
+        _save(drawing, output)
+    numbers = {drawing.name: _entries(drawing.numbers) for _, drawing in drawings}
     (output / "numbers.json").write_text(json.dumps(numbers, indent=1) + "\n")
     page = output / "report.html"
-    page.write_text(render(runs, drawings))
+    view = render_view(_excerpts(runs), find_bundle())
+    page.write_text(render(Page(runs, drawings, missing, view, output)), encoding="utf-8")
     return page
+
+
+def _check_files(run: Run) -> None:
+    """All that a run names is there, before any time goes into figures."""
+    names = [*run.positions, *run.velocities, *run.forces, *run.rotations]
+    for name in [run.properties, *names]:
+        run.path(name)
+
+
+def _save(drawing: Drawing, output: Path) -> None:
+    with matplotlib.rc_context(STYLE):
+        for suffix in FORMATS:
+            drawing.figure.savefig(output / f"{drawing.name}.{suffix}")
+
+
+def _entries(numbers: Sequence[Number]) -> dict[str, dict[str, Any]]:
+    """Numbers for JSON, which has no NaN."""
+
+    def plain(value: float) -> float | None:
+        return float(value) if math.isfinite(value) else None
+
+    return {
+        number.what: {"text": number.text, **{k: plain(v) for k, v in number.values.items()}}
+        for number in numbers
+    }
+
+
+def _excerpts(runs: Sequence[Run]) -> list[Excerpt]:
+    """Frames of the first runs that can be shown."""
+    found: list[Excerpt] = []
+    for run in runs:
+        if len(found) == VIEWS:
+            break
+        try:
+            found.append(excerpt(run))
+        except PetDriverError:
+            continue  # the figures say what is wrong with it
+    return found

@@ -1,67 +1,130 @@
-"""One HTML page that stands by itself: figures, numbers and provenance."""
+"""One HTML page that stands by itself: figures, numbers, structures and provenance."""
 
 from __future__ import annotations
 
 import base64
 import html
-import io
+import importlib.metadata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import groupby
+from pathlib import Path
 
-from pet_driver.report.figures import Drawing
-from pet_driver.report.runs import Run
+from pet_driver.report.comparison import grid_label, mark
+from pet_driver.report.contents import Missing
+from pet_driver.report.drawing import Drawing
+from pet_driver.runs.record import Run
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-       color: #222; }
-h1, h2 { line-height: 1.2; }
-figure { margin: 2rem 0; }
-img { max-width: 100%; height: auto; }
-figcaption { color: #555; }
-table { border-collapse: collapse; margin: 1rem 0; }
-th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #ddd;
-         vertical-align: top; }
-code { font-size: .85em; overflow-wrap: anywhere; }
-"""
+CSS_DPI = 110  # pixels of the page for an inch of a figure
 
 
-def render(runs: Sequence[Run], drawings: Sequence[Drawing]) -> str:
+@dataclass(frozen=True)
+class Page:
+    """What the page holds.
+
+    Attributes:
+        runs: all of them.
+        drawings: with the section each belongs to, in order.
+        missing: figures that are not here.
+        view: HTML of the interactive view.
+        folder: that has the figures as PNG.
+    """
+
+    runs: Sequence[Run]
+    drawings: Sequence[tuple[str, Drawing]]
+    missing: Sequence[Missing]
+    view: str
+    folder: Path
+
+
+def render(page: Page) -> str:
     """The whole page."""
-    figures = "\n".join(_figure(drawing) for drawing in drawings)
-    rows = [
-        (r.name, r.engine, r.grid, f"{r.n_atoms}", f"{r.steps} x {r.timestep:g} fs",
-         f"{r.wall_time:.0f} s", f"{1e3 * r.wall_time / r.steps:.1f} ms")
-        for r in runs
-    ]  # fmt: skip
-    header = ("run", "engine", "grid", "atoms", "steps", "wall time", "per step")
-    provenance = [(r.name, key, value) for r in runs for key, value in r.provenance.items()]
-    commands = [(r.name, r.command) for r in runs]
+    style = (resources.files(__package__) / "style.css").read_text()
+    sections = "\n".join(
+        f"<h2>{html.escape(section)}</h2>\n"
+        + "\n".join(_drawing(one, page.folder) for _, one in drawings)
+        for section, drawings in groupby(page.drawings, key=lambda entry: entry[0])
+    )
+    view = f"<h2>Structures</h2>\n{page.view}" if page.view else ""
+    version = importlib.metadata.version("pet-driver")
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>pet-driver: report</title>
-<style>{STYLE}</style></head><body>
+<meta name="viewport" content="width=device-width">
+<link rel="icon" href="data:,">
+<style>{style}</style></head><body>
 <h1>Water with a PET potential</h1>
-{_table(header, rows)}
-{figures}
+{_runs(page.runs)}
+<p class="note">Figures compare runs that differ in the grid of rotations alone. Each lies beside
+this page as PDF, SVG and PNG, and all numbers in numbers.json. Written by pet-driver {version}.</p>
+{view}
+{sections}
+{_missing(page.missing)}
 <h2>How it was made</h2>
-{_table(("run", "command"), commands)}
-{_table(("run", "what", "value"), provenance)}
+{_provenance(page.runs)}
 </body></html>
 """
 
 
-def _figure(drawing: Drawing) -> str:
-    buffer = io.BytesIO()
-    drawing.figure.savefig(buffer, format="png", dpi=160)
-    image = base64.b64encode(buffer.getvalue()).decode()
-    caption = html.escape(drawing.caption)
-    return (
-        f'<figure><img alt="{html.escape(drawing.name)}" src="data:image/png;base64,{image}">'
-        f"<figcaption>{caption}</figcaption></figure>\n" + _table(None, drawing.numbers)
-    )
+def _runs(runs: Sequence[Run]) -> str:
+    header = (
+        "run", "engine", "motion", "potential", "atoms", "beads", "steps", "time", "wall time",
+        "per step",
+    )  # fmt: skip
+    rows = [
+        (
+            r.name + mark(r), r.engine, r.motion, grid_label(r), r.n_atoms, r.n_beads,
+            f"{r.steps} x {r.timestep:g} fs" if r.timestep else r.steps,
+            f"{r.duration:.3g} ps" if r.timestep else "-",
+            f"{r.wall_time:.0f} s" if r.wall_time else "-",
+            f"{1e3 * r.wall_time / r.steps:.1f} ms" if r.wall_time else "-",
+        )
+        for r in runs
+    ]  # fmt: skip
+    return _table(header, rows)
 
 
-def _table(header: Iterable[str] | None, rows: Iterable[Iterable[str]]) -> str:
-    def line(cells: Iterable[str], tag: str) -> str:
+def _drawing(drawing: Drawing, folder: Path) -> str:
+    parts = [f"<h3>{html.escape(drawing.title)}</h3>"]
+    caption = f"<figcaption>{html.escape(drawing.caption)}</figcaption>"
+    parts.append(f"<figure>{_image(drawing, folder)}{caption}</figure>")
+    if drawing.rows:
+        parts.append(_table(drawing.header, drawing.rows))
+    if drawing.numbers:
+        parts.append(_table(None, [(number.what, number.text) for number in drawing.numbers]))
+    parts += [f'<p class="note">{html.escape(note)}.</p>' for note in drawing.notes]
+    return "\n".join(parts)
+
+
+def _image(drawing: Drawing, folder: Path) -> str:
+    """The PNG that lies beside the page, put into it."""
+    image = base64.b64encode((folder / f"{drawing.name}.png").read_bytes()).decode()
+    # Its width is that of the figure on paper, or a screen of many dots looks worse than print.
+    width = round(CSS_DPI * drawing.figure.get_figwidth())
+    title = html.escape(drawing.title)
+    return f'<img alt="{title}" width="{width}" src="data:image/png;base64,{image}">'
+
+
+def _missing(missing: Sequence[Missing]) -> str:
+    if not missing:
+        return ""
+    rows = [(one.what, one.reason or "no run for it", one.remedy) for one in missing]
+    return "<h2>What is not here</h2>\n" + _table(("figure", "why", "what would give it"), rows)
+
+
+def _provenance(runs: Sequence[Run]) -> str:
+    parts = []
+    for run in runs:
+        rows = [("folder", run.folder), ("command", run.command), *run.provenance.items()]
+        name = html.escape(run.name)
+        parts.append(f"<details><summary>{name}</summary>{_table(None, rows)}</details>")
+    return "\n".join(parts)
+
+
+def _table(header: Iterable[object] | None, rows: Iterable[Iterable[object]]) -> str:
+    def line(cells: Iterable[object], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(str(c))}</{tag}>" for c in cells) + "</tr>"
 
     head = line(header, "th") if header else ""
-    return f"<table>{head}{''.join(line(row, 'td') for row in rows)}</table>"
+    body = "".join(line(row, "td") for row in rows)
+    return f'<div class="scroll"><table>{head}{body}</table></div>'

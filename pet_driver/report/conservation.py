@@ -1,0 +1,59 @@
+"""Drift of the conserved quantity: whether forces, time step and thermostat fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pet_driver import analysis
+from pet_driver.errors import PetDriverError
+from pet_driver.report.comparison import compare
+from pet_driver.report.drawing import Drawing, Number, band, binned, legend_below, panels
+from pet_driver.report.observe import open_properties
+from pet_driver.runs.record import Run
+
+COLUMNS = ("conserved", "Econserve", "TotEng")
+
+
+def conserved_quantity(runs: Sequence[Run]) -> Drawing:
+    """Conserved quantity of every run, by atom."""
+    serving = [r for r in runs if r.motion in ("nve", "nvt", "npt")]
+    groups, notes = compare(serving, _conserved, needs_partner=False)
+    figure, axes = panels(len(groups))
+    numbers = []
+    for axis, group in zip(axes, groups, strict=True):
+        for one in group.shown:
+            time, energy, drift = one.found
+            times, means, deviations = binned(time, 1e3 * energy / one.run.n_atoms)
+            band(axis, times, means - means[0], deviations, label=one.label, **one.style)
+            numbers.append(_number(f"drift, {one.run.name}", drift))
+        axis.set(title=group.title, xlabel="time (ps)")
+        axis.set_ylabel("change of the conserved\nquantity (meV per atom)")
+    legend_below(figure)
+    caption = (
+        "Conserved quantity of each run, relative to its start: means over stretches of the run, "
+        "and in a lighter colour the deviation within them. The drifts leave out the first "
+        "fifth: the beads of a path integral start in one place and fly apart."
+    )
+    title = "Conserved quantity"
+    return Drawing("conserved-quantity", title, caption, figure, numbers, notes=notes)
+
+
+def _number(what: str, drift: analysis.Drift | None) -> Number:
+    if drift is None:
+        return Number(what, "the run is too short for one", {})
+    text = f"{drift.slope:.1e} ± {drift.error:.0e} eV per atom per ps"
+    values = {"ev_atom_ps": drift.slope, "ev_atom_ps_error": drift.error}
+    return Number(what, text, values)
+
+
+def _conserved(run: Run) -> tuple[np.ndarray, np.ndarray, analysis.Drift | None]:
+    """Times [F] (ps), the conserved quantity [F] (eV), and its drift."""
+    table = open_properties(run)
+    name = next((n for n in COLUMNS if n in table), COLUMNS[0])
+    try:
+        drift = analysis.conserved_drift(table, run.n_atoms, start=0.2 * run.duration)
+    except PetDriverError:
+        drift = None  # a run that has just begun
+    return table.time(), table.energy(name), drift

@@ -1,0 +1,122 @@
+"""What a report holds, in order, and which deck or command gives what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+
+from pet_driver.errors import PetDriverError
+from pet_driver.report import (
+    conservation,
+    dynamics,
+    ice,
+    liquid,
+    molecule,
+    orientation,
+    symmetry,
+)
+from pet_driver.report.drawing import STYLE, Drawing
+from pet_driver.report.symmetry import Measured
+from pet_driver.runs.record import Run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A figure to be drawn, where the runs give it.
+
+    Attributes:
+        section: of the page.
+        draw: makes it from the runs, or from the probes.
+        what: it shows.
+        remedy: what would give it.
+        from_probes: what ``draw`` takes.
+    """
+
+    section: str
+    draw: Callable[..., Drawing]
+    what: str
+    remedy: str
+    from_probes: bool = False
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A figure that is not here: what it would show, why it is not, and what would give it."""
+
+    what: str
+    reason: str
+    remedy: str
+
+
+MOLECULE, LIQUID, MOTION = "One molecule", "Structure of the liquid", "Motion in the liquid"
+PROBE, ICE, ENERGY = "Symmetry error", "Ice", "Conservation of energy"
+LIQUID_DECKS = "the decks of inputs/water-liquid-nvt or any other of a liquid"
+
+PLANS = (
+    Plan(
+        MOLECULE,
+        molecule.angular_momentum,
+        "angular momentum of a molecule",
+        "the decks of inputs/water-molecule-nve",
+    ),
+    Plan(
+        MOLECULE,
+        symmetry.torque,
+        "torque on a molecule against the grid",
+        "pet-driver probe MODEL inputs/grid-scan/frames.xyz -o FOLDER",
+        from_probes=True,
+    ),
+    Plan(
+        MOLECULE,
+        molecule.potential_spectrum,
+        "spectrum of the non-equivariant energy",
+        "ipi-2i.xml of inputs/water-molecule-nve, or the deck of inputs/water-molecule-delta",
+    ),
+    Plan(
+        MOLECULE,
+        orientation.molecule_orientation,
+        "orientational free energy of a molecule",
+        "the deck of inputs/water-molecule-nvt, averaged and on the raw network",
+    ),
+    Plan(
+        LIQUID,
+        orientation.liquid_orientation,
+        "orientational free energy in the liquid",
+        LIQUID_DECKS,
+    ),
+    Plan(LIQUID, liquid.radial_distribution, "radial distribution of oxygen", LIQUID_DECKS),
+    Plan(LIQUID, liquid.hydrogen_distribution, "radial distributions of hydrogen", LIQUID_DECKS),
+    Plan(LIQUID, liquid.dipole_correlation, "correlations of dipoles", LIQUID_DECKS),
+    Plan(MOTION, dynamics.mean_square_displacement, "mean-square displacement", LIQUID_DECKS),
+    Plan(MOTION, dynamics.dipole_autocorrelation, "autocorrelation of dipoles", LIQUID_DECKS),
+    Plan(
+        PROBE,
+        symmetry.errors,
+        "symmetry error against the grid",
+        "pet-driver probe MODEL STRUCTURES -o FOLDER, for a molecule and for a liquid",
+        from_probes=True,
+    ),
+    Plan(
+        ICE,
+        ice.relaxation,
+        "relaxation of ice, raw and averaged",
+        "the decks of inputs/ice-relaxation",
+    ),
+    Plan(
+        ENERGY,
+        conservation.conserved_quantity,
+        "conserved quantity",
+        "any deck but those of relaxations and replays",
+    ),
+)
+
+
+def draw(plan: Plan, runs: Sequence[Run], probes: Sequence[Measured]) -> Drawing | Missing:
+    """The figure of a plan, or why there is none."""
+    try:
+        with matplotlib.rc_context(STYLE):
+            return plan.draw(probes if plan.from_probes else runs)
+    except PetDriverError as error:
+        return Missing(plan.what, str(error), plan.remedy)

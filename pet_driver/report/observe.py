@@ -1,0 +1,137 @@
+"""Opening what a run has written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import MDAnalysis as mda
+import numpy as np
+from MDAnalysis.coordinates.base import ReaderBase
+
+from pet_driver import analysis
+from pet_driver.analysis.properties import restart_mask
+from pet_driver.errors import PetDriverError
+from pet_driver.runs.record import Run
+
+EXTRAS_HEAD = "#EXTRAS("
+
+
+def is_lammps(run: Run) -> bool:
+    return run.engine.startswith("LAMMPS")
+
+
+def open_positions(run: Run, bead: int = 0, velocities: bool = False) -> mda.Universe:
+    """The trajectory of one bead, with velocities from a file of their own where there is one."""
+    if not run.positions:
+        raise PetDriverError("the run has no trajectory")
+    options: dict = {"timestep": run.timestep or None}
+    if velocities and run.velocities:
+        options["velocities"] = run.path(run.velocities[bead])
+    return analysis.water_universe(run.path(run.positions[bead]), **options)
+
+
+def each_bead(run: Run, analyse: Callable[[mda.Universe, int], mda.analysis.base.Results]) -> list:
+    """Results for every bead; ``analyse`` gets a Universe and the first frame to count.
+
+    Raises:
+        PetDriverError: the run has not written its beads one by one.
+    """
+    if len(run.positions) != run.n_beads:
+        raise PetDriverError(
+            f"it has {len(run.positions)} trajectories of {run.n_beads} beads; write the positions "
+            "of all beads"
+        )
+    universes = (open_positions(run, bead) for bead in range(run.n_beads))
+    return [analyse(universe, first_frame(run, universe)) for universe in universes]
+
+
+def first_frame(run: Run, universe: mda.Universe) -> int:
+    """The first frame that counts: the first fifth of a run is left out."""
+    return len(universe.trajectory) // 5
+
+
+def frame_interval(trajectory: ReaderBase) -> float:
+    """The time between the first two frames in ps, infinite for a single one.
+
+    Readers of dumps take the step for it where they are asked for ``dt``.
+    """
+    if len(trajectory) < 2:
+        return np.inf
+    first, second = (trajectory[k].time for k in (0, 1))
+    return second - first
+
+
+def open_properties(run: Run) -> analysis.PropertyTable:
+    kind = analysis.LAMMPSLog if is_lammps(run) else analysis.PropertyFile
+    return kind(run.path(run.properties))
+
+
+def potential(run: Run, table: analysis.PropertyTable) -> np.ndarray:
+    """Potential energy in eV [F] of a run's table."""
+    return table.energy("PotEng" if is_lammps(run) else "potential")
+
+
+class Energies(NamedTuple):
+    """Energies of the same frames: ``steps`` [F]; in eV, ``potential`` [F] as the run had it, and
+    ``broken`` [F], the raw one less the averaged one."""
+
+    steps: np.ndarray
+    potential: np.ndarray
+    broken: np.ndarray
+
+
+def broken_energies(run: Run) -> Energies:
+    """The part of the potential energy that depends on orientation, along a classical run.
+
+    Three sources: two force fields side by side (``pot_component_raw(0)`` and ``(1)`` of i-PI),
+    the raw energy among i-PI's extras, or that of ``compute pair`` in a log of LAMMPS.
+
+    Raises:
+        PetDriverError: the run has none of them.
+    """
+    table = open_properties(run)
+    steps, energy = table["step"], potential(run, table)
+    if "pot_component_raw(1)" in table:
+        raw, averaged = (table.energy(f"pot_component_raw({k})") for k in (0, 1))
+        return Energies(steps, energy, raw - averaged)
+    if "c_rotations[1]" in table:
+        return Energies(steps, energy, table["c_rotations[1]"] - energy)
+    if len(run.rotations) != 1:
+        raise PetDriverError("it has no raw energies beside the averaged ones")
+    extra_steps, extras = read_extras(run, run.rotations[0])
+    common, here, there = np.intersect1d(steps, extra_steps, return_indices=True)
+    if len(common) == 0:
+        raise PetDriverError(f"{run.rotations[0]} and {run.properties} have no step in common")
+    return Energies(common, energy[here], extras["raw_energy_ev"][there] - energy[here])
+
+
+def read_extras(run: Run, name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Steps [F] and columns [F] of one of i-PI's files of extras; of restarts the later rows count.
+
+    A last row that breaks off is left out.
+    """
+    path = run.path(name)
+    names: list[str] = []
+    steps, rows = [], []
+    with open(path) as handle:
+        for line in handle:
+            head = line.strip()
+            if head.startswith(EXTRAS_HEAD):
+                names = head[len(EXTRAS_HEAD) : head.index(")")].split(",")
+                step = int(head.split("Step:")[1].split()[0])
+            elif len(head.split()) == len(names) > 0:
+                steps.append(step)
+                rows.append([float(word) for word in head.split()])
+    if not rows:
+        raise PetDriverError(f"{path}: holds no extras of i-PI")
+    counts = restart_mask(np.array(steps))
+    table = np.array(rows)[counts]
+    return np.array(steps)[counts], dict(zip(names, table.T, strict=True))
+
+
+def temperature(run: Run) -> float | None:
+    """Mean temperature (K) of the last four fifths of a run, None where it was not written."""
+    table = open_properties(run)
+    name = next((n for n in ("Temp", "temperature") if n in table), None)
+    return None if name is None else float(table[name][len(table) // 5 :].mean())

@@ -1,0 +1,279 @@
+"""The numbers of each figure, from runs whose answers are known."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pet_driver import analysis
+from pet_driver.errors import PetDriverError
+from pet_driver.report import conservation, dynamics, ice, liquid, molecule, orientation, symmetry
+from pet_driver.report.drawing import NothingToDraw
+from pet_driver.report.excerpt import excerpt
+from pet_driver.report.observe import broken_energies, frame_interval, open_positions
+from tests.report import made_runs as made
+
+
+@pytest.fixture(scope="module")
+def liquids(tmp_path_factory):
+    """Raw and averaged, in two engines, and the same with two beads."""
+    folder = tmp_path_factory.mktemp("liquids")
+    return [
+        made.wandering_liquid(folder / "raw", "0", 0.004),
+        made.wandering_liquid(folder / "averaged", "2i", 0.004, lammps=True),
+        made.wandering_liquid(folder / "beads", "0", 0.004, n_beads=2, frames=40),
+    ]
+
+
+def values(drawing, start):
+    """The values of the numbers whose description starts so, in order."""
+    return [n.values for n in drawing.numbers if n.what.startswith(start)]
+
+
+def test_angular_momentum(tmp_path):
+    runs = [
+        made.spinning_molecule(tmp_path / "a", "0", drift=1.5),
+        made.spinning_molecule(tmp_path / "b", "2i", drift=0.0),
+    ]
+    drawing = molecule.angular_momentum(runs)
+    raw, averaged = values(drawing, "largest change of L")
+    assert raw["relative"] == pytest.approx(1.5 * 0.2, rel=1e-3)
+    assert averaged["relative"] < 1e-3
+    # m r^2 about the centre of mass, times 20/ps
+    arms = made.molecules(np.zeros(3), np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))
+    masses = np.array([15.9994, 1.00794, 1.00794])
+    arms -= masses @ arms / masses.sum()
+    modulus = (masses @ (arms**2).sum(axis=1)) * 20.0 * 1.66053906660e-23 / 1.602176634e-19 * 1e3
+    (z,) = (line.get_ydata() for line in drawing.figure.axes[1].lines if "z" in line.get_label())
+    np.testing.assert_allclose(np.abs(z), modulus, rtol=1e-3)
+    assert [axis.get_title() for axis in drawing.figure.axes] == ["raw", "averaged over 2i"]
+
+
+@pytest.mark.parametrize("delta", [False, True])
+def test_spectrum_of_the_broken_part(tmp_path, delta):
+    run = made.beating_molecule(tmp_path / "run", slow=120.0, fast=1600.0, delta=delta)
+    drawing = molecule.potential_spectrum([run])
+    (found,) = values(drawing, "root mean square")
+    assert found["broken_mev"] == pytest.approx(3 / np.sqrt(2), rel=0.01)
+    assert found["potential_mev"] == pytest.approx(200 / np.sqrt(2), rel=0.01)
+    whole, broken = drawing.figure.axes[0].lines
+    for line, frequency in ((whole, 1600.0), (broken, 120.0)):
+        peak = line.get_xdata()[np.argmax(line.get_ydata())]
+        assert peak == pytest.approx(frequency, abs=17.0)
+
+
+def test_raw_energies_of_a_log(tmp_path):
+    run = made.wandering_liquid(tmp_path / "run", "2i", 0.1, frames=5, lammps=True)
+    found = broken_energies(run)
+    np.testing.assert_allclose(found.broken, 1e-3, atol=1e-7)
+    assert found.steps.tolist() == [0, 10, 20, 30, 40]
+
+
+def test_spectrum_needs_both_energies(tmp_path):
+    run = made.spinning_molecule(tmp_path / "a", "2i", drift=0.0)
+    with pytest.raises(NothingToDraw):
+        molecule.potential_spectrum([run])
+
+
+def test_orientational_free_energy(tmp_path):
+    bias = 0.8
+    runs = [
+        made.tumbling_molecule(tmp_path / "raw", "0", bias),
+        made.tumbling_molecule(tmp_path / "averaged", "2i", 0.0),
+    ]
+    raw, averaged = values(orientation.molecule_orientation(runs), "root mean square")
+    z = np.linspace(-1, 1, 2001)
+    p = 1 + bias * z
+    f = -np.log(p)
+    expected = np.sqrt(np.average((f - np.average(f, weights=p)) ** 2, weights=p))
+    assert raw["rms_kt"] == pytest.approx(expected, rel=0.1)
+    assert 0.5 < averaged["rms_kt"] / averaged["error_kt"] < 2.0
+    assert averaged["rms_kt"] < 0.5 * raw["rms_kt"]
+
+
+def test_radial_distributions(liquids):
+    drawing = liquid.radial_distribution(liquids)
+    raw, averaged, beads = values(drawing, "first maximum of g_OO")
+    for found in (raw, averaged, beads):
+        assert found["position_ang"] == pytest.approx(3.0, abs=liquid.BIN)
+        assert found["height"] > found["height_kernel"] > 1.0
+    # The dump has six digits, the xyz seven: no pair leaves its bin but by that.
+    assert raw["height"] == pytest.approx(averaged["height"], rel=0.01)
+    titles = [axis.get_title() for axis in drawing.figure.axes]
+    assert titles == ["27 molecules, NVT, classical", "27 molecules, NVT, 2 beads"]
+    assert "averaged over 2i, LAMMPS" in drawing.numbers[1].what
+    hydrogen = liquid.hydrogen_distribution(liquids[:1])
+    assert len(values(hydrogen, "first maximum of g_OH")) == 1
+    assert len(values(hydrogen, "first maximum of g_HH")) == 1
+
+
+def test_dipole_correlation(liquids):
+    drawing = liquid.dipole_correlation(liquids)
+    raw, averaged, _ = values(drawing, "dipole correlation")
+    universe = analysis.water_universe(liquids[0].path("made.pos_0.xyz"), timestep=2.0)
+    direct = analysis.DipoleCorrelation(universe).run(start=50).results
+    at = np.argmin(np.abs(direct.r - 2.8))
+    assert raw["longitudinal"] == pytest.approx(direct.longitudinal[at])
+    assert raw["transverse_error"] == pytest.approx(direct.transverse_error[at])
+    assert averaged["transverse"] == pytest.approx(raw["transverse"], abs=1e-3)
+
+
+def test_orientation_of_liquids(liquids):
+    drawing = orientation.liquid_orientation(liquids)
+    assert len(drawing.numbers) == 3
+    assert len(drawing.figure.axes) == 4, "three maps and the scale"
+
+
+def test_centroids_move_but_have_no_structure(tmp_path):
+    run = made.wandering_liquid(tmp_path / "run", "0", 0.1, frames=20)
+    centroids = made.record(run.folder, n_atoms=81, n_beads=8, steps=run.steps)
+    with pytest.raises(NothingToDraw, match="write the positions of all beads"):
+        liquid.radial_distribution([centroids])
+    (found,) = dynamics.dipole_autocorrelation([centroids]).numbers
+    assert "8 beads" in found.what
+    beads = made.wandering_liquid(tmp_path / "beads", "0", 0.1, n_beads=2, frames=20)
+    with pytest.raises(NothingToDraw):
+        dynamics.dipole_autocorrelation([beads])
+
+
+def test_diffusion(tmp_path):
+    run = made.wandering_liquid(tmp_path / "run", "0", 0.2, frames=800)
+    drawing = dynamics.mean_square_displacement([run])
+    (found,) = values(drawing, "diffusion")
+    assert found["ang2_ps"] == pytest.approx(0.2 * 26 / 27, rel=0.15)
+    # kT xi / (6 pi eta L)
+    expected = 1.380649e-23 * 300 * 2.837297 / (6 * np.pi * 0.85e-3 * 9e-10) * 1e8
+    assert found["finite_size_ang2_ps"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_rotation(liquids):
+    drawing = dynamics.dipole_autocorrelation(liquids)
+    (raw, averaged) = values(drawing, "c_uu")
+    first = analysis.water_universe(liquids[0].path("made.pos_0.xyz"), timestep=2.0)
+    x = first.trajectory[0].positions.reshape(-1, 3, 3)
+    u = x[:, 1] + x[:, 2] - 2 * x[:, 0]
+    along = np.mean(u[:, 2] ** 2 / (u**2).sum(axis=1))
+    time = raw["time_ps"]
+    assert time == pytest.approx(1.0)  # a quarter of four fifths of 5 ps
+    expected = along + (1 - along) * np.cos(2 * np.pi * time / 4.0)
+    assert raw["c"] == pytest.approx(expected, abs=1e-3)
+    assert averaged["c"] == pytest.approx(raw["c"], abs=1e-3)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_run_that_has_just_begun(tmp_path, frames):
+    run = made.wandering_liquid(tmp_path / "run", "0", 0.1, frames=frames)
+    for draw in (
+        liquid.radial_distribution,
+        liquid.dipole_correlation,
+        orientation.liquid_orientation,
+        conservation.conserved_quantity,
+    ):
+        assert draw([run]).numbers
+    assert len(excerpt(run).positions) == frames
+    for draw in (dynamics.mean_square_displacement, dynamics.dipole_autocorrelation):
+        if frames == 1:
+            with pytest.raises(NothingToDraw, match="too few"):
+                draw([run])
+        else:
+            assert draw([run]).numbers
+    if frames == 3:
+        (found,) = dynamics.mean_square_displacement([run]).numbers
+        assert found.text.startswith("the run is too short")
+
+
+def test_long_runs_are_thinned():
+    class Frame:
+        def __init__(self, index):
+            self.time = 0.01 * index
+
+    class Trajectory:
+        def __len__(self):
+            return 100_000
+
+        def __getitem__(self, index):
+            return Frame(index)
+
+    class Universe:
+        trajectory = Trajectory()
+
+    start, step, window = dynamics._window(None, Universe())
+    assert (start, step, window) == (20_000, 3, 10.0)
+
+
+@pytest.mark.parametrize("lammps", [False, True])
+def test_interval_of_frames(tmp_path, lammps):
+    run = made.wandering_liquid(tmp_path / "run", "0", 0.1, frames=3, lammps=lammps)
+    assert frame_interval(open_positions(run).trajectory) == pytest.approx(0.02)
+
+
+def test_relaxation(tmp_path):
+    runs = [
+        made.relaxed(tmp_path / "raw", "0", (-100.0, -100.5), 0.03),
+        made.relaxed(tmp_path / "averaged", "2i", (-100.1, -100.62), 0.0),
+    ]
+    drawing = ice.relaxation(runs)
+    assert values(drawing, "difference of the unrelaxed")[0]["ev_atom"] == pytest.approx(0.1 / 81)
+    assert values(drawing, "difference of the relaxed")[0]["ev_atom"] == pytest.approx(0.12 / 81)
+    assert values(drawing, "difference of the relaxation")[0]["ev_atom"] == pytest.approx(0.02 / 81)
+    (moved,) = values(drawing, "largest displacement")
+    assert moved["ang"] == pytest.approx(0.03 * 80 / 81, rel=1e-4)
+    raw, averaged = drawing.rows
+    assert raw[2:6] == ("-3.70370", "-3.72222", "-18.52", "-")
+    assert averaged[5] == "1.2e-05"
+
+
+def test_relaxations_of_different_structures_are_not_compared(tmp_path):
+    runs = [made.relaxed(tmp_path / grid, grid, (-1.0, -2.0), 0.0) for grid in ("0", "2i")]
+    path = runs[0].path("made.pos_0.xyz")
+    rows = path.read_text().splitlines()
+    name, x, y, z = rows[2].split()
+    rows[2] = f"{name} {float(x) + 0.1} {y} {z}"
+    path.write_text("\n".join(rows) + "\n")
+    drawing = ice.relaxation(runs)
+    assert not drawing.numbers
+    assert any("different structures" in note for note in drawing.notes)
+
+
+def test_drift(tmp_path):
+    run = made.spinning_molecule(tmp_path / "a", "0", drift=0.0)
+    (found,) = values(conservation.conserved_quantity([run]), "drift, a")
+    assert found["ev_atom_ps"] == pytest.approx(1e-4 / 3)
+
+
+def write_probe(folder, atoms, scale=1.0):
+    grids = [
+        {
+            "grid": grid,
+            "evaluations": n,
+            "torque_rms_mev": 5.0 / n * scale,
+            "energy_mae_mev": 3.0 / n * scale,
+            "force_mae_mev_per_ang": 10.0 / n,
+        }
+        for grid, n in (("0", 1), ("i", 2), ("2", 18), ("2i", 36))
+    ]
+    content = {
+        "potential": "/some/where/water-small.pt",
+        "structures": 4,
+        "atoms": [atoms] * 4,
+        "reference": {"grid": "3i", "evaluations": 150, "torque_rms_mev": 0.01},
+        "grids": grids,
+    }
+    folder.mkdir()
+    (folder / symmetry.FILE).write_text(json.dumps(content))
+
+
+def test_probes(tmp_path):
+    write_probe(tmp_path / "molecule", 3)
+    write_probe(tmp_path / "bulk", 192, scale=7.0)
+    probes = symmetry.find_probes([tmp_path, tmp_path / "bulk"])
+    assert len(probes) == 2
+    torque = symmetry.torque(probes)
+    assert [n.values["rms_mev"] for n in torque.numbers] == [5.0, 2.5, 5 / 18, 5 / 36, 0.01]
+    errors = symmetry.errors(probes)
+    assert len(errors.numbers) == 8
+    with pytest.raises(NothingToDraw):
+        symmetry.torque([probe for probe in probes if not probe.molecule])
+    (tmp_path / "bulk" / symmetry.FILE).write_text('{"atoms": []}')
+    with pytest.raises(PetDriverError, match="not what `pet-driver probe` writes"):
+        symmetry.find_probes([tmp_path])
