@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.timeout(1200)
 def test_first_run(tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "workflows" / "first_run.py", "--fraction", "0.07"]
+    command = [sys.executable, ROOT / "workflows" / "first_run.py", "--fraction", "0.02"]
     done = subprocess.run(
         [*map(str, command), "--output", str(tmp_path)],
         capture_output=True,
@@ -30,5 +30,6 @@ def test_first_run(tmp_path: Path) -> None:
     assert len(numbers["radial-distribution"]) == 2
     assert len(numbers["conserved-quantity"]) == 5
     runs = [json.loads(path.read_text()) for path in tmp_path.glob("*/run.json")]
-    assert {run["kind"] for run in runs} == {"molecule-nve", "liquid-nvt", "liquid-pimd"}
+    found = {(run["system"], run["motion"], run["n_beads"]) for run in runs}
+    assert found == {("molecule", "nve", 1), ("bulk", "nvt", 1), ("bulk", "nvt", 8)}
     assert all(run["wall_time"] > 0 for run in runs)
