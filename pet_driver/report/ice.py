@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pet_driver import analysis
 from pet_driver.analysis.frames import separation
 from pet_driver.errors import PetDriverError
 from pet_driver.report.comparison import AVERAGED, RAW, Group, Shown, compare, treatment
 from pet_driver.report.drawing import Drawing, Number, legend_below, panels
-from pet_driver.report.observe import broken_energies, open_properties, potential
+from pet_driver.report.observe import broken_energies, open_positions, open_properties, potential
 from pet_driver.runs.record import Run
 
 # eV an atom: the mean symmetry error of relaxed cells, and that of the relaxation energy.
@@ -141,7 +140,7 @@ def _relaxation(run: Run) -> Relaxation:
     table = open_properties(run)
     ends, cell = None, None
     if run.positions:
-        trajectory = analysis.water_universe(run.path(run.positions[0]), timestep=1.0).trajectory
+        trajectory = open_positions(run).trajectory
         # one frame after the other lies in the same memory
         ends = np.array([trajectory[k].positions.astype(np.float64) for k in (0, -1)])
         cell = trajectory.ts.dimensions
