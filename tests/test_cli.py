@@ -45,7 +45,7 @@ def test_export_inspect_evaluate(tmp_path: Path, water: Atoms) -> None:
         (("evaluate", "water-small", "water.xyz", "--grid", "9"), "unknown grid '9'"),
         (("ipi", "water-small", "-a", "x", "-u"), "--template"),
         (("ipi", "water-small", "-a", "x", "-u", "--shm", "-t", "water.xyz"), "exclude"),
-        (("report", "."), "there is no run.json"),
+        (("report", "."), "no run.json in or below"),
     ],
 )
 def test_errors_are_one_clear_line(

@@ -124,7 +124,7 @@ def _key(run: Run) -> tuple:
 
 def network(run: Run) -> str:
     """The checksum that the run's provenance has of its network, "" without one."""
-    return next((v for key, v in sorted(run.provenance.items()) if "sha" in key.lower()), "")
+    return next((v for key, v in run.provenance.items() if key.startswith("weights")), "")
 
 
 def _group(members: list[tuple[Run, Any]]) -> Group:

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pet_driver import analysis
 from pet_driver.analysis.frames import separation
 from pet_driver.errors import PetDriverError
-from pet_driver.report.comparison import RAW, Group, Shown, compare, treatment
+from pet_driver.report.comparison import AVERAGED, RAW, Group, Shown, compare, treatment
 from pet_driver.report.drawing import Drawing, Number, legend_below, panels
-from pet_driver.report.observe import broken_energies, open_properties, potential
+from pet_driver.report.observe import broken_energies, open_positions, open_properties, potential
 from pet_driver.runs.record import Run
 
 # eV an atom: the mean symmetry error of relaxed cells, and that of the relaxation energy.
@@ -59,10 +58,15 @@ def relaxation(runs: Sequence[Run]) -> Drawing:
             rows.append(_row(group, one))
         axis.set(title=group.title, xlabel="step")
         axis.set_ylabel("energy above the\nminimum (eV per atom)")
+        numbers += _symmetry_error(group)
         raw = [one for one in group.shown if treatment(one.run) == RAW]
         for one in group.shown:
-            if raw and one is not raw[0]:
-                numbers += _comparison(group, raw[0], one, notes)
+            if raw and treatment(one.run) != RAW:
+                partner = next((r for r in raw if _same_start(r.found, one.found)), None)
+                if partner is None:
+                    notes.append(f"{one.run.name}: no raw run starts from the same structure")
+                else:
+                    numbers += _comparison(group, partner, one)
     legend_below(figure)
     header = (
         "structure", "potential", "unrelaxed, eV per molecule", "relaxed, eV per molecule",
@@ -89,13 +93,20 @@ def _row(group: Group, one: Shown) -> Sequence[str]:
     )  # fmt: skip
 
 
-def _comparison(group: Group, raw: Shown, other: Shown, notes: list[str]) -> list[Number]:
+def _symmetry_error(group: Group) -> list[Number]:
+    """Its mean over the relaxed structures of a group."""
+    known = [one for one in group.shown if one.found.broken is not None]
+    if not known:
+        return []
+    mean = float(np.mean([abs(one.found.broken[1]) / one.run.n_atoms for one in known]))
+    text = f"{mean:.1e} eV per atom (Langer et al.: {PAPER_RELAXED:.1e})"
+    return [Number(f"mean symmetry error, relaxed, {group.title}", text, {"ev_atom": mean})]
+
+
+def _comparison(group: Group, raw: Shown, other: Shown) -> list[Number]:
     """How far the raw relaxation is from another one of the same structure."""
     where, atoms = f"{group.title}, raw and {other.label}", other.run.n_atoms
     pair = (raw.found, other.found)
-    if not _same_start(*pair):
-        notes.append(f"{where}: they start from different structures, or nobody knows")
-        return []
     before, after = (abs(pair[0].energies[k] - pair[1].energies[k]) / atoms for k in (0, -1))
     change = [found.energies[-1] - found.energies[0] for found in pair]
     gained = abs(change[0] - change[1]) / atoms
@@ -104,8 +115,12 @@ def _comparison(group: Group, raw: Shown, other: Shown, notes: list[str]) -> lis
     largest = float(np.linalg.norm(apart, axis=1).max())
     energies = [
         ("difference of the unrelaxed energies", before, ""),
-        ("difference of the relaxed energies", after, f" (Langer et al.: {PAPER_RELAXED:.1e})"),
-        ("difference of the relaxation energies", gained, f" (the same: {PAPER_RELAXATION:.1e})"),
+        ("difference of the relaxed energies", after, ""),
+        (
+            "difference of the relaxation energies",
+            gained,
+            f" (Langer et al.: {PAPER_RELAXATION:.1e})",
+        ),
     ]
     numbers = [
         Number(f"{what}, {where}", f"{value:.1e} eV per atom{paper}", {"ev_atom": value})
@@ -125,7 +140,7 @@ def _relaxation(run: Run) -> Relaxation:
     table = open_properties(run)
     ends, cell = None, None
     if run.positions:
-        trajectory = analysis.water_universe(run.path(run.positions[0]), timestep=1.0).trajectory
+        trajectory = open_positions(run).trajectory
         # one frame after the other lies in the same memory
         ends = np.array([trajectory[k].positions.astype(np.float64) for k in (0, -1)])
         cell = trajectory.ts.dimensions
@@ -134,8 +149,8 @@ def _relaxation(run: Run) -> Relaxation:
 
 def _broken(run: Run) -> tuple[float, float] | None:
     """Raw less averaged energy (eV) of the first and the last structure."""
-    if treatment(run) == RAW:
-        return None  # a raw run evaluates no average
+    if treatment(run) != AVERAGED:
+        return None  # a raw run evaluates no average, and an exact one is another energy
     try:
         found = broken_energies(run).broken
     except PetDriverError:

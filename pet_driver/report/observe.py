@@ -25,7 +25,7 @@ def open_positions(run: Run, bead: int = 0, velocities: bool = False) -> mda.Uni
     """The trajectory of one bead, with velocities from a file of their own where there is one."""
     if not run.positions:
         raise PetDriverError("the run has no trajectory")
-    options: dict = {"timestep": run.timestep or None}
+    options: dict = {"timestep": run.timestep or 1.0}  # of a relaxation the steps are counted
     if velocities and run.velocities:
         options["velocities"] = run.path(run.velocities[bead])
     return analysis.water_universe(run.path(run.positions[bead]), **options)

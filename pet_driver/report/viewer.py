@@ -55,6 +55,9 @@ def render_view(excerpts: Sequence[Excerpt], bundle: Path | None) -> str:
     return f"""<p><label>Structure: <select id="view-choice">{options}</select></label></p>
 <div id="view" class="view">{picture(excerpts[:1])}</div>
 <p id="view-error" class="note" hidden></p>
+<p class="note">Drag to turn, press the arrow to play, or pick a point of the curve. The view is
+chemiscope (BSD 3-clause licence; G. Fraux, R. K. Cersonsky, M. Ceriotti, J. Open Source Softw. 5
+(2020) 2117).</p>
 <script type="application/json" id="view-data">{datasets}</script>
 <script>{_inline(bundle.read_text(encoding="utf-8"))}</script>
 <script>{_inline(script)}</script>"""

@@ -39,7 +39,11 @@ def test_grids_in_words(grid, label):
 
 
 def test_runs_that_differ_in_the_grid_alone_share_a_group():
-    groups, notes = compare([a_run("b", grid="2i"), a_run("a")], lambda run: run.name)
+    averaged, raw = (
+        a_run(name, grid=grid, provenance={"deck (SHA-256)": name, "weights (SHA-256)": "0123"})
+        for name, grid in (("b", "2i"), ("a", "0"))
+    )
+    groups, notes = compare([averaged, raw], lambda run: run.name)
     (group,) = groups
     assert group.title == "64 molecules, NVT, classical"
     assert [one.label for one in group.shown] == ["raw", "averaged over 2i"]
