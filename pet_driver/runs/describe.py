@@ -35,7 +35,7 @@ def describe_ipi(deck: IPIDeck, folder: Path, settings: Settings) -> Run:
         n_beads=n_beads,
         timestep=_ipi_timestep(deck),
         steps=0,
-        positions=_ipi_files(deck, "positions", n_beads),
+        positions=_ipi_files(deck, "positions", n_beads) or _ipi_files(deck, "x_centroid", 0),
         velocities=_ipi_files(deck, "velocities", n_beads),
         forces=_ipi_files(deck, "forces", n_beads),
         rotations=_ipi_files(deck, "extras", n_beads, has="raw_energy_ev"),
@@ -86,13 +86,15 @@ def _default_grid(model: str) -> str:
 
 
 def _ipi_files(deck: IPIDeck, quantity: str, n_beads: int, has: str = "") -> list[str]:
-    """The files of a trajectory, one by bead, named as i-PI names them."""
+    """The files of a trajectory, named as i-PI does: one by bead, or for 0 beads the only one."""
     for trajectory in deck.root.findall("output/trajectory"):
         text = (trajectory.text or "").strip()
         if re.match(rf"{quantity}\b", text) and has in trajectory.get("extra_type", ""):
             width = len(str(n_beads))
             suffix = "" if quantity == "extras" else _SUFFIX[trajectory.get("format", "xyz")]
             name = f"{deck.prefix}.{trajectory.get('filename')}"
+            if n_beads == 0:
+                return [f"{name}{suffix}"]
             beads = [trajectory.get("bead", "-1")]
             if int(beads[0]) < 0:
                 beads = range(n_beads)

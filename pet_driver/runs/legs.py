@@ -164,7 +164,8 @@ def last_step(path: Path) -> int:
             numbers = [float(word) for word in line.split()]
         except ValueError:
             continue
-        if len(numbers) > 1:
+        # LAMMPS also writes rows of energies alone.
+        if len(numbers) > 1 and numbers[0].is_integer() and numbers[0] >= 0:
             return int(numbers[0])
     return 0
 

@@ -152,6 +152,12 @@ def test_decks_are_understood(tmp_path, deck, grid, motion, n_beads, timestep):
     assert found.timestep == pytest.approx(timestep, rel=1e-6)
 
 
+def test_centroids_stand_for_beads(tmp_path):
+    deck = INPUTS / "water-liquid-trpmd" / "ipi.xml"
+    found = read_leg(deck, tmp_path, Settings()).describe()
+    assert found.positions == ["trpmd.centroid.extxyz"] and found.n_beads == 8
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
