@@ -10,7 +10,6 @@ from pet_driver.analysis.frames import (
     atoms_of,
     block_error,
     dipole_directions,
-    separation,
     water_indices,
 )
 from pet_driver.analysis.kernels import smooth_distances
@@ -63,16 +62,16 @@ class DipoleCorrelation(BlockAnalysis):
         ts, n_bins = self._ts, len(self._edges) - 1
         oxygen = ts.positions[self._water[0]]
         u = dipole_directions(ts, self._water)
-        i, j, lengths = self._pairs.near(oxygen, oxygen, self._edges[-1], ts.dimensions)
+        i, j, n, lengths = self._pairs.vectors(oxygen, oxygen, self._edges[-1], ts.dimensions)
         if len(lengths) == 0:
             return
-        # rows by take: several times faster than by index
-        n = separation(oxygen.take(i, axis=0), oxygen.take(j, axis=0), ts.dimensions)
-        first, second = u.take(i, axis=0), u.take(j, axis=0)
-        along = np.einsum("pa,pa->p", first, n) * np.einsum("pa,pa->p", second, n)
+        columns = np.ascontiguousarray(u.T)
+        first, second = columns.take(i, axis=1), columns.take(j, axis=1)
+        along = np.einsum("ap,ap->p", first, n) * np.einsum("ap,ap->p", second, n)
         along /= lengths**2
         index = (lengths / (self._edges[1] - self._edges[0])).astype(int)
-        for row, weights in enumerate((None, along, np.einsum("pa,pa->p", first, second))):
+        scalar = np.einsum("ap,ap->p", first, second)
+        for row, weights in enumerate((None, along, scalar)):
             summed = np.bincount(index, weights, minlength=n_bins + 1)[:n_bins]
             self.results.sums[self._block, row] += summed
 

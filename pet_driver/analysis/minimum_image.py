@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 _TURN = 4294967296.0
-_ROWS = 64  # of the first set at a time: a block stays in the cache
+_BLOCK = 32768  # distances at a time: a block stays in the cache
 
 
 def is_orthorhombic(cell: np.ndarray | None) -> bool:
@@ -33,21 +33,36 @@ def square_blocks(
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """Squared distances by blocks of rows: (first row, first column, values [rows, columns]).
 
+    The values are good until the next block is asked for.
+
     :param x: positions [N, 3] (A); y: [M, 3], or None for pairs i < j of x, where what is not
         above the diagonal is infinite.
     """
     first = turns(x, cell)
     second = first if y is None else turns(y, cell)
-    scale = (np.asarray(cell[:3], np.float64) / _TURN).astype(np.float32)
-    for row in range(0, first.shape[1], _ROWS):
+    edges = np.asarray(cell[:3], np.float64)
+    # in a cube all axes are scaled at once
+    whole = np.float32((edges[0] / _TURN) ** 2) if (edges == edges[0]).all() else None
+    scales = None if whole is not None else (edges / _TURN).astype(np.float32)
+    n, m = first.shape[1], second.shape[1]
+    rows = min(n, max(1, _BLOCK // m))
+    steps, part, total = (np.empty((rows, m), kind) for kind in (np.int32, np.float32, np.float32))
+    for row in range(0, n, rows):
         column = row if y is None else 0
-        total = None
+        shape = slice(0, min(rows, n - row)), slice(0, m - column)
+        d, p, t = steps[shape], part[shape], total[shape]
         for axis in range(3):
-            part = second[axis, None, column:] - first[axis, row : row + _ROWS, None]
-            part = part.astype(np.float32)
-            part *= scale[axis]
-            part *= part
-            total = part if total is None else np.add(total, part, out=total)
+            a, b = first[axis, row : row + rows, None], second[axis, None, column:]
+            target = p if axis else t
+            np.subtract(b, a, out=d)
+            target[...] = d
+            if scales is not None:
+                target *= scales[axis]
+            target *= target
+            if axis:
+                t += p
+        if whole is not None:
+            t *= whole
         if y is None:
-            total[np.tril_indices(len(total))] = np.inf
-        yield row, column, total
+            t[np.tril_indices(len(t))] = np.inf
+        yield row, column, t
