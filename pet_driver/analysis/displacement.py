@@ -129,7 +129,7 @@ def _shortest(steps: np.ndarray, ts) -> np.ndarray:
     if np.abs(fractional).max() > _MAX_STEP:
         raise PetDriverError(
             f"frame {ts.frame}: an atom moved by half the cell since the last frame, so that it "
-            "cannot be followed; write frames more often, or give unwrap=False where the file holds "
-            "unwrapped positions"
+            "cannot be followed; write frames more often, or give unwrap=False where the file "
+            "holds unwrapped positions"
         )
     return fractional @ cell

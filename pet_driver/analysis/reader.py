@@ -131,8 +131,8 @@ class IPIReader(ReaderBase):
         found = find_timestep(self.filename) if known else None
         if timestep is not None and found is not None and abs(timestep / found - 1) > 1e-3:
             raise PetDriverError(
-                f"{self.filename}: timestep={timestep:g} fs, but the run's .out file beside it says "
-                f"{found:g} fs; leave timestep out"
+                f"{self.filename}: timestep={timestep:g} fs, but the run's .out file beside it "
+                f"says {found:g} fs; leave timestep out"
             )
         if timestep is None and dt is None and known:
             if found is None:

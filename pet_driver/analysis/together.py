@@ -52,7 +52,8 @@ def run_together(
         observable._setup_frames(observable._trajectory, start, stop, step)
     n_parts = _PARTS_OF_A_WORKER * n_workers if backend != "serial" else 1
     tasks = _tasks(observables, n_parts, (start, stop, step))
-    done = _BACKENDS[backend](n_workers=n_workers).apply(_work, [task for _, task in tasks])
+    workers = _BACKENDS[backend](n_workers=1 if backend == "serial" else n_workers)
+    done = workers.apply(_work, [task for _, task in tasks])
     for observable in observables:
         parts = [
             found[members.index(observable)]
@@ -116,7 +117,8 @@ def _work(task: Task) -> list[tuple]:
     for observable in observables:
         if not observable.parallelizable:
             observable._conclude()
-    return [(o.results, o.frames, o.times) for o in observables]
+    # a copy: tasks that reach a worker as one parcel share their observables
+    return [(o.results.copy(), o.frames, o.times) for o in observables]
 
 
 def _conclude(observable: AnalysisBase, parts: list[tuple]) -> None:
