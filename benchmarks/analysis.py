@@ -14,8 +14,11 @@ The bar for the first: below 60 s and 1 GB resident on two cores.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import resource
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -30,7 +33,6 @@ from pet_driver.building import liquid
 TIMESTEP, STRIDE = 0.5, 20  # fs; steps between frames
 WANDER, TURN = 0.02, 0.1  # A and radian between frames: diffusion as in water
 SPEED = {"O": 0.039, "H": 0.157}  # sqrt(kT/m) at 300 K in ASE's unit
-MEGABYTE = 2**10  # in the unit of ru_maxrss
 
 
 def main() -> None:
@@ -45,15 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         size = write_trajectory(Path(folder), options.molecules, options.frames)
         print(f"{3 * options.molecules} atoms, {options.frames} frames, {size / 1e6:.0f} MB")
-        started = time.perf_counter()
-        found = observables(Path(folder))
-        opened = time.perf_counter() - started
-        analysis.run_together(
-            list(found.values()), backend="multiprocessing", n_workers=options.workers
-        )
-        total = time.perf_counter() - started
-        print(f"together, {options.workers} processes: {total:.1f} s ({opened:.1f} s to open)")
-        report_memory(options.workers)
+        together(Path(folder), options.workers)
         if not options.together_only:
             one_by_one(Path(folder), options.workers)
 
@@ -78,6 +72,59 @@ def observables(folder: Path) -> dict[str, analysis.RadialDistribution]:
     }
 
 
+def together(folder: Path, workers: int) -> None:
+    """Time all observables in one pass."""
+    started, used = time.perf_counter(), processor_time()
+    with Memory() as memory:
+        found = observables(folder)
+        opened = time.perf_counter() - started
+        analysis.run_together(list(found.values()), backend="multiprocessing", n_workers=workers)
+    total, used = time.perf_counter() - started, processor_time() - used
+    print(
+        f"together, {workers} processes: {total:.1f} s ({opened:.1f} s of them to open), "
+        f"{used:.1f} s of processor time, {memory.peak:.0f} MB resident at most"
+    )
+
+
+def processor_time() -> float:
+    """Seconds of processor time of this process and its ended children."""
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, whose))
+
+
+class Memory(threading.Thread):
+    """Watches the resident memory of this process and its children: ``peak`` in MB.
+
+    Pages that processes share are counted once (Linux' proportional set size).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak, self._ended = 0.0, threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(0.2):
+            pids = [os.getpid(), *(child.pid for child in multiprocessing.active_children())]
+            self.peak = max(self.peak, sum(map(proportional_size, pids)))
+
+    def __enter__(self) -> Memory:
+        self.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._ended.set()
+        self.join()
+
+
+def proportional_size(pid: int) -> float:
+    """MB of a process; 0 if it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    return int(text.split("\nPss:")[1].split()[0]) / 1024
+
+
 def one_by_one(folder: Path, workers: int) -> None:
     """Time each observable in a run of its own."""
     total = 0.0
@@ -90,18 +137,6 @@ def one_by_one(folder: Path, workers: int) -> None:
         total += seconds
         print(f"  {name:32s} {seconds:6.1f} s  {'multiprocessing' if parallel else 'serial'}")
     print(f"  {'sum':32s} {total:6.1f} s")
-
-
-def report_memory(workers: int) -> None:
-    """The peaks of this process and of the largest worker; pages they share count in each."""
-    own, child = (
-        resource.getrusage(who).ru_maxrss / MEGABYTE
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    print(
-        f"peak resident memory: {own:.0f} MB, and {child:.0f} MB for the largest of {workers} "
-        f"workers: at most {own + workers * child:.0f} MB"
-    )
 
 
 def write_trajectory(folder: Path, n_molecules: int, n_frames: int) -> int:

@@ -15,6 +15,7 @@ from pet_driver.analysis.frames import (
 from pet_driver.analysis.kernels import smooth_distances
 from pet_driver.analysis.pairs import Pairs
 from pet_driver.analysis.radial_distribution import default_r_max, distance_grid
+from pet_driver.analysis.vectors import dot
 
 
 class DipoleCorrelation(BlockAnalysis):
@@ -67,11 +68,9 @@ class DipoleCorrelation(BlockAnalysis):
             return
         columns = np.ascontiguousarray(u.T)
         first, second = columns.take(i, axis=1), columns.take(j, axis=1)
-        along = np.einsum("ap,ap->p", first, n) * np.einsum("ap,ap->p", second, n)
-        along /= lengths**2
+        along = dot(first, n) * dot(second, n) / lengths**2
         index = (lengths / (self._edges[1] - self._edges[0])).astype(int)
-        scalar = np.einsum("ap,ap->p", first, second)
-        for row, weights in enumerate((None, along, scalar)):
+        for row, weights in enumerate((None, along, dot(first, second))):
             summed = np.bincount(index, weights, minlength=n_bins + 1)[:n_bins]
             self.results.sums[self._block, row] += summed
 

@@ -46,11 +46,13 @@ def square_blocks(
     scales = None if whole is not None else (edges / _TURN).astype(np.float32)
     n, m = first.shape[1], second.shape[1]
     rows = min(n, max(1, _BLOCK // m))
-    steps, part, total = (np.empty((rows, m), kind) for kind in (np.int32, np.float32, np.float32))
+    buffers = [np.empty(rows * m, kind) for kind in (np.int32, np.float32, np.float32)]
+    below = np.tril_indices(rows)
     for row in range(0, n, rows):
         column = row if y is None else 0
-        shape = slice(0, min(rows, n - row)), slice(0, m - column)
-        d, p, t = steps[shape], part[shape], total[shape]
+        shape = min(rows, n - row), m - column
+        # contiguous: one long loop each
+        d, p, t = (buffer[: shape[0] * shape[1]].reshape(shape) for buffer in buffers)
         for axis in range(3):
             a, b = first[axis, row : row + rows, None], second[axis, None, column:]
             target = p if axis else t
@@ -64,5 +66,5 @@ def square_blocks(
         if whole is not None:
             t *= whole
         if y is None:
-            t[np.tril_indices(len(t))] = np.inf
+            t[below if len(t) == rows else np.tril_indices(len(t))] = np.inf
         yield row, column, t

@@ -13,7 +13,7 @@ from MDAnalysis.lib.distances import (
 )
 
 from pet_driver.analysis.minimum_image import is_orthorhombic, square_blocks
-from pet_driver.analysis.vectors import separation
+from pet_driver.analysis.vectors import dot, separation
 
 # above this many pairs a grid search beats the plain loop over all of them
 _MAX_ALL_PAIRS = 4_000_000
@@ -85,7 +85,7 @@ class Pairs:
         starts, stops = (np.ascontiguousarray(np.asarray(a, np.float64).T) for a in (x, y))
         vectors = separation(starts.take(i, axis=1), stops.take(j, axis=1), cell, axis=0)
         if lengths is None:
-            lengths = np.sqrt(np.einsum("ap,ap->p", vectors, vectors))
+            lengths = np.sqrt(dot(vectors, vectors))
             inside = np.flatnonzero(lengths < reach)
             i, j, lengths = i.take(inside), j.take(inside), lengths.take(inside)
             vectors = vectors.take(inside, axis=1)
@@ -95,8 +95,10 @@ class Pairs:
         """The distances [P] (A) of the pairs within reach, in any order, in single precision."""
         if self._all and is_orthorhombic(cell):
             limit = np.float32(reach) ** 2
-            blocks = self._blocks(x, y, cell)
-            return np.sqrt(np.concatenate([block[block < limit] for _, _, block in blocks]))
+            blocks = (block.reshape(-1) for _, _, block in self._blocks(x, y, cell))
+            # by number: several times faster than by mask
+            near = [block.take(np.flatnonzero(block < limit)) for block in blocks]
+            return np.sqrt(np.concatenate(near))
         if self._all:
             flat = self._all_distances(x, y, cell)
             return flat[flat < reach]
@@ -107,8 +109,8 @@ class Pairs:
         found = []
         for row, column, block in self._blocks(x, y, cell):
             flat = np.flatnonzero(block < np.float32(reach) ** 2)
-            i, j = np.divmod(flat, block.shape[1])
-            found.append((i + row, j + column))
+            i = flat // block.shape[1]
+            found.append((i + row, flat - i * block.shape[1] + column))
         return tuple(np.concatenate(indices) for indices in zip(*found, strict=True))
 
     def _blocks(self, x, y, cell):

@@ -29,3 +29,8 @@ def separation(
     rows = np.moveaxis(vectors, axis, -1)
     nearest = minimize_vectors(np.ascontiguousarray(rows.reshape(-1, 3)), cell)
     return np.moveaxis(nearest.reshape(rows.shape), -1, axis)
+
+
+def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Scalar products [P] of vectors [3, P]."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
