@@ -13,6 +13,7 @@ from pet_driver.analysis.frames import (
     water_indices,
 )
 from pet_driver.analysis.kernels import smooth_distances
+from pet_driver.analysis.minimum_image import vector_blocks
 from pet_driver.analysis.pairs import Pairs
 from pet_driver.analysis.radial_distribution import default_r_max, distance_grid
 from pet_driver.analysis.vectors import dot
@@ -63,16 +64,36 @@ class DipoleCorrelation(BlockAnalysis):
         ts, n_bins = self._ts, len(self._edges) - 1
         oxygen = ts.positions[self._water[0]]
         u = dipole_directions(ts, self._water)
-        i, j, n, lengths = self._pairs.vectors(oxygen, oxygen, self._edges[-1], ts.dimensions)
-        if len(lengths) == 0:
-            return
-        columns = np.ascontiguousarray(u.T)
-        first, second = columns.take(i, axis=1), columns.take(j, axis=1)
-        along = dot(first, n) * dot(second, n) / lengths**2
+        if self._pairs.by_blocks(ts.dimensions):
+            lengths, along, scalar = self._by_blocks(oxygen, u)
+        else:
+            lengths, along, scalar = self._by_pairs(oxygen, u)
         index = (lengths / (self._edges[1] - self._edges[0])).astype(int)
-        for row, weights in enumerate((None, along, dot(first, second))):
+        for row, weights in enumerate((None, along, scalar)):
             summed = np.bincount(index, weights, minlength=n_bins + 1)[:n_bins]
             self.results.sums[self._block, row] += summed
+
+    def _by_pairs(self, oxygen: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Distances, (u_i.n)(u_j.n) and u_i.u_j of the pairs within reach [P]."""
+        i, j, n, lengths = self._pairs.vectors(oxygen, oxygen, self._edges[-1], self._ts.dimensions)
+        columns = np.ascontiguousarray(u.T)
+        first, second = columns.take(i, axis=1), columns.take(j, axis=1)
+        return lengths, dot(first, n) * dot(second, n) / lengths**2, dot(first, second)
+
+    def _by_blocks(self, oxygen: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The same in single precision, all pairs at once: several times faster."""
+        columns = np.ascontiguousarray(u.T, np.float32)
+        limit = np.float32(self._edges[-1]) ** 2
+        parts = []
+        for row, vectors, squares in vector_blocks(oxygen, self._ts.dimensions):
+            first, second = columns[:, row : row + len(squares), None], columns[:, None, row:]
+            along = dot(first, vectors)
+            along *= dot(second, vectors)
+            scalar = dot(first, second)
+            near = np.flatnonzero(squares < limit)
+            parts.append([block.reshape(-1).take(near) for block in (squares, along, scalar)])
+        squares, along, scalar = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return np.sqrt(squares), along / squares, scalar
 
     def _get_aggregator(self) -> ResultsGroup:
         return ResultsGroup({"sums": ResultsGroup.ndarray_sum})

@@ -68,3 +68,33 @@ def square_blocks(
         if y is None:
             t[below if len(t) == rows else np.tril_indices(len(t))] = np.inf
         yield row, column, t
+
+
+def vector_blocks(x: np.ndarray, cell: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Vectors between all pairs by blocks: (first row and column, vectors, squared lengths).
+
+    Vectors [3, rows, columns] (A) go from the rows to the columns; where a pair is not i < j its
+    square [rows, columns] (A^2) is infinite. The values are good until the next block is asked for.
+
+    :param x: positions [N, 3] (A).
+    """
+    places = turns(x, cell)
+    scales = (np.asarray(cell[:3], np.float64) / _TURN).astype(np.float32)
+    n = places.shape[1]
+    rows = min(n, max(1, _BLOCK // n))
+    buffers = [np.empty(k * rows * n, kind) for k, kind in ((1, np.int32), (3, "f4"), (1, "f4"))]
+    for row in range(0, n, rows):
+        shape = min(rows, n - row), n - row
+        size = shape[0] * shape[1]
+        steps, squares = (buffers[k][:size].reshape(shape) for k in (0, 2))
+        vectors = buffers[1][: 3 * size].reshape(3, *shape)
+        for axis, scale in enumerate(scales):
+            np.subtract(places[axis, None, row:], places[axis, row : row + rows, None], out=steps)
+            vectors[axis] = steps
+            vectors[axis] *= scale
+            if axis:
+                squares += vectors[axis] * vectors[axis]
+            else:
+                np.multiply(vectors[axis], vectors[axis], out=squares)
+        squares[np.tril_indices(shape[0])] = np.inf
+        yield row, vectors, squares

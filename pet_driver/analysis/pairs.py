@@ -60,6 +60,10 @@ class Pairs:
             return self.n_all - int((a * (a - 1) // 2).sum())
         return self.n_all - int((a * np.bincount(self._second, minlength=size)).sum())
 
+    def by_blocks(self, cell) -> bool:
+        """Whether all pairs are gone through, by blocks of :mod:`minimum_image`."""
+        return self._all and is_orthorhombic(cell)
+
     def near(self, x, y, reach: float, cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Indices i [P], j [P] into the two sets and distances [P] (A) of the pairs within reach.
 
@@ -70,7 +74,7 @@ class Pairs:
 
     def vectors(self, x, y, reach: float, cell) -> tuple[np.ndarray, ...]:
         """As :meth:`near`, with the vectors from i to j: i [P], j [P], vectors [3, P], lengths."""
-        if self._all and is_orthorhombic(cell):
+        if self.by_blocks(cell):
             i, j = self._close(x, y, reach + _MARGIN, cell)
             lengths = None
         elif self._all:
@@ -93,7 +97,7 @@ class Pairs:
 
     def distances(self, x, y, reach: float, cell) -> np.ndarray:
         """The distances [P] (A) of the pairs within reach, in any order, in single precision."""
-        if self._all and is_orthorhombic(cell):
+        if self.by_blocks(cell):
             limit = np.float32(reach) ** 2
             blocks = (block.reshape(-1) for _, _, block in self._blocks(x, y, cell))
             # by number: several times faster than by mask

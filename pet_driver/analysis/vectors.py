@@ -32,5 +32,5 @@ def separation(
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Scalar products [P] of vectors [3, P]."""
+    """Scalar products [..] of vectors [3, ..]."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
