@@ -90,8 +90,8 @@ class TimeCorrelation(AnalysisBase):
         size, window = len(self._ring), self._window_length
         new = np.arange(self._paired, self._seen)
         origins = np.arange(max(0, self._paired - window + 1), self._seen)
-        # the ring as it lies in memory; which frame is in each place
-        held = np.empty(min(self._seen, size), int)
+        # the ring as it lies in memory; which frame is in each place, -1 where one is too old
+        held = np.full(min(self._seen, size), -1)
         held[origins % size] = origins
         values = self._pair(self._ring[: len(held)], self._ring[new % size])
         for k, frame in enumerate(new):
