@@ -74,7 +74,7 @@ SHORTENED = {
     "water-liquid-npt/ipi.xml": 4,
     "water-liquid-pimd/ipi-32-beads.xml": 1,
     "water-liquid-pimd/ipi-corrected.xml": 1,
-    "water-liquid-pimd/ipi-piglet.xml": 2,
+    "water-liquid-pimd/ipi-piglet.xml": 1,
     "water-liquid-random/ipi.xml": 10,
     "water-liquid-trpmd/ipi.xml": 2,
     "water-molecule-delta/ipi.xml": 40,
