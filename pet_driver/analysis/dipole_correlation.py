@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from MDAnalysis.analysis.results import ResultsGroup
 
@@ -64,36 +66,32 @@ class DipoleCorrelation(BlockAnalysis):
         ts, n_bins = self._ts, len(self._edges) - 1
         oxygen = ts.positions[self._water[0]]
         u = dipole_directions(ts, self._water)
-        if self._pairs.by_blocks(ts.dimensions):
-            lengths, along, scalar = self._by_blocks(oxygen, u)
-        else:
-            lengths, along, scalar = self._by_pairs(oxygen, u)
-        index = (lengths / (self._edges[1] - self._edges[0])).astype(int)
-        for row, weights in enumerate((None, along, scalar)):
-            summed = np.bincount(index, weights, minlength=n_bins + 1)[:n_bins]
-            self.results.sums[self._block, row] += summed
+        values = self._by_blocks if self._pairs.by_blocks(ts.dimensions) else self._by_pairs
+        for lengths, along, scalar in values(oxygen, u):
+            index = (lengths / (self._edges[1] - self._edges[0])).astype(np.intp)
+            for row, weights in enumerate((None, along, scalar)):
+                summed = np.bincount(index, weights, minlength=n_bins + 1)[:n_bins]
+                self.results.sums[self._block, row] += summed
 
-    def _by_pairs(self, oxygen: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _by_pairs(self, oxygen: np.ndarray, u: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
         """Distances, (u_i.n)(u_j.n) and u_i.u_j of the pairs within reach [P]."""
         i, j, n, lengths = self._pairs.vectors(oxygen, oxygen, self._edges[-1], self._ts.dimensions)
         columns = np.ascontiguousarray(u.T)
         first, second = columns.take(i, axis=1), columns.take(j, axis=1)
-        return lengths, dot(first, n) * dot(second, n) / lengths**2, dot(first, second)
+        yield lengths, dot(first, n) * dot(second, n) / lengths**2, dot(first, second)
 
-    def _by_blocks(self, oxygen: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The same in single precision, all pairs at once: several times faster."""
+    def _by_blocks(self, oxygen: np.ndarray, u: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+        """The same in single precision, all pairs by blocks: several times faster."""
         columns = np.ascontiguousarray(u.T, np.float32)
         limit = np.float32(self._edges[-1]) ** 2
-        parts = []
         for row, vectors, squares in vector_blocks(oxygen, self._ts.dimensions):
             first, second = columns[:, row : row + len(squares), None], columns[:, None, row:]
             along = dot(first, vectors)
             along *= dot(second, vectors)
-            scalar = dot(first, second)
             near = np.flatnonzero(squares < limit)
-            parts.append([block.reshape(-1).take(near) for block in (squares, along, scalar)])
-        squares, along, scalar = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return np.sqrt(squares), along / squares, scalar
+            found = (squares, along, dot(first, second))
+            squares, along, scalar = (block.reshape(-1).take(near) for block in found)
+            yield np.sqrt(squares), along / squares, scalar
 
     def _get_aggregator(self) -> ResultsGroup:
         return ResultsGroup({"sums": ResultsGroup.ndarray_sum})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -97,16 +98,32 @@ class Pairs:
 
     def distances(self, x, y, reach: float, cell) -> np.ndarray:
         """The distances [P] (A) of the pairs within reach, in any order, in single precision."""
+        return np.concatenate(list(self._distances(x, y, reach, cell)))
+
+    def counts(self, x, y, width: float, n_bins: int, cell) -> np.ndarray:
+        """How many distances lie in each of ``n_bins`` bins from 0 on, each ``width`` A wide."""
+        total = np.zeros(n_bins, int)
+        scale = np.float32(1.0 / width)
+        for lengths in self._distances(x, y, width * n_bins, cell):
+            # np.histogram on equal bins, without its checks
+            index = (lengths * scale).astype(np.intp)
+            total += np.bincount(index, minlength=n_bins + 1)[:n_bins]
+        return total
+
+    def _distances(self, x, y, reach: float, cell) -> Iterator[np.ndarray]:
+        """The distances in portions that stay in the cache."""
         if self.by_blocks(cell):
             limit = np.float32(reach) ** 2
-            blocks = (block.reshape(-1) for _, _, block in self._blocks(x, y, cell))
-            # by number: several times faster than by mask
-            near = [block.take(np.flatnonzero(block < limit)) for block in blocks]
-            return np.sqrt(np.concatenate(near))
-        if self._all:
+            for _, _, block in self._blocks(x, y, cell):
+                flat = block.reshape(-1)
+                # by number: several times faster than by mask
+                near = flat.take(np.flatnonzero(flat < limit))
+                yield np.sqrt(near, out=near)
+        elif self._all:
             flat = self._all_distances(x, y, cell)
-            return flat[flat < reach]
-        return self._capped(x, y, reach, cell)[1]
+            yield flat[flat < reach]
+        else:
+            yield self._capped(x, y, reach, cell)[1]
 
     def _close(self, x, y, reach: float, cell) -> tuple[np.ndarray, np.ndarray]:
         """Indices of the pairs within reach in single precision."""
