@@ -7,6 +7,7 @@
 | ``RestartedDumpReader`` | MDAnalysis format "RESTARTEDDUMP": LAMMPS dumps of restarted runs |
 | ``water_universe`` | a Universe with molecules as residues, from i-PI or LAMMPS |
 | ``PropertyFile``, ``LAMMPSLog``, ``PropertyTable`` | columns of ``.out`` files and logs |
+| ``ExtrasFile`` | i-PI's extras: raw energy, spread over rotations, ... by step |
 | ``conserved_drift``, ``linear_drift``, ``Drift`` | drift of the conserved quantity |
 | ``AngularMomentum`` | of each molecule, or of the whole group |
 | ``Torque`` | on each molecule, or on the whole group |
@@ -19,6 +20,9 @@
 | ``VibrationalDensityOfStates`` | of the velocities |
 | ``HydrogenBonds`` | number and coordination |
 | ``RingPolymerGyration`` | radius of gyration by element |
+| ``quantum_kinetic_energy``, ``KineticEnergy`` | by element, of ring polymers |
+| ``equivariance_error``, ``EquivarianceError`` | raw minus averaged energy along a run |
+| ``run_together`` | several observables in one pass over the file, on several cores |
 """
 
 from pet_driver.analysis.angular_momentum import AngularMomentum
@@ -26,15 +30,19 @@ from pet_driver.analysis.autocorrelation import RotationalAutocorrelation
 from pet_driver.analysis.dipole_correlation import DipoleCorrelation
 from pet_driver.analysis.displacement import Diffusion, MeanSquareDisplacement
 from pet_driver.analysis.drift import Drift, conserved_drift, linear_drift
+from pet_driver.analysis.equivariance import EquivarianceError, equivariance_error
+from pet_driver.analysis.extras_file import ExtrasFile
 from pet_driver.analysis.gyration import RingPolymerGyration
 from pet_driver.analysis.hydrogen_bonds import HydrogenBonds
 from pet_driver.analysis.ipi_file import TrajectoryFile
+from pet_driver.analysis.kinetic import KineticEnergy, quantum_kinetic_energy
 from pet_driver.analysis.lammps_reader import RestartedDumpReader
 from pet_driver.analysis.orientation import OrientationalFreeEnergy
 from pet_driver.analysis.properties import LAMMPSLog, PropertyFile, PropertyTable
 from pet_driver.analysis.radial_distribution import RadialDistribution
 from pet_driver.analysis.reader import IPIParser, IPIReader
 from pet_driver.analysis.spectrum import Spectrum, VibrationalDensityOfStates, power_spectrum
+from pet_driver.analysis.together import run_together
 from pet_driver.analysis.torque import Torque
 from pet_driver.analysis.water import water_universe
 
@@ -43,9 +51,12 @@ __all__ = [
     "Diffusion",
     "DipoleCorrelation",
     "Drift",
+    "EquivarianceError",
+    "ExtrasFile",
     "HydrogenBonds",
     "IPIParser",
     "IPIReader",
+    "KineticEnergy",
     "LAMMPSLog",
     "MeanSquareDisplacement",
     "OrientationalFreeEnergy",
@@ -60,7 +71,10 @@ __all__ = [
     "TrajectoryFile",
     "VibrationalDensityOfStates",
     "conserved_drift",
+    "equivariance_error",
     "linear_drift",
     "power_spectrum",
+    "quantum_kinetic_energy",
+    "run_together",
     "water_universe",
 ]

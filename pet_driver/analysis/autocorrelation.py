@@ -28,14 +28,17 @@ class RotationalAutocorrelation(TimeCorrelation):
         self._water = water_indices(group)
 
     def _observe(self) -> np.ndarray:
-        return dipole_directions(self._ts, self._water)
+        """u [3M], the products that make up (u.u')^2 [6M], and the sum of all u [3]."""
+        u = dipole_directions(self._ts, self._water).T
+        mixed = np.sqrt(2.0) * u * np.roll(u, 1, axis=0)
+        return np.concatenate([u.ravel(), (u * u).ravel(), mixed.ravel(), u.sum(axis=1)])
 
     def _pair(self, past: np.ndarray, now: np.ndarray) -> np.ndarray:
-        cosines = np.einsum("lma,ma->lm", past, now)
-        c1 = cosines.mean(axis=1)
-        c2 = 1.5 * np.einsum("lm,lm->l", cosines, cosines) / cosines.shape[1] - 0.5
-        total = past.sum(axis=1) @ now.sum(axis=0) / cosines.shape[1]
-        return np.stack([c1, c2, total], axis=1)
+        n = len(self._water[0])
+        cosines = past[:, : 3 * n] @ now[:, : 3 * n].T / n
+        squares = past[:, 3 * n : 9 * n] @ now[:, 3 * n : 9 * n].T / n
+        total = past[:, 9 * n :] @ now[:, 9 * n :].T / n
+        return np.stack([cosines, 1.5 * squares - 0.5, total], axis=2)
 
     def _conclude(self) -> None:
         results = self.results

@@ -12,6 +12,7 @@ from pet_driver.errors import PetDriverError
 
 A2_PS_TO_CM2_S = 1.0e-4
 _XI = 2.837297  # of a cubic cell
+_MAX_STEP = 0.45  # of the cell, between two frames
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,23 @@ class MeanSquareDisplacement(TimeCorrelation):
     def _observe(self) -> np.ndarray:
         ts = self._ts
         x = ts.positions[self._indices].astype(np.float64)
-        if self._path is None or not self.unwrap or ts.dimensions is None:
+        if self._path is None:
+            self._path = self._origin = x
+        elif not self.unwrap or ts.dimensions is None:
             self._path = x
         else:
             # in fractional steps, so that a cell that breathes does not count as motion
             self._path = self._path + _shortest(x - self._last, ts)
         self._last = x
-        path = self._path - self._path.mean(axis=0) if self.remove_drift else self._path
+        path = self._path - self._origin  # small numbers: their products keep their digits
+        if self.remove_drift:
+            path -= path.mean(axis=0)
         return path.ravel()
 
     def _pair(self, past: np.ndarray, now: np.ndarray) -> np.ndarray:
-        difference = past - now
-        squares = np.einsum("la,la->l", difference, difference)
-        return squares[:, None] / len(self._indices)
+        squares = np.einsum("la,la->l", past, past)[:, None] + np.einsum("ba,ba->b", now, now)
+        squares -= 2.0 * (past @ now.T)
+        return squares[:, :, None] / len(self._indices)
 
     def _conclude(self) -> None:
         lags, mean, error = self._averages()
@@ -120,4 +125,11 @@ class MeanSquareDisplacement(TimeCorrelation):
 def _shortest(steps: np.ndarray, ts) -> np.ndarray:
     cell = ts.triclinic_dimensions.astype(np.float64)
     fractional = steps @ np.linalg.inv(cell)
-    return steps - np.round(fractional) @ cell
+    fractional -= np.round(fractional)
+    if np.abs(fractional).max() > _MAX_STEP:
+        raise PetDriverError(
+            f"frame {ts.frame}: an atom moved by half the cell since the last frame, so that it "
+            "cannot be followed; write frames more often, or give unwrap=False where the file "
+            "holds unwrapped positions"
+        )
+    return fractional @ cell

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from MDAnalysis.lib.mdamath import triclinic_box
 
+from pet_driver.analysis import digits
 from pet_driver.errors import PetDriverError
 
 
@@ -125,8 +126,11 @@ def parse_xyz(block: bytes, n_atoms: int) -> RawFrame:
     head = block.find(b"\n") + 1
     body = block.find(b"\n", head) + 1
     comment = block[head:body].decode(errors="replace")
+    width, first = value_columns(comment, len(block[body : block.find(b"\n", body)].split()))
+    values = digits.table(block[body:], n_atoms, width, first)
+    if values is not None:
+        return RawFrame(values, xyz_cell(comment))
     tokens = block[body:].split()
-    width, first = value_columns(comment, len(tokens) // n_atoms)
     if len(tokens) != width * n_atoms:
         raise ValueError(f"{len(tokens)} fields for {n_atoms} atoms of {width} columns")
     columns = [list(map(float, tokens[first + axis :: width])) for axis in range(3)]

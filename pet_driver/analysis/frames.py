@@ -6,8 +6,8 @@ import numpy as np
 from MDAnalysis.analysis.base import AnalysisBase
 from MDAnalysis.core.groups import AtomGroup
 from MDAnalysis.core.universe import Universe
-from MDAnalysis.lib.distances import minimize_vectors
 
+from pet_driver.analysis.vectors import separation
 from pet_driver.errors import PetDriverError
 
 
@@ -93,17 +93,6 @@ def water_indices(group: AtomGroup | Universe) -> tuple[np.ndarray, np.ndarray, 
     return oxygens[by_oxygen], hydrogens[::2], hydrogens[1::2]
 
 
-def separation(start: np.ndarray, stop: np.ndarray, cell: np.ndarray | None) -> np.ndarray:
-    """Vectors [.., 3] from start to stop by the nearest periodic image, float64 (A)."""
-    vectors = np.asarray(stop, np.float64) - np.asarray(start, np.float64)
-    if cell is None:
-        return vectors
-    if (np.asarray(cell[3:]) == 90.0).all():
-        edges = np.asarray(cell[:3], np.float64)
-        return vectors - edges * np.round(vectors / edges)
-    return minimize_vectors(vectors.reshape(-1, 3), cell).reshape(vectors.shape)
-
-
 def dipole_directions(ts, water: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
     """u [M, 3]: unit vectors from O to the midpoint of its two H, whole across the cell."""
     oxygen, first, second = water
@@ -113,11 +102,15 @@ def dipole_directions(ts, water: tuple[np.ndarray, np.ndarray, np.ndarray]) -> n
     return arms / np.linalg.norm(arms, axis=1, keepdims=True)
 
 
+_MAX_REACH = 0.45  # of the cell, between two atoms of a body; from a half on images are mixed up
+
+
 class Molecules:
     """Groups of atoms whose moments are taken: each residue, or all atoms as one body.
 
     ``whole(ts)`` gives positions relative to each body's centre of mass [N, 3], made whole by
-    the nearest image of each atom to the first of its body (bodies smaller than half the cell).
+    the nearest image of each atom to the first of its body. A body must be smaller than half the
+    cell; all atoms of a box of liquid are none, and are refused.
     """
 
     def __init__(self, group: AtomGroup | Universe, by: str = "residues"):
@@ -133,6 +126,7 @@ class Molecules:
         if (self.masses <= 0).any():
             raise PetDriverError("an atom has no mass; give masses= to water_universe")
         self.n = int(self.body.max()) + 1
+        self._by = by
         _, self.first = np.unique(self.body, return_index=True)
         self.total = self.sum(self.masses[:, None])
 
@@ -149,4 +143,11 @@ class Molecules:
         """Positions relative to the centre of mass of the body of each atom [N, 3] (A)."""
         x = ts.positions[self.indices]
         arms = separation(x[self.first][self.body], x, ts.dimensions)
+        if self._by == "all" and ts.dimensions is not None:
+            reach = np.abs(arms @ np.linalg.inv(ts.triclinic_dimensions.astype(np.float64))).max()
+            if reach > _MAX_REACH:
+                raise PetDriverError(
+                    f"frame {ts.frame}: the atoms reach through the periodic cell, so that as one "
+                    "body they have no centre; use by='residues'"
+                )
         return arms - self.mean(arms)[self.body]

@@ -6,6 +6,7 @@ import mmap
 import os
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -58,27 +59,21 @@ class TrajectoryFile:
         if duplicates not in ("drop", "keep"):
             raise PetDriverError(f"duplicates must be 'drop' or 'keep', not {duplicates!r}")
         self.path = os.fspath(path)
-        self._map: mmap.mmap | None = None
-        data = self._data()
-        self.kind = formats.kind_of(data, self.path)
-        self.n_atoms, entries = formats.SCANNERS[self.kind](data, self.path)
+        self._handle: BinaryIO | None = None
+        with _mapped(self.path) as data:
+            self.kind = formats.kind_of(data, self.path)
+            self.n_atoms, entries = formats.SCANNERS[self.kind](data, self.path)
         self._index(entries, duplicates)
         self._read_units(entries)
         self._raw(0)  # complains of a damaged first frame
-        self.names = formats.NAMES[self.kind](data[self.starts[0] : self.stops[0]], self.n_atoms)
+        self.names = formats.NAMES[self.kind](self._block(0), self.n_atoms)
 
-    def _data(self) -> mmap.mmap:
-        if self._map is None:
-            try:
-                with open(self.path, "rb") as handle:
-                    self._map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
-            except FileNotFoundError:
-                raise PetDriverError(f"{self.path}: no such file") from None
-            except ValueError:
-                raise PetDriverError(
-                    f"{self.path}: the file is empty; did the run write its first frame?"
-                ) from None
-        return self._map
+    def _block(self, k: int) -> bytes:
+        """Frame k as it stands in the file. Read, not mapped: mapped pages would stay resident."""
+        if self._handle is None:
+            self._handle = open(self.path, "rb", buffering=0)  # noqa: SIM115 (see close)
+        self._handle.seek(int(self.starts[k]))
+        return self._handle.read(int(self.stops[k] - self.starts[k]))
 
     def _index(self, entries: list[formats.FrameEntry], duplicates: str) -> None:
         steps = [formats.ipi_step(entry.comment) for entry in entries]
@@ -139,9 +134,8 @@ class TrajectoryFile:
         return len(self.starts)
 
     def _raw(self, k: int) -> formats.RawFrame:
-        block = self._data()[self.starts[k] : self.stops[k]]
         try:
-            return formats.PARSERS[self.kind](block, self.n_atoms)
+            return formats.PARSERS[self.kind](self._block(k), self.n_atoms)
         except (ValueError, IndexError) as error:
             raise PetDriverError(
                 f"{self.path}: frame {k} (step {self.steps[k]}, byte {self.starts[k]}) "
@@ -164,12 +158,24 @@ class TrajectoryFile:
 
     def close(self) -> None:
         """Let go of the file; the next access opens it again."""
-        if self._map is not None:
-            self._map.close()
-            self._map = None
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_map": None}
+        return {**self.__dict__, "_handle": None}
+
+
+def _mapped(path: str) -> mmap.mmap:
+    try:
+        with open(path, "rb") as handle:
+            return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise PetDriverError(f"{path}: no such file") from None
+    except ValueError:
+        raise PetDriverError(
+            f"{path}: the file is empty; did the run write its first frame?"
+        ) from None
 
 
 def bead_files(path: str | os.PathLike) -> list[str]:

@@ -42,7 +42,19 @@ class RestartedDumpReader(DumpReader):
         if following >= self.n_frames:
             raise EOFError
         self._file.seek(int(self._offsets[following]))
-        return super()._read_next_timestep()
+        try:
+            ts = super()._read_next_timestep()
+        except (ValueError, IndexError) as error:
+            raise PetDriverError(
+                f"{self.filename}: frame {following} cannot be read: {error}"
+            ) from None
+        for name in ("positions", "velocities", "forces"):
+            if getattr(ts, f"has_{name}") and not np.isfinite(getattr(ts, name)).all():
+                raise PetDriverError(
+                    f"{self.filename}: frame {following} holds {name} that are not finite; "
+                    "the run went wrong there"
+                )
+        return ts
 
 
 def scan_dump(path: str | os.PathLike) -> np.ndarray:

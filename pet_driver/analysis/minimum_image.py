@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 _TURN = 4294967296.0
-_ROWS = 64  # of the first set at a time: a block stays in the cache
+_BLOCK = 32768  # distances at a time: a block stays in the cache
 
 
 def is_orthorhombic(cell: np.ndarray | None) -> bool:
@@ -33,21 +33,68 @@ def square_blocks(
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """Squared distances by blocks of rows: (first row, first column, values [rows, columns]).
 
+    The values are good until the next block is asked for.
+
     :param x: positions [N, 3] (A); y: [M, 3], or None for pairs i < j of x, where what is not
         above the diagonal is infinite.
     """
     first = turns(x, cell)
     second = first if y is None else turns(y, cell)
-    scale = (np.asarray(cell[:3], np.float64) / _TURN).astype(np.float32)
-    for row in range(0, first.shape[1], _ROWS):
+    edges = np.asarray(cell[:3], np.float64)
+    # in a cube all axes are scaled at once
+    whole = np.float32((edges[0] / _TURN) ** 2) if (edges == edges[0]).all() else None
+    scales = None if whole is not None else (edges / _TURN).astype(np.float32)
+    n, m = first.shape[1], second.shape[1]
+    rows = min(n, max(1, _BLOCK // m))
+    buffers = [np.empty(rows * m, kind) for kind in (np.int32, np.float32, np.float32)]
+    below = np.tril_indices(rows)
+    for row in range(0, n, rows):
         column = row if y is None else 0
-        total = None
+        shape = min(rows, n - row), m - column
+        # contiguous: one long loop each
+        d, p, t = (buffer[: shape[0] * shape[1]].reshape(shape) for buffer in buffers)
         for axis in range(3):
-            part = second[axis, None, column:] - first[axis, row : row + _ROWS, None]
-            part = part.astype(np.float32)
-            part *= scale[axis]
-            part *= part
-            total = part if total is None else np.add(total, part, out=total)
+            a, b = first[axis, row : row + rows, None], second[axis, None, column:]
+            target = p if axis else t
+            np.subtract(b, a, out=d)
+            target[...] = d
+            if scales is not None:
+                target *= scales[axis]
+            target *= target
+            if axis:
+                t += p
+        if whole is not None:
+            t *= whole
         if y is None:
-            total[np.tril_indices(len(total))] = np.inf
-        yield row, column, total
+            t[below if len(t) == rows else np.tril_indices(len(t))] = np.inf
+        yield row, column, t
+
+
+def vector_blocks(x: np.ndarray, cell: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Vectors between all pairs by blocks: (first row and column, vectors, squared lengths).
+
+    Vectors [3, rows, columns] (A) go from the rows to the columns; where a pair is not i < j its
+    square [rows, columns] (A^2) is infinite. The values are good until the next block is asked for.
+
+    :param x: positions [N, 3] (A).
+    """
+    places = turns(x, cell)
+    scales = (np.asarray(cell[:3], np.float64) / _TURN).astype(np.float32)
+    n = places.shape[1]
+    rows = min(n, max(1, _BLOCK // n))
+    buffers = [np.empty(k * rows * n, kind) for k, kind in ((1, np.int32), (3, "f4"), (1, "f4"))]
+    for row in range(0, n, rows):
+        shape = min(rows, n - row), n - row
+        size = shape[0] * shape[1]
+        steps, squares = (buffers[k][:size].reshape(shape) for k in (0, 2))
+        vectors = buffers[1][: 3 * size].reshape(3, *shape)
+        for axis, scale in enumerate(scales):
+            np.subtract(places[axis, None, row:], places[axis, row : row + rows, None], out=steps)
+            vectors[axis] = steps
+            vectors[axis] *= scale
+            if axis:
+                squares += vectors[axis] * vectors[axis]
+            else:
+                np.multiply(vectors[axis], vectors[axis], out=squares)
+        squares[np.tril_indices(shape[0])] = np.inf
+        yield row, vectors, squares

@@ -70,7 +70,7 @@ class PropertyFile(PropertyTable):
     """
 
     def __init__(self, path: str | os.PathLike, duplicates: str = "drop"):
-        text = _read(path)
+        text = read_text(path)
         layout, units = _header(text, path)
         width = max(last for _, last in layout.values())
         rows = _rows(text, width, path)
@@ -91,7 +91,8 @@ def restart_mask(steps: np.ndarray) -> np.ndarray:
     return np.append(steps[:-1] < later[1:], True)
 
 
-def _read(path: str | os.PathLike) -> str:
+def read_text(path: str | os.PathLike) -> str:
+    """A text file that must be there and hold something."""
     try:
         text = Path(path).read_text(errors="replace")
     except FileNotFoundError:
@@ -217,7 +218,7 @@ class LAMMPSLog(PropertyTable):
         timestep: float | None = None,
         duplicates: str = "drop",
     ):
-        text = _read(path)
+        text = read_text(path)
         units = units or _command(text, "units") or "metal"
         if units not in _LAMMPS_ENERGY:
             raise PetDriverError(f"{os.fspath(path)}: units {units}; use metal or real")
@@ -233,7 +234,12 @@ class LAMMPSLog(PropertyTable):
         unit_of = dict.fromkeys(columns, "")
         unit_of.update({n: _LAMMPS_ENERGY[units] for n in _LAMMPS_ENERGIES if n in columns})
         unit_of["time"] = _LAMMPS_TIME[units]
+        self._energy_unit = _LAMMPS_ENERGY[units]
         super().__init__(path, columns, unit_of)
+
+    def energy(self, name: str) -> np.ndarray:
+        """A column in eV [F]; of a compute or variable, whose unit LAMMPS does not say, too."""
+        return self[name] * factor("energy", self._energy_unit, self.path)
 
 
 def _command(text: str, name: str) -> str | None:

@@ -68,10 +68,9 @@ class RadialDistribution(BlockAnalysis):
         ts, a, b = self._ts, self._first, self._second
         if ts.dimensions is None:
             raise PetDriverError(f"frame {ts.frame} has no cell; g(r) needs a volume")
-        lengths = self._pairs.distances(a.positions, b.positions, self._edges[-1], ts.dimensions)
-        # np.histogram on equal bins, without its checks
-        index = (lengths / (self._edges[1] - self._edges[0])).astype(int)
-        counts = np.bincount(index, minlength=len(self._edges))[: len(self._edges) - 1]
+        counts = self._pairs.counts(
+            a.positions, b.positions, self._edges[1], len(self._edges) - 1, ts.dimensions
+        )
         self.results.count[self._block] += counts
         self.results.volume[self._block] += ts.volume
         self.results.n_frames[self._block] += 1

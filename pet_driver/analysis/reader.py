@@ -49,7 +49,8 @@ class IPIReader(ReaderBase):
 
     :param filename: the positions (``positions`` or ``x_centroid``), one bead.
     :param timestep: the time step of the run in fs; time = step x timestep. Without it, the
-        ``.out`` file beside the trajectory decides; without that, frames are ``dt`` apart.
+        ``.out`` file beside the trajectory decides, which it must not contradict; without that,
+        frames are ``dt`` apart.
     :param dt: time between frames in ps, where neither a time step nor a ``.out`` file is known.
     :param velocities: file with the velocities; they are read in A/ps.
     :param forces: file with the forces; they are read in kJ/(mol A), as MDAnalysis holds them.
@@ -127,8 +128,13 @@ class IPIReader(ReaderBase):
 
     def _set_times(self, timestep: float | None, dt: float | None) -> None:
         known = self.steps[0] >= 0
+        found = find_timestep(self.filename) if known else None
+        if timestep is not None and found is not None and abs(timestep / found - 1) > 1e-3:
+            raise PetDriverError(
+                f"{self.filename}: timestep={timestep:g} fs, but the run's .out file beside it "
+                f"says {found:g} fs; leave timestep out"
+            )
         if timestep is None and dt is None and known:
-            found = find_timestep(self.filename)
             if found is None:
                 warnings.warn(
                     f"{self.filename}: no .out file with step and time beside it; "

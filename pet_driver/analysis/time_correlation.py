@@ -8,16 +8,19 @@ from MDAnalysis.analysis.base import AnalysisBase
 from pet_driver.analysis.frames import block_error
 from pet_driver.errors import PetDriverError
 
+_BATCH = 16  # new frames that are paired with the window at once, as products of matrices
+
 
 class TimeCorrelation(AnalysisBase):
     """Base of averages over pairs of frames a lag apart; every frame is an origin.
 
-    A ring of the last ``window`` frames is kept, and each new frame is paired with all of them:
-    memory and time a frame grow with the window, not with the run. Frames depend on each other,
-    so only the serial backend serves; frames must be evenly spaced.
+    A ring of the last ``window`` frames is kept, and new frames are paired with all of them, some
+    at a time: memory and time a frame grow with the window, not with the run. Frames depend on each
+    other, so only the serial backend serves (or :func:`pet_driver.analysis.run_together`); frames
+    must be evenly spaced.
 
-    Subclasses give ``_observe() -> array [..]`` for the current frame and
-    ``_pair(past [L, ..], now [..]) -> array [L, k]``: k averages for each lag.
+    Subclasses give ``_observe() -> array [D]`` for the current frame and
+    ``_pair(past [L, D], now [B, D]) -> array [L, B, k]``: k averages for each pair of frames.
 
     :param max_lag: the longest lag in ps; None: a quarter of the run.
     :param n_blocks: the origins are split into that many blocks for the error of the mean.
@@ -43,7 +46,7 @@ class TimeCorrelation(AnalysisBase):
             )
         # _sliced_trajectory is asked in place of dt, for steps may be skipped
         self._ring = self._sums = None
-        self._filled = 0
+        self._seen = self._paired = 0  # frames
 
     def _window(self, first: float, second: float) -> int:
         self.lag_time = second - first
@@ -60,35 +63,50 @@ class TimeCorrelation(AnalysisBase):
             return
         if self._frame_index == 1:
             self._allocate(self._window(self._first_time, self._ts.time))
-            self._add(0, self._first)
+            self._add(self._first)
         expected = self._first_time + self._frame_index * self.lag_time
         if abs(self._ts.time - expected) > 0.01 * self.lag_time:
             raise PetDriverError(
                 f"frame {self._ts.frame} is at {self._ts.time} ps, not at {expected:.6g} ps: the "
                 "frames are not evenly spaced in time, as a time correlation needs"
             )
-        self._add(self._frame_index, now)
+        self._add(now)
 
     def _allocate(self, window: int) -> None:
-        self._ring = np.empty((window, *self._first.shape))
-        n_columns = self._pair(self._first[None], self._first).shape[1]
+        self._window_length = window
+        self._ring = np.empty((window + _BATCH - 1, *self._first.shape))
+        n_columns = self._pair(self._first[None], self._first[None]).shape[2]
         self._sums = np.zeros((self.n_blocks, window, n_columns))
         self._counts = np.zeros((self.n_blocks, window), int)
 
-    def _add(self, index: int, now: np.ndarray) -> None:
-        window = len(self._ring)
-        self._ring[index % window] = now
-        self._filled = min(self._filled + 1, window)
-        slots = np.arange(self._filled)
-        lags = (index - slots) % window
-        blocks = (index - lags) * self.n_blocks // self.n_frames  # the block of the origin
-        values = self._pair(self._ring[: self._filled], now)
-        self._sums[blocks, lags] += values
-        self._counts[blocks, lags] += 1
+    def _add(self, now: np.ndarray) -> None:
+        self._ring[self._seen % len(self._ring)] = now
+        self._seen += 1
+        if self._seen - self._paired == _BATCH:
+            self._pair_new_frames()
+
+    def _pair_new_frames(self) -> None:
+        """Pairs of the frames that came since the last call, and all before them in the window."""
+        size, window = len(self._ring), self._window_length
+        new = np.arange(self._paired, self._seen)
+        origins = np.arange(max(0, self._paired - window + 1), self._seen)
+        # the ring as it lies in memory; which frame is in each place, -1 where one is too old
+        held = np.full(min(self._seen, size), -1)
+        held[origins % size] = origins
+        values = self._pair(self._ring[: len(held)], self._ring[new % size])
+        for k, frame in enumerate(new):
+            lags = frame - held
+            places = np.flatnonzero((lags >= 0) & (lags < window) & (held >= origins[0]))
+            blocks = held[places] * self.n_blocks // self.n_frames  # of the origin
+            self._sums[blocks, lags[places]] += values[places, k]
+            self._counts[blocks, lags[places]] += 1
+        self._paired = self._seen
 
     def _averages(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Lag times [L] (ps), means [L, k] over all origins, and their errors [L, k]."""
-        lags = np.arange(len(self._ring)) * self.lag_time
+        if self._paired < self._seen:
+            self._pair_new_frames()
+        lags = np.arange(self._window_length) * self.lag_time
         mean = self._sums.sum(0) / self._counts.sum(0)[:, None]
         with np.errstate(invalid="ignore"):
             blocks = self._sums / self._counts[..., None]

@@ -72,10 +72,13 @@ SHORTENED = {
     "ice-relaxation/ipi-raw.xml": 3,
     "water-liquid-mts/ipi.xml": 1,
     "water-liquid-npt/ipi.xml": 4,
+    "water-liquid-pimd/ipi-32-beads.xml": 1,
     "water-liquid-pimd/ipi-corrected.xml": 1,
+    "water-liquid-pimd/ipi-piglet.xml": 1,
     "water-liquid-random/ipi.xml": 10,
     "water-liquid-trpmd/ipi.xml": 2,
     "water-molecule-delta/ipi.xml": 40,
+    "water-molecule-nvt/ipi-gle.xml": 4,
     "water-molecule-nvt/ipi.xml": 4,
 }
 

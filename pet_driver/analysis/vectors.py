@@ -1,0 +1,36 @@
+"""Vectors between points of a periodic cell."""
+
+from __future__ import annotations
+
+import numpy as np
+from MDAnalysis.lib.distances import minimize_vectors
+
+
+def separation(
+    start: np.ndarray, stop: np.ndarray, cell: np.ndarray | None, axis: int = -1
+) -> np.ndarray:
+    """Vectors from start to stop by the nearest periodic image, float64 (A).
+
+    :param start: points [.., 3], or with their three components along another ``axis``; so ``stop``
+        and what is returned.
+    :param cell: a, b, c (A), alpha, beta, gamma (degrees), or None.
+    """
+    vectors = np.asarray(stop, np.float64) - np.asarray(start, np.float64)
+    if cell is None:
+        return vectors
+    if (np.asarray(cell[3:]) == 90.0).all():
+        shape = [1] * vectors.ndim
+        shape[axis] = 3
+        edges = np.asarray(cell[:3], np.float64).reshape(shape)
+        images = vectors / edges
+        np.round(images, out=images)
+        images *= edges
+        return np.subtract(vectors, images, out=vectors)
+    rows = np.moveaxis(vectors, axis, -1)
+    nearest = minimize_vectors(np.ascontiguousarray(rows.reshape(-1, 3)), cell)
+    return np.moveaxis(nearest.reshape(rows.shape), -1, axis)
+
+
+def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Scalar products [..] of vectors [3, ..]."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

@@ -1,0 +1,168 @@
+"""What is wrong with a trajectory is said, or does no harm: never a wrong figure."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from pet_driver.analysis import (
+    AngularMomentum,
+    DipoleCorrelation,
+    HydrogenBonds,
+    MeanSquareDisplacement,
+    OrientationalFreeEnergy,
+    RadialDistribution,
+    RotationalAutocorrelation,
+    water_universe,
+)
+from pet_driver.errors import PetDriverError
+from tests.analysis.conftest import lattice_water, memory_water
+
+BOX = 12.0
+
+
+def read_all(path, **keywords):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        u = water_universe(path, **keywords)
+        return np.array([ts.positions.copy() for ts in u.trajectory])
+
+
+MASSES = ("15.9994", "1.00794")
+
+
+def change(text: str, kind: str, first: int, stride: int) -> str:
+    """Frame 2 of a text trajectory whose frames have ``stride`` lines, atoms from ``first`` on."""
+    lines = text.splitlines(keepends=True)
+    at = 2 * stride + first
+    number = next(word for word in lines[at].split() if "." in word and word not in MASSES)
+    if kind == "no number":
+        lines[at] = lines[at].replace(number, number[:-1] + "x", 1)
+    elif kind == "NaN":
+        lines[at] = lines[at].replace(number, "nan".rjust(len(number)), 1)
+    elif kind == "lost line":
+        del lines[at + 1]
+    elif kind == "extra line":
+        lines.insert(at + 1, lines[at + 1])
+    elif kind == "two numbers":
+        lines[at] = lines[at].replace(number, number[:-4] + " " + number[-3:], 1)
+    return "".join(lines)
+
+
+KINDS = ["no number", "NaN", "lost line", "extra line", "two numbers"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_extxyz(ipi_run, tmp_path, kind):
+    path = tmp_path / "bad.xpos_0.extxyz"
+    path.write_text(change((ipi_run / "run.xpos_0.extxyz").read_text(), kind, 2, 5))
+    with pytest.raises(PetDriverError, match=r"frame 2"):
+        read_all(path, timestep=0.5)
+
+
+@pytest.mark.parametrize("kind", ["no number", "NaN", "lost line", "extra line"])
+def test_damaged_pdb(ipi_run, tmp_path, kind):
+    path = tmp_path / "bad.ppos_0.pdb"
+    path.write_text(change((ipi_run / "run.ppos_0.pdb").read_text(), kind, 2, 6))
+    with pytest.raises(PetDriverError, match=r"frame 2"):
+        read_all(path, timestep=0.5)
+
+
+def test_damaged_bin(ipi_run, tmp_path):
+    data = (ipi_run / "run.bpos_0.bin").read_bytes()
+    path = tmp_path / "bad.bpos_0.bin"
+    size = len(data) // 11
+    for at, new, message in (
+        (2 * size + 80, np.array([np.nan]).tobytes(), "not finite"),
+        (2 * size + 72, np.array([7]).tobytes(), "announces 7"),
+    ):
+        path.write_bytes(data[:at] + new + data[at + 8 :])
+        with pytest.raises(PetDriverError, match=message):
+            read_all(path, timestep=0.5)
+
+
+@pytest.mark.parametrize("kind", ["no number", "NaN", "lost line"])
+def test_damaged_dump(lammps_run, tmp_path, kind):
+    folder, units = lammps_run
+    text = (folder / "run.lammpstrj").read_text()
+    path = tmp_path / "bad.lammpstrj"
+    path.write_text(change(text, kind, 9, 33))
+    if kind == "lost line":  # a frame that breaks off is left out, with a warning
+        with pytest.warns(UserWarning, match="breaks off"):
+            u = water_universe(path, timestep=1.0, lammps_units=units)
+        assert [ts.data["step"] for ts in u.trajectory] == [0, 5, 15, 20]
+        return
+    with pytest.raises(PetDriverError, match="frame 2"):
+        read_all(path, timestep=1.0, lammps_units=units)
+
+
+def test_time_step_that_the_run_contradicts(ipi_run):
+    with pytest.raises(PetDriverError, match=r"timestep=1 fs.* says 0.5 fs"):
+        water_universe(ipi_run / "run.pos_0.xyz", timestep=1.0)
+    u = water_universe(ipi_run / "run.pos_0.xyz", timestep=0.5)
+    assert u.trajectory[10].time == pytest.approx(0.01)
+
+
+def wandering(frames=30):
+    """Whole molecules that walk at random and turn, unwrapped, with velocities."""
+    random = np.random.default_rng(8)
+    x = lattice_water(4, 3.0).reshape(64, 3, 3)
+    moved = []
+    for _ in range(frames):
+        axes = np.linalg.qr(np.eye(3) + 0.1 * random.normal(size=(64, 3, 3)))[0]
+        axes *= np.sign(np.einsum("maa->ma", axes))[:, None, :]
+        oxygen = x[:, :1] + random.normal(0, 0.3, (64, 1, 3))
+        x = oxygen + np.einsum("mab,mkb->mka", axes, x - x[:, :1])
+        moved.append(x.reshape(-1, 3))
+    return np.array(moved), random.normal(size=(frames, 192, 3)).astype(np.float32)
+
+
+OBSERVABLES = {
+    "OO": (lambda u: RadialDistribution(u, "OO"), "count"),
+    "OH": (lambda u: RadialDistribution(u, "OH"), "count"),
+    "HH": (lambda u: RadialDistribution(u, "HH"), "count"),
+    "OH within": (lambda u: RadialDistribution(u, "OH", intermolecular=False), "count"),
+    "dipoles": (DipoleCorrelation, "longitudinal"),
+    "orientation": (OrientationalFreeEnergy, "density"),
+    "bonds": (HydrogenBonds, "counts"),
+    "displacement": (MeanSquareDisplacement, "msd"),
+    "rotation": (RotationalAutocorrelation, "c2"),
+    "angular momentum": (AngularMomentum, "modulus"),
+}
+
+
+@pytest.mark.parametrize("name", OBSERVABLES)
+def test_broken_molecules_are_made_whole(name):
+    """The same figures whether atoms are wrapped into the cell one by one, or not at all."""
+    make, key = OBSERVABLES[name]
+    x, v = wandering()
+    whole, broken = (
+        make(memory_water(positions, BOX, velocities=v)).run().results[key]
+        for positions in (x, x % BOX)
+    )
+    if key == "count":  # an edge of a bin may lie between the two roundings
+        assert np.abs(whole - broken).sum() <= 2e-3 * whole.sum()
+    elif key == "longitudinal":
+        np.testing.assert_allclose(broken, whole, atol=2e-3)
+    elif key == "density":
+        np.testing.assert_allclose(broken, whole, atol=0.05)
+    else:
+        np.testing.assert_allclose(broken, whole, rtol=2e-4, atol=1e-4)
+
+
+def test_a_box_of_liquid_is_no_body():
+    x, v = wandering(2)
+    u = memory_water(x % BOX, BOX, velocities=v)
+    with pytest.raises(PetDriverError, match="by='residues'"):
+        AngularMomentum(u, by="all").run()
+    cluster = u.select_atoms("index 0:5")  # two neighbours are one
+    assert AngularMomentum(cluster, by="all").run().results.modulus.shape == (2, 1)
+
+
+def test_steps_too_long_to_follow():
+    x, _ = wandering(4)
+    x[2:] += 5.9  # nearly half the cell between two frames
+    with pytest.raises(PetDriverError, match="half the cell"):
+        MeanSquareDisplacement(memory_water(x % BOX, BOX), remove_drift=False).run()
+    unwrapped = MeanSquareDisplacement(memory_water(x, BOX), unwrap=False, remove_drift=False)
+    assert unwrapped.run().results.msd[-1] > 30.0
