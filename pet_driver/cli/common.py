@@ -1,0 +1,36 @@
+"""What all commands share: options, and errors in one line."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from pet_driver.errors import PetDriverError
+
+GRID_HELP = (
+    "rotations to average over: 0 (none), 2i, lebedev9i, O_h, random, 2i+random@SEED, ..., or "
+    "ecse: exact; an unknown name lists all"
+)
+GridOption = Annotated[str | None, typer.Option(help=GRID_HELP + "; default: the archive's")]
+MODEL_HELP = "archive or shipped name; several as an ensemble: a.pt+b.pt"
+SPREAD_HELP = "force spread of an ensemble, eV/A, above which "
+UNFINISHED = 75  # EX_TEMPFAIL of sysexits.h: try again
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or cuda:N")]
+
+
+def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a :class:`PetDriverError` into one line and exit code 1."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except PetDriverError as error:
+            print(f"pet-driver: error: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+
+    return wrapped

@@ -1,0 +1,139 @@
+"""Commands about models: export, inspect, evaluate, probe."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pet_driver.cli.common import GRID_HELP, MODEL_HELP, DeviceOption, GridOption, clear_errors
+from pet_driver.errors import PetDriverError
+
+
+@clear_errors
+def export(
+    checkpoint: Annotated[
+        str, typer.Argument(help="metatrain checkpoint, 2023 directory, archive or shipped name")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="the archive to write")],
+    grid: Annotated[str, typer.Option(help=GRID_HELP)] = "0",
+    dtype: Annotated[str, typer.Option(help="float32 or float64")] = "float32",
+    target: Annotated[str | None, typer.Option(help="the energy, if there are several")] = None,
+) -> None:
+    """Write an archive from a trained checkpoint, and check it against its source."""
+    from pet_driver.exporting import export as write
+
+    check = write(checkpoint, output, grid, dtype, target)
+    print(
+        f"{output}: {check.error:.1e} eV from {check.by}, on a structure of {check.archive:.3f} eV"
+    )
+
+
+@clear_errors
+def inspect(model: Annotated[str, typer.Argument(help=MODEL_HELP)]) -> None:
+    """Show what an archive says of itself, or each archive of an ensemble."""
+    from pet_driver import models
+    from pet_driver.archive import read_metadata
+
+    for path in models.resolve_all(model):
+        table = Table(title=str(path), show_header=False)
+        for key, value in read_metadata(path).items():
+            if isinstance(value, dict):
+                value = "\n".join(f"{name}: {entry}" for name, entry in value.items())
+            table.add_row(key, str(value))
+        Console().print(table)
+
+
+@clear_errors
+def evaluate(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    structures: Annotated[Path, typer.Argument(help="any file that ASE reads")],
+    grid: GridOption = None,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Energies of structures: averaged, raw, and the spreads over the grid and an ensemble."""
+    from pet_driver.cost import predict_cost
+    from pet_driver.ensemble import load
+    from pet_driver.structures import read_structures
+
+    loaded = load(model, device, grid)
+    frames = read_structures(structures)
+    print(predict_cost(loaded, frames[0]))
+    if loaded.default_grid in ("ecse", "ecsei"):
+        pooled = predict_cost(loaded, frames[0], f"{loaded.default_grid}-pooled")
+        print(f"the alternative: {pooled}")
+    table = Table("frame", "atoms", "energy (eV)", "raw - averaged (meV)", "spread (meV)")
+    united = len(loaded.members) > 1
+    if united:
+        table.add_column("ensemble spread (meV)")
+        table.add_column("largest force spread (meV/A)")
+        table.columns[2].no_wrap = True  # in a narrow terminal the headers give way
+    for index, (frame, found) in enumerate(zip(frames, loaded.evaluate(frames), strict=True)):
+        difference = 1e3 * (found.raw_energy - found.energy)
+        table.add_row(
+            str(index),
+            str(len(frame)),
+            f"{found.energy:.6f}",
+            f"{difference:.3f}",
+            f"{1e3 * found.spread:.3f}",
+            *([f"{1e3 * found.ensemble_spread:.3f}"] if united else []),
+            *([f"{1e3 * found.force_spread.max(initial=0.0):.3f}"] if united else []),
+        )
+    Console().print(table)
+
+
+@clear_errors
+def probe(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    structures: Annotated[Path, typer.Argument(help="any file that ASE reads")],
+    grids: Annotated[str, typer.Option(help="to compare, with commas between")] = "0,i,2,2i,3",
+    reference: Annotated[str, typer.Option(help="the fine grid to compare with")] = "3i",
+    resolution: Annotated[
+        int, typer.Option(help="order N of the grid Ni that resolves l up to N - 1; 0: none")
+    ] = 4,
+    frames: Annotated[
+        int | None, typer.Option(help="take so many, evenly spaced; default: all")
+    ] = None,
+    tolerance_energy: Annotated[float, typer.Option(help="meV/atom")] = 0.1,
+    tolerance_force: Annotated[float, typer.Option(help="meV/A")] = 1.0,
+    device: DeviceOption = "cpu",
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder to write")] = Path("."),
+) -> None:
+    """Measure how the energy depends on orientation, and say which grid is enough."""
+    from rich.progress import track
+
+    from pet_driver.ensemble import load
+    from pet_driver.probe import output as outputs
+    from pet_driver.probe import probe as run
+    from pet_driver.structures import read_structures, spaced
+
+    if output.exists() and not output.is_dir():
+        raise PetDriverError(f"{output} is a file; --output names a folder")
+    loaded = load(model, device)
+    console, progress = Console(), Console(stderr=True)
+    found = run(
+        loaded,
+        spaced(read_structures(structures), frames),
+        grids=[name.strip() for name in grids.split(",") if name.strip()],
+        reference=reference,
+        resolution=resolution,
+        energy_tolerance=1e-3 * tolerance_energy,
+        force_tolerance=1e-3 * tolerance_force,
+        track=functools.partial(
+            track,
+            description="structures",
+            console=progress,
+            transient=True,
+            disable=not progress.is_terminal,
+        ),
+    )
+    console.print(outputs.deviation_table(found))
+    if found.components is not None:
+        console.print(outputs.component_table(found))
+    print(outputs.advice(found))
+    outputs.write_probe(found, output)
+    print(f"written: {output / outputs.NAME}.json, .png, .svg, .pdf")
