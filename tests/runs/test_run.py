@@ -138,6 +138,7 @@ def test_record(molecule_deck, tmp_path):
         ("water-molecule-nvt/ipi.xml", "2i", "nvt", 1, 5.0),
         ("water-liquid-mts/ipi.xml", "2i", "nvt", 1, 5.0),
         ("water-liquid-pimd/ipi-corrected.xml", "2i", "nvt", 8, 2.0),
+        ("water-liquid-pimd/ipi-piglet.xml", "0", "nvt", 8, 0.5),
         ("water-liquid-npt/ipi.xml", "0", "npt", 1, 0.5),
         ("ice-relaxation/ipi-2i.xml", "2i", "relaxation", 1, 0.0),
         ("grid-scan/ipi.xml", "0", "replay", 1, 0.0),
@@ -150,6 +151,13 @@ def test_decks_are_understood(tmp_path, deck, grid, motion, n_beads, timestep):
     found = read_leg(INPUTS / deck, tmp_path, Settings()).describe()
     assert (found.grid, found.motion, found.n_beads) == (grid, motion, n_beads)
     assert found.timestep == pytest.approx(timestep, rel=1e-6)
+
+
+def test_files_beside_a_deck_are_found_from_elsewhere(tmp_path):
+    folder = INPUTS / "water-liquid-pimd"
+    leg = read_leg(folder / "ipi-piglet.xml", tmp_path, Settings())
+    names = [element.text.strip() for element in leg.deck.root.iter() if element.text]
+    assert str(folder / "piglet-8.a") in names and str(folder / "piglet-8.c") in names
 
 
 def test_centroids_stand_for_beads(tmp_path):
