@@ -10,7 +10,7 @@ import numpy as np
 from MDAnalysis.coordinates.base import ReaderBase
 
 from pet_driver import analysis
-from pet_driver.analysis.properties import restart_mask
+from pet_driver.analysis.properties import find_timestep, restart_mask
 from pet_driver.errors import PetDriverError
 from pet_driver.runs.record import Run
 
@@ -25,10 +25,12 @@ def open_positions(run: Run, bead: int = 0, velocities: bool = False) -> mda.Uni
     """The trajectory of one bead, with velocities from a file of their own where there is one."""
     if not run.positions:
         raise PetDriverError("the run has no trajectory")
-    options: dict = {"timestep": run.timestep or 1.0}  # of a relaxation the steps are counted
+    path = run.path(run.positions[bead])
+    # Of a relaxation the steps are counted, unless its property file has a time.
+    options: dict = {"timestep": run.timestep or find_timestep(path) or 1.0}
     if velocities and run.velocities:
         options["velocities"] = run.path(run.velocities[bead])
-    return analysis.water_universe(run.path(run.positions[bead]), **options)
+    return analysis.water_universe(path, **options)
 
 
 def each_bead(run: Run, analyse: Callable[[mda.Universe, int], mda.analysis.base.Results]) -> list:
