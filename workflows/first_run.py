@@ -22,10 +22,10 @@ from pet_driver.runs.progress import progress
 INPUTS = Path(__file__).parents[1] / "inputs"
 # name of the run: its deck, and how many steps
 RUNS = {
-    "molecule-raw": ("water-molecule-nve/ipi-raw.xml", 4000),
-    "molecule-2i": ("water-molecule-nve/ipi-2i.xml", 4000),
-    "molecule-ecse": ("water-molecule-nve/ipi-ecse.xml", 4000),
-    "liquid-classical": ("water-liquid-nvt/in.water", 1200),
+    "molecule-raw": ("water-molecule-nve/ipi-raw.xml", 2500),
+    "molecule-2i": ("water-molecule-nve/ipi-2i.xml", 2500),
+    "molecule-ecse": ("water-molecule-nve/ipi-ecse.xml", 2500),
+    "liquid-classical": ("water-liquid-nvt/in.water", 1000),
     "liquid-8-beads": ("water-liquid-pimd/ipi-in-process.xml", 160),
 }
 
