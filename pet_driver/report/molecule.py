@@ -46,7 +46,7 @@ def angular_momentum(runs: Sequence[Run]) -> Drawing:
         axis.plot(*thinned(times, modulus), "k--", label="$|L|$")
         axis.set(title=one.label, xlabel="time (ps)")
         wander = float(np.linalg.norm(momentum - momentum[0], axis=1).max())
-        text = f"{wander:.3g} eV fs ({100 * wander / modulus[0]:.2g} %)"
+        text = f"{wander:.3g} eV fs ({100 * wander / modulus[0]:.3g} %)"
         values = {"change_ev_fs": wander, "relative": wander / modulus[0]}
         numbers.append(Number(f"largest change of L, {one.label}", text, values))
     axes[0].set_ylabel("angular momentum (eV fs)")
