@@ -16,6 +16,7 @@ from pathlib import Path
 SCREEN = "screen.txt"
 POLL = 0.5  # s
 GRACE = 60.0  # s to write a restart file after SIGTERM, and for clients to end after the server
+LAST_WORDS = 15.0  # s for the engine to end after its clients, which leave when it is done
 _PR_SET_PDEATHSIG = 1
 
 
@@ -56,16 +57,26 @@ def supervise(
                 if (late or requested.is_set()) and not asked:
                     asked = True
                     engine.terminate()
-                if clients and all(client.poll() is not None for client in clients) and not asked:
-                    _end([engine])
-                    return Outcome.FAILED
+                if clients and all(client.poll() is not None for client in clients):
+                    if not _ends_within(engine, LAST_WORDS):
+                        return Outcome.FAILED
+                    break
                 watch()
-                time.sleep(POLL)
+                # A request is passed on at once; later ones must not make this loop spin.
+                time.sleep(POLL) if asked else requested.wait(POLL)
         finally:
             _end([engine, *clients])
     if asked:
         return Outcome.STOPPED
     return Outcome.ENDED if engine.returncode == 0 else Outcome.FAILED
+
+
+def _ends_within(process: subprocess.Popen, seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _start(command, folder: Path, output, environment: dict[str, str]) -> subprocess.Popen:

@@ -1,7 +1,9 @@
 """`pet-driver run`: decks in real engines, killed, stopped, gone on with."""
 
 import json
+import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from pet_driver import analysis
 from pet_driver.errors import PetDriverError
 from pet_driver.runs import Settings, execute, find_runs, parse_duration, read_run
 from pet_driver.runs.execute import locked, read_leg
-from tests.runs.conftest import INPUTS, interrupt, run
+from tests.runs.conftest import INPUTS, PATIENCE, command, interrupt, run
 
 
 def steps_in(path: Path) -> int:
@@ -42,11 +44,11 @@ def wait_until_free(folder: Path) -> None:
 
 def test_molecule_goes_on_as_if_never_interrupted(molecule_deck, tmp_path):
     """Once killed, once stopped, and with random rotations, which must be those of the step."""
-    options = ("--steps", "200", "--grid", "random@3")
+    options = ("--steps", "400", "--grid", "random@3")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     done = run(molecule_deck, whole, *options)
     assert done.returncode == 0, done.stderr
-    for rows, by, state in ((20, signal.SIGKILL, "running"), (35, signal.SIGTERM, "stopped")):
+    for rows, by, state in ((20, signal.SIGKILL, "running"), (40, signal.SIGTERM, "stopped")):
         code = interrupt(
             molecule_deck,
             broken,
@@ -61,7 +63,7 @@ def test_molecule_goes_on_as_if_never_interrupted(molecule_deck, tmp_path):
     assert done.returncode == 0, done.stderr
     name = "raw.pos_0.extxyz"
     ours, theirs = positions(broken / name), positions(whole / name)
-    assert len(theirs) == 51
+    assert len(theirs) == 101
     # Eight digits are in the file; the checkpoint has fifteen.
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
     for column in ("conserved", "potential"):
@@ -114,6 +116,24 @@ def test_clients_do_what_the_process_does(molecule_deck, tmp_path):
     np.testing.assert_allclose(ours, theirs, atol=1e-7)
     text = (tmp_path / "served" / "ipi-raw.xml").read_text()
     assert "ffsocket" in text and "ffdirect" not in text
+
+
+def test_a_run_whose_clients_died_fails(molecule_deck, tmp_path):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        command(molecule_deck, folder, "--steps", "100000", "--clients", "1"),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + PATIENCE
+    while steps_in(folder / "raw.out") < 5:
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.1)
+    address = re.search(r"<address>(.*?)</address>", (folder / "ipi-raw.xml").read_text())[1]
+    assert subprocess.run(["pkill", "-KILL", "-f", address.strip()]).returncode == 0
+    _, error = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1 and "failed at step" in error
+    assert read_run(folder / "run.json").state == "stopped"
 
 
 def test_record(molecule_deck, tmp_path):
