@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from pet_driver.errors import PetDriverError
 
@@ -34,3 +36,23 @@ def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             raise typer.Exit(1) from None
 
     return wrapped
+
+
+def check_folder(output: Path | None) -> None:
+    """Refuse a file where a folder is to be written."""
+    if output is not None and output.exists() and not output.is_dir():
+        raise PetDriverError(f"{output} is a file; --output names a folder")
+
+
+def progress(description: str) -> Callable[..., Any]:
+    """What goes around a loop for a bar that is gone at its end; none outside a terminal."""
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return functools.partial(
+        track,
+        description=description,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +9,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pet_driver.cli.common import GRID_HELP, MODEL_HELP, DeviceOption, GridOption, clear_errors
-from pet_driver.errors import PetDriverError
+from pet_driver.cli.common import (
+    GRID_HELP,
+    MODEL_HELP,
+    DeviceOption,
+    GridOption,
+    check_folder,
+    clear_errors,
+    progress,
+)
 
 
 @clear_errors
@@ -104,17 +110,14 @@ def probe(
     output: Annotated[Path, typer.Option("--output", "-o", help="folder to write")] = Path("."),
 ) -> None:
     """Measure how the energy depends on orientation, and say which grid is enough."""
-    from rich.progress import track
-
     from pet_driver.ensemble import load
     from pet_driver.probe import output as outputs
     from pet_driver.probe import probe as run
     from pet_driver.structures import read_structures, spaced
 
-    if output.exists() and not output.is_dir():
-        raise PetDriverError(f"{output} is a file; --output names a folder")
+    check_folder(output)
     loaded = load(model, device)
-    console, progress = Console(), Console(stderr=True)
+    console = Console()
     found = run(
         loaded,
         spaced(read_structures(structures), frames),
@@ -123,13 +126,7 @@ def probe(
         resolution=resolution,
         energy_tolerance=1e-3 * tolerance_energy,
         force_tolerance=1e-3 * tolerance_force,
-        track=functools.partial(
-            track,
-            description="structures",
-            console=progress,
-            transient=True,
-            disable=not progress.is_terminal,
-        ),
+        track=progress("structures"),
     )
     console.print(outputs.deviation_table(found))
     if found.components is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pet_driver.cli.common import clear_errors
-from pet_driver.errors import PetDriverError
+from pet_driver.cli.common import check_folder, clear_errors, progress
 
 
 @clear_errors
@@ -23,23 +21,13 @@ def report(
     ] = None,
 ) -> None:
     """Analyse runs, and write the figures and one page about them."""
-    from rich.progress import track
-
     from pet_driver.report import write_report
 
-    if output is not None and output.exists() and not output.is_dir():
-        raise PetDriverError(f"{output} is a file; --output names a folder")
-    progress = Console(stderr=True)
+    check_folder(output)
     page = write_report(
         runs,
         output,
-        track=functools.partial(
-            track,
-            description="figures",
-            console=progress,
-            transient=True,
-            disable=not progress.is_terminal,
-        ),
+        track=progress("figures"),
     )
     print(page)
 

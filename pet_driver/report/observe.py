@@ -10,11 +10,9 @@ import numpy as np
 from MDAnalysis.coordinates.base import ReaderBase
 
 from pet_driver import analysis
-from pet_driver.analysis.properties import find_timestep, restart_mask
+from pet_driver.analysis.properties import find_timestep
 from pet_driver.errors import PetDriverError
 from pet_driver.runs.record import Run
-
-EXTRAS_HEAD = "#EXTRAS("
 
 
 def is_lammps(run: Run) -> bool:
@@ -98,38 +96,14 @@ def broken_energies(run: Run) -> Energies:
         raw, averaged = (table.energy(f"pot_component_raw({k})") for k in (0, 1))
         return Energies(steps, energy, raw - averaged)
     if "c_rotations[1]" in table:
-        return Energies(steps, energy, table["c_rotations[1]"] - energy)
+        return Energies(steps, energy, table.energy("c_rotations[1]") - energy)
     if len(run.rotations) != 1:
         raise PetDriverError("it has no raw energies beside the averaged ones")
-    extra_steps, extras = read_extras(run, run.rotations[0])
-    common, here, there = np.intersect1d(steps, extra_steps, return_indices=True)
+    extras = analysis.ExtrasFile(run.path(run.rotations[0]))
+    common, here, there = np.intersect1d(steps, extras["step"], return_indices=True)
     if len(common) == 0:
         raise PetDriverError(f"{run.rotations[0]} and {run.properties} have no step in common")
-    return Energies(common, energy[here], extras["raw_energy_ev"][there] - energy[here])
-
-
-def read_extras(run: Run, name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Steps [F] and columns [F] of one of i-PI's files of extras; of restarts the later rows count.
-
-    A last row that breaks off is left out.
-    """
-    path = run.path(name)
-    names: list[str] = []
-    steps, rows = [], []
-    with open(path) as handle:
-        for line in handle:
-            head = line.strip()
-            if head.startswith(EXTRAS_HEAD):
-                names = head[len(EXTRAS_HEAD) : head.index(")")].split(",")
-                step = int(head.split("Step:")[1].split()[0])
-            elif len(head.split()) == len(names) > 0:
-                steps.append(step)
-                rows.append([float(word) for word in head.split()])
-    if not rows:
-        raise PetDriverError(f"{path}: holds no extras of i-PI")
-    counts = restart_mask(np.array(steps))
-    table = np.array(rows)[counts]
-    return np.array(steps)[counts], dict(zip(names, table.T, strict=True))
+    return Energies(common, energy[here], extras.energy("raw_energy_ev")[there] - energy[here])
 
 
 def temperature(run: Run) -> float | None:

@@ -74,14 +74,15 @@ def _ipi_grid(deck: IPIDeck) -> str:
         if field is None:
             continue
         found = ipi_deck.parameters(field)
-        grid = found.get("grid") or _default_grid(found["model"])
+        grid = found.get("grid") or default_grid(found["model"])
         steps = force.findtext("mts_weights", "1")
         total = sum(float(word) for word in re.findall(r"[-+.\deE]+", steps))
         weights[grid] = weights.get(grid, 0.0) + float(force.get("weight", "1")) * total
     return max(weights, key=weights.get)
 
 
-def _default_grid(model: str) -> str:
+def default_grid(model: str) -> str:
+    """What an archive averages over by itself."""
     return read_metadata(models.resolve_all(model)[0])["default_grid"]
 
 
@@ -117,7 +118,7 @@ def describe_lammps(deck: LAMMPSDeck, folder: Path, settings: Settings) -> Run:
         name=folder.name,
         system="molecule" if n_atoms == 3 else "bulk",
         motion=motion,
-        grid=grid[1] if grid else _default_grid(model),
+        grid=grid[1] if grid else default_grid(model),
         engine=f"LAMMPS {importlib.metadata.version('lammps')}",
         n_atoms=n_atoms,
         n_beads=1,

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from pet_driver.errors import PetDriverError
 from pet_driver.runs import ipi_deck, lammps_deck
-from pet_driver.runs.legs import IPILeg, LAMMPSLeg, Leg
+from pet_driver.runs.legs import LOCK, IPILeg, LAMMPSLeg, Leg
 from pet_driver.runs.record import FILE, Run, read_run
 from pet_driver.runs.settings import IDENTITY, Settings
 from pet_driver.runs.supervise import SCREEN, Outcome, supervise
 
-LOCK = ".lock"
 RECORD_INTERVAL = 5.0  # s between updates of run.json
 
 
@@ -66,9 +65,8 @@ def read_leg(deck: Path, folder: Path, settings: Settings) -> Leg:
 
 
 def is_done(run: Run, total: int) -> bool:
-    """Whether nothing is left to do; relaxations and replays know their end themselves."""
-    own_end = run.motion in ("relaxation", "replay")
-    return run.state == "finished" and (own_end or run.steps >= total)
+    """Whether nothing is left to do."""
+    return run.state == "finished" and (run.ends_itself or run.steps >= total)
 
 
 def _execute(leg: Leg, previous: Run | None, advance: Callable[[int, int], None]) -> Run:
@@ -92,8 +90,7 @@ def _execute(leg: Leg, previous: Run | None, advance: Callable[[int, int], None]
     failed = outcome is Outcome.FAILED
     finished = not failed and leg.is_finished(outcome)
     described = leg.describe()
-    own_end = described.motion in ("relaxation", "replay")
-    step = leg.total if finished and not own_end else leg.last_step()
+    step = leg.total if finished and not described.ends_itself else leg.last_step()
     advance(step, leg.total)
     run = replace(
         described,

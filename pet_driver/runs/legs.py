@@ -22,7 +22,7 @@ from pet_driver.runs.settings import Settings
 from pet_driver.runs.supervise import SCREEN, Outcome
 
 _TAIL = 16384  # bytes that surely hold the last row of a table
-_KEPT = (FILE, ".lock")
+LOCK = ".lock"
 
 
 class Leg(Protocol):
@@ -57,7 +57,6 @@ class IPILeg:
 
     def __init__(self, deck: IPIDeck, folder: Path, settings: Settings) -> None:
         self.folder, self.settings = folder, settings
-        self.source = deck.path
         self.deck = ipi_deck.changed(deck, settings)
         self.total = self.deck.total_steps
         self.deadline = settings.time_limit
@@ -67,8 +66,8 @@ class IPILeg:
         step = None if fresh else ipi_deck.resume(self.deck, self.folder, self.total)
         name = ipi_deck.RESUMED
         if step is None:
-            name = self.source.name
-            empty(self.folder)
+            name = self.deck.path.name
+            set_aside(self.folder)
             ipi_deck.write(self.deck.root, self.folder / name)
         cut_partial_lines(self.folder, f"{self.deck.prefix}.*")
         clients = self.settings.clients
@@ -89,8 +88,8 @@ class IPILeg:
 
     def is_finished(self, outcome: Outcome) -> bool:
         """i-PI ends with 0 also when it was stopped half-way: its RESTART tells."""
-        if outcome is Outcome.ENDED and self.describe().motion in ("relaxation", "replay"):
-            return True  # they know their end themselves
+        if outcome is Outcome.ENDED and self.describe().ends_itself:
+            return True
         try:
             root = ElementTree.parse(self.folder / "RESTART").getroot()
         except (FileNotFoundError, ElementTree.ParseError):
@@ -113,9 +112,10 @@ class LAMMPSLeg:
         self.shown: list[str] = []
 
     def start(self, fresh: bool) -> list[list[str]]:
-        restart = None if fresh else lammps_deck.restart_file(self.folder)
+        can_go_on = not fresh and "restart" in self.deck.defaults
+        restart = lammps_deck.restart_file(self.folder) if can_go_on else None
         if restart is None:
-            empty(self.folder)
+            set_aside(self.folder)
         arguments = lammps_deck.prepare(self.deck, self.folder, self.settings)
         if restart is not None:
             arguments += ["-var", "restart", restart.name]
@@ -179,11 +179,16 @@ def tail(path: Path) -> str:
         return handle.read().decode(errors="replace")
 
 
-def empty(folder: Path) -> None:
-    """Remove what a leg without a checkpoint left behind."""
-    for path in folder.iterdir():
-        if path.name not in _KEPT and path.is_file():
-            path.unlink()
+def set_aside(folder: Path) -> None:
+    """Move what a leg without a checkpoint left behind: nobody but its owner throws data away."""
+    old = [path for path in folder.iterdir() if path.is_file() and path.name not in (FILE, LOCK)]
+    if not old:
+        return
+    number = 1 + sum(path.name.startswith("set-aside-") for path in folder.iterdir())
+    aside = folder / f"set-aside-{number}"
+    aside.mkdir()
+    for path in old:
+        path.rename(aside / path.name)
 
 
 def cut_partial_lines(folder: Path, pattern: str) -> None:

@@ -80,6 +80,11 @@ class Run:
         return path
 
     @property
+    def ends_itself(self) -> bool:
+        """Whether the engine knows the end, whatever number of steps was asked for."""
+        return self.motion in ("relaxation", "replay")
+
+    @property
     def duration(self) -> float:
         """ps."""
         return 1e-3 * self.timestep * self.steps

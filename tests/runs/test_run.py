@@ -222,6 +222,18 @@ def test_folders_of_something_else(molecule_deck, tmp_path):
         execute(molecule_deck, folder, Settings(steps=4, grid="i"))
 
 
+def test_a_run_without_a_checkpoint_begins_again_and_loses_nothing(molecule_deck, tmp_path):
+    folder = tmp_path / "run"
+    found = execute(molecule_deck, folder, Settings(steps=4))
+    for path in [folder / "RESTART", *folder.glob("raw.chk*")]:
+        path.unlink()
+    (folder / "notes.txt").write_text("looks good")
+    before = (folder / found.positions[0]).read_text()
+    assert execute(molecule_deck, folder, Settings(steps=8)).steps == 8
+    assert (folder / "set-aside-1" / "notes.txt").read_text() == "looks good"
+    assert (folder / "set-aside-1" / found.positions[0]).read_text() == before
+
+
 def test_files_that_are_no_decks(tmp_path):
     with pytest.raises(PetDriverError, match="there is no deck at"):
         execute(tmp_path / "in.water", tmp_path / "run", Settings())
