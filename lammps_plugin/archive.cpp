@@ -1,6 +1,8 @@
-// The TorchScript archive.  The only file that includes torch.
+// The TorchScript archive.
 
 #include "archive.h"
+
+#include "kernels.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -14,7 +16,7 @@
 
 namespace {
 
-constexpr int FORMAT_VERSION = 1;
+constexpr int FORMAT_VERSION = 2;
 // A CPU is fastest while a pass stays near its caches; a GPU wants work and has memory.
 constexpr std::int64_t MAX_EDGES_CPU = 20000;
 constexpr std::int64_t MAX_EDGES_CUDA = 2000000;
@@ -99,6 +101,7 @@ class TorchScriptArchive : public pet::Archive {
     card_.device = device_.str();
     load();
     read_card();
+    if (device_.is_cpu()) kernels_ = pet::Kernels::attach(module_);
     card_.grid = options.grid.empty() ? module_.attr("default_grid").toStringRef() : options.grid;
     random_ = card_.grid.find("random") != std::string::npos;
     set_grid(0);
@@ -158,6 +161,7 @@ class TorchScriptArchive : public pet::Archive {
   std::int64_t max_edges_;
   at::Device device_;
   pet::Card card_;
+  std::unique_ptr<pet::Kernels> kernels_;    // outlives the module that calls it
   torch::jit::Module module_;
   bool random_ = false;            // the rotations of the grid are drawn anew at every step
   std::int64_t grid_step_ = 0;     // the step they were drawn for

@@ -24,11 +24,12 @@ from ase.data import chemical_symbols
 from pet_driver import models
 from pet_driver.checkpoints.source import Source
 from pet_driver.errors import PetDriverError
-from pet_driver.network import PET, Hypers
+from pet_driver.kernels import binding
+from pet_driver.network import Hypers
 from pet_driver.symmetry import SymmetrizedPotential
 
 FORMAT = "pet-driver archive"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METADATA_FILE = "metadata.json"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -36,8 +37,17 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 class ArchiveModule(SymmetrizedPotential):
     """The potential, and the facts an engine asks for before it runs it."""
 
-    def __init__(self, network: PET, source: Source, grid: str, dtype_name: str) -> None:
-        super().__init__(network, source.atomic_numbers, source.scale, source.composition)
+    def __init__(
+        self, network: torch.jit.ScriptModule, source: Source, grid: str, dtype_name: str
+    ) -> None:
+        super().__init__(
+            network,
+            source.hypers,
+            DTYPES[dtype_name],
+            source.atomic_numbers,
+            source.scale,
+            source.composition,
+        )
         self.symbols = [chemical_symbols[z] for z in source.atomic_numbers]
         self.atomic_numbers = list(source.atomic_numbers)
         self.cutoff = float(source.hypers.cutoff)
@@ -52,12 +62,15 @@ class Archive:
     """An archive in memory.
 
     Attributes:
-        module: the TorchScript module, on its device.
+        module: the TorchScript module, on its device; on the CPU the kernels stand in for its
+            network.
+        weights: of the network, by name.
         metadata: what the file says of itself.
         path: where it came from.
     """
 
     module: torch.jit.ScriptModule
+    weights: dict[str, torch.Tensor]
     metadata: dict[str, Any]
     path: Path
 
@@ -80,18 +93,20 @@ class Archive:
                 module = torch.jit.load(str(path), map_location=device)
         except RuntimeError as error:
             raise PetDriverError(f"{path} cannot be loaded on {device}: {error}") from None
-        if weights_checksum(module) != metadata["weights_sha256"]:
+        weights = dict(module.network.state_dict())
+        if weights_checksum(weights) != metadata["weights_sha256"]:
             raise PetDriverError(f"{path}: the weights do not match their checksum; fetch it again")
-        return cls(module, metadata, path)
+        if torch.device(device).type == "cpu":
+            binding.attach(module)
+        return cls(module, weights, metadata, path)
 
     def source(self) -> Source:
         """The model behind the archive, to be exported anew with other options."""
         return Source(
             hypers=Hypers.from_dict(self.metadata["hypers"]),
             weights={
-                name.removeprefix("network."): tensor.detach().to("cpu", torch.float64)
-                for name, tensor in self.module.state_dict().items()
-                if name.startswith("network.")
+                name: tensor.detach().to("cpu", torch.float64)
+                for name, tensor in self.weights.items()
             },
             atomic_numbers=self.metadata["atomic_numbers"],
             scale=self.metadata["scale"],
@@ -104,7 +119,10 @@ def save(source: Source, path: Path, grid: str = "0", dtype: str = "float32") ->
     """Write ``source`` to ``path``; an interrupted write leaves no half file behind."""
     if dtype not in DTYPES:
         raise PetDriverError(f"dtype {dtype!r} is not known; choose from {', '.join(DTYPES)}")
-    module = ArchiveModule(source.build(DTYPES[dtype]), source, grid, dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = torch.jit.script(source.build(DTYPES[dtype]))
+    module = ArchiveModule(network, source, grid, dtype)
     try:
         module.grid(grid)
     except ValueError as error:
@@ -125,7 +143,7 @@ def save(source: Source, path: Path, grid: str = "0", dtype: str = "float32") ->
         "composition": dict(zip(module.symbols, source.composition, strict=True)),
         "provenance": source.provenance,
         "parameters": sum(p.numel() for p in module.network.parameters()),
-        "weights_sha256": weights_checksum(module),
+        "weights_sha256": weights_checksum(network.state_dict()),
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -135,13 +153,12 @@ def save(source: Source, path: Path, grid: str = "0", dtype: str = "float32") ->
     os.replace(partial, path)
 
 
-def weights_checksum(module: torch.nn.Module) -> str:
+def weights_checksum(weights: dict[str, torch.Tensor]) -> str:
     """SHA-256 over names and bytes of the weights."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        if name.startswith("network."):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for name, tensor in sorted(weights.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

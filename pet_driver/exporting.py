@@ -107,7 +107,12 @@ def check_structure(atomic_numbers: list[int], n_atoms: int = 24) -> Structure:
 def _eager_energy(source: Source, structure: Structure) -> float:
     """Energy (eV) by the network as Python code, in float64."""
     potential = SymmetrizedPotential(
-        source.build(torch.float64), source.atomic_numbers, source.scale, source.composition
+        source.build(torch.float64),
+        source.hypers,
+        torch.float64,
+        source.atomic_numbers,
+        source.scale,
+        source.composition,
     )
     edges = find_edges(structure, source.hypers.cutoff)
     n_atoms = len(structure.numbers)

@@ -7,7 +7,9 @@ gives each atom its own radius, at which a smooth count of its neighbours reache
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from pet_driver.network.hypers import Hypers
 
 
 def bump(distances: Tensor, cutoff: Tensor, width: float) -> Tensor:
@@ -100,3 +102,40 @@ def adaptive_radii_grid(
     # would let far rows underflow to 0/0.
     weights = torch.softmax(exponent, dim=1)
     return weights @ probes
+
+
+class PairCutoffs(nn.Module):
+    """The cutoff radius of each edge, and what it makes of the edge's length."""
+
+    def __init__(self, hypers: Hypers) -> None:
+        super().__init__()
+        self.cutoff = hypers.cutoff
+        self.width = hypers.cutoff_width
+        self.is_bump = hypers.cutoff_function == "Bump"
+        adaptive = hypers.num_neighbors_adaptive
+        self.adaptive = adaptive is not None
+        self.target = 0.0 if adaptive is None else float(adaptive)
+        self.adaptive_width = hypers.cutoff_width_adaptive
+        self.by_solver = hypers.adaptive_cutoff_method == "solver"
+
+    def forward(
+        self, distances: Tensor, centers: Tensor, neighbors: Tensor, n_atoms: int
+    ) -> Tensor:
+        """Cutoff radius of each edge [E] (A): the mean of its two atoms' radii if adaptive."""
+        if not self.adaptive:
+            return torch.full_like(distances, self.cutoff)
+        if self.by_solver:
+            radii = adaptive_radii_solver(
+                distances, centers, n_atoms, self.cutoff, self.adaptive_width, self.target
+            )
+        else:
+            radii = adaptive_radii_grid(
+                distances, centers, n_atoms, self.cutoff, self.adaptive_width, self.target
+            )
+        return 0.5 * (radii[centers] + radii[neighbors])
+
+    def factors(self, distances: Tensor, pair_cutoffs: Tensor) -> Tensor:
+        """Weight of each edge [E], 1 inside and 0 at its cutoff."""
+        if self.is_bump:
+            return bump(distances, pair_cutoffs, self.width)
+        return cosine(distances, pair_cutoffs, self.width)

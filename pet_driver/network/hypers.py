@@ -70,6 +70,12 @@ class Hypers:
         return self.num_gnn_layers if self.featurizer_type == "residual" else 1
 
     @property
+    def hops(self) -> int:
+        """How many neighbours on an atom's energy sees edges: what the last layer's messages come
+        over, and the last exchange with the reverse edge before the feedforward readout."""
+        return self.num_gnn_layers - 1 + (self.featurizer_type == "feedforward")
+
+    @property
     def interaction_range(self) -> float:
         """How far (A) a displacement can be from an atom and still change its energy.
 

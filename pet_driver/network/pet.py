@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pet_driver.network import cutoffs
 from pet_driver.network.hypers import Hypers
 from pet_driver.network.transformer import Layout, make_layer, make_layout
 
@@ -153,6 +152,9 @@ class PET(nn.Module):
     """Energies by atom from edge vectors, in the units and on the scale of the training.
 
     Edges come sorted by centre, in both directions, none longer than the cutoff.
+
+    Attributes:
+        num_heads, temperature, pre_norm: what the shapes of the weights do not tell.
     """
 
     def __init__(self, hypers: Hypers, n_species: int) -> None:
@@ -160,36 +162,9 @@ class PET(nn.Module):
         residual = hypers.featurizer_type == "residual"
         kind = ResidualFeaturizer if residual else FeedForwardFeaturizer
         self.featurizer = kind(hypers, n_species)
-        self.cutoff = hypers.cutoff
-        self.width = hypers.cutoff_width
-        self.is_bump = hypers.cutoff_function == "Bump"
-        adaptive = hypers.num_neighbors_adaptive
-        self.adaptive = adaptive is not None
-        self.target = 0.0 if adaptive is None else float(adaptive)
-        self.adaptive_width = hypers.cutoff_width_adaptive
-        self.by_solver = hypers.adaptive_cutoff_method == "solver"
-
-    def pair_cutoffs(
-        self, distances: Tensor, centers: Tensor, neighbors: Tensor, n_atoms: int
-    ) -> Tensor:
-        """Cutoff radius of each edge [E] (A): the mean of its two atoms' radii if adaptive."""
-        if not self.adaptive:
-            return torch.full_like(distances, self.cutoff)
-        if self.by_solver:
-            radii = cutoffs.adaptive_radii_solver(
-                distances, centers, n_atoms, self.cutoff, self.adaptive_width, self.target
-            )
-        else:
-            radii = cutoffs.adaptive_radii_grid(
-                distances, centers, n_atoms, self.cutoff, self.adaptive_width, self.target
-            )
-        return 0.5 * (radii[centers] + radii[neighbors])
-
-    def cutoff_factors(self, distances: Tensor, pair_cutoffs: Tensor) -> Tensor:
-        """Weight of each edge [E], 1 inside and 0 at its cutoff."""
-        if self.is_bump:
-            return cutoffs.bump(distances, pair_cutoffs, self.width)
-        return cutoffs.cosine(distances, pair_cutoffs, self.width)
+        self.num_heads = hypers.num_heads
+        self.temperature = float(hypers.attention_temperature)
+        self.pre_norm = hypers.transformer_type == "PreLN"
 
     def forward(
         self,
@@ -204,3 +179,56 @@ class PET(nn.Module):
         lengths = torch.sqrt((vectors * vectors).sum(dim=1, keepdim=True) + 1e-15)
         geometry = torch.cat([vectors, lengths], dim=1)
         return self.featurizer(species, geometry, factors, centers, neighbors, reverse)
+
+    @torch.jit.export
+    def differentiate(
+        self,
+        species: Tensor,
+        vectors: Tensor,
+        factors: Tensor,
+        centers: Tensor,
+        neighbors: Tensor,
+        reverse: Tensor,
+        seeds: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See :class:`DifferentiableNetwork`."""
+        vectors = vectors.detach().requires_grad_(True)
+        factors = factors.detach().requires_grad_(True)
+        energies = self.forward(species, vectors, factors, centers, neighbors, reverse)
+        gradients = torch.autograd.grad([(energies * seeds).sum()], [vectors, factors])
+        by_vector, by_factor = gradients[0], gradients[1]
+        assert by_vector is not None and by_factor is not None
+        return energies.detach(), by_vector, by_factor
+
+
+@torch.jit.interface
+class DifferentiableNetwork(nn.Module):
+    """What the rest of the package asks of a network.
+
+    In an archive any module with this method can stand in for :class:`PET`: the network is reached
+    through this interface alone.
+    """
+
+    def differentiate(
+        self,
+        species: Tensor,
+        vectors: Tensor,
+        factors: Tensor,
+        centers: Tensor,
+        neighbors: Tensor,
+        reverse: Tensor,
+        seeds: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Energies by atom, and the gradients of their sum weighted by ``seeds``.
+
+        Args:
+            species: indices [N].
+            vectors: edge vectors [E, 3] (A).
+            factors: cutoff factors [E].
+            centers, neighbors, reverse: [E], edges sorted by centre.
+            seeds: [N], float64.
+
+        Returns:
+            energies [N], float64; gradients by vectors [E, 3] and by factors [E].
+        """
+        pass

@@ -12,24 +12,36 @@ where f are the cutoff factors, which depend on lengths alone.
 import torch
 from torch import Tensor, nn
 
-from pet_driver.network.pet import PET
+from pet_driver.network import DifferentiableNetwork, Hypers, PairCutoffs
 
 
 class RotationAverage(nn.Module):
     """A network, and what turns its output into energies; the average over given rotations.
 
     Args:
-        network: the network.
+        network: the network; in TorchScript already if the whole is to become TorchScript.
+        hypers: of the network.
+        dtype: precision of the network.
         atomic_numbers: of its species, in its order.
         scale: multiplies the network's output.
         composition: energies [S] (eV) that are added by species.
     """
 
+    network: DifferentiableNetwork
+
     def __init__(
-        self, network: PET, atomic_numbers: list[int], scale: float, composition: list[float]
+        self,
+        network: DifferentiableNetwork,
+        hypers: Hypers,
+        dtype: torch.dtype,
+        atomic_numbers: list[int],
+        scale: float,
+        composition: list[float],
     ) -> None:
         super().__init__()
         self.network = network
+        self.pair_cutoffs = PairCutoffs(hypers)
+        self.register_buffer("zero", torch.zeros((), dtype=dtype))
         lookup = torch.full((max(atomic_numbers) + 1,), -1, dtype=torch.int64)
         lookup[atomic_numbers] = torch.arange(len(atomic_numbers))
         self.register_buffer("species_of_number", lookup)
@@ -86,14 +98,13 @@ class RotationAverage(nn.Module):
             which they are [K]; the place of each edge among them [E]; their cutoff factors [K],
             differentiable with respect to ``vectors``.
         """
-        dtype = self.network.featurizer.edge_embedder.weight.dtype
-        lengths = torch.sqrt((vectors * vectors).sum(dim=1)).to(dtype)
-        pair_cutoffs = self.network.pair_cutoffs(lengths, centers, neighbors, n_atoms)
+        lengths = torch.sqrt((vectors * vectors).sum(dim=1)).to(self.zero.dtype)
+        pair_cutoffs = self.pair_cutoffs(lengths, centers, neighbors, n_atoms)
         kept = torch.nonzero(lengths <= pair_cutoffs).squeeze(1)
         position = torch.zeros_like(centers).index_copy(
             0, kept, torch.arange(kept.shape[0], device=centers.device)
         )
-        return kept, position, self.network.cutoff_factors(lengths[kept], pair_cutoffs[kept])
+        return kept, position, self.pair_cutoffs.factors(lengths[kept], pair_cutoffs[kept])
 
     def through_factors(self, leaf: Tensor, factors: Tensor, gradients: Tensor) -> Tensor:
         """The gradient [E, 3] by edge vectors, given that [K] by cutoff factors."""
@@ -126,34 +137,24 @@ class RotationAverage(nn.Module):
         by_atom: list[Tensor] = []
         vector_gradients = torch.zeros_like(vectors)
         factor_gradients = torch.zeros(n_edges, dtype=vectors.dtype, device=vectors.device)
+        counted = self.scale * owned.to(torch.float64)
         step = max(1, max_edges // max(1, n_edges))
         for start in range(0, rotations.shape[0], step):
             matrices = rotations[start : start + step]
             n_copies = matrices.shape[0]
             copies = torch.arange(n_copies, device=species.device)[:, None]
-            rotated = torch.matmul(vectors, matrices).reshape(-1, 3).to(factors.dtype)
-            repeated = factors.repeat(n_copies)
-            rotated = rotated.detach().requires_grad_(True)
-            repeated = repeated.detach().requires_grad_(True)
-            energies = (
-                self.scale
-                * self.network(
-                    species.repeat(n_copies),
-                    rotated,
-                    repeated,
-                    (centers + n_atoms * copies).reshape(-1),
-                    (neighbors + n_atoms * copies).reshape(-1),
-                    (reverse + n_edges * copies).reshape(-1),
-                ).view(n_copies, n_atoms)
-                * owned.to(torch.float64)
+            energies, by_vector, by_factor = self.network.differentiate(
+                species.repeat(n_copies),
+                torch.matmul(vectors, matrices).reshape(-1, 3).to(factors.dtype),
+                factors.repeat(n_copies),
+                (centers + n_atoms * copies).reshape(-1),
+                (neighbors + n_atoms * copies).reshape(-1),
+                (reverse + n_edges * copies).reshape(-1),
+                (weights[start : start + step, None] * counted).reshape(-1),
             )
-            weighted = (energies * weights[start : start + step, None]).sum()
-            gradients = torch.autograd.grad([weighted], [rotated, repeated])
-            by_vector, by_factor = gradients[0], gradients[1]
-            assert by_vector is not None and by_factor is not None
             by_vector = by_vector.to(vectors.dtype).view(n_copies, n_edges, 3)
             # v = r R, so dE/dr = dE/dv R^T.
             vector_gradients += torch.matmul(by_vector, matrices.transpose(1, 2)).sum(dim=0)
             factor_gradients += by_factor.to(vectors.dtype).view(n_copies, n_edges).sum(dim=0)
-            by_atom.append(energies.detach())
+            by_atom.append(energies.view(n_copies, n_atoms) * counted)
         return torch.cat(by_atom), vector_gradients, factor_gradients

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pet_driver.network.pet import PET, FeedForwardFeaturizer
+from pet_driver.network import DifferentiableNetwork, Hypers
 from pet_driver.symmetry.averaging import RotationAverage
 from pet_driver.symmetry.ecse_fields import Fields, make_batch, make_fields, surroundings
 from pet_driver.symmetry.ecse_frames import FrameBuilder, sum_by
@@ -114,15 +114,19 @@ class FrameAverage(RotationAverage):
     """
 
     def __init__(
-        self, network: PET, atomic_numbers: list[int], scale: float, composition: list[float]
+        self,
+        network: DifferentiableNetwork,
+        hypers: Hypers,
+        dtype: torch.dtype,
+        atomic_numbers: list[int],
+        scale: float,
+        composition: list[float],
     ) -> None:
-        super().__init__(network, atomic_numbers, scale, composition)
-        self.frames = FrameBuilder(network.cutoff)
+        super().__init__(network, hypers, dtype, atomic_numbers, scale, composition)
+        self.frames = FrameBuilder(hypers.cutoff)
         self.pairs_in_memory = PAIRS_IN_MEMORY
         self.edges_in_memory = EDGES_IN_MEMORY
-        # The feedforward readout comes after a last exchange with the reverse edge.
-        feed_forward = isinstance(network.featurizer, FeedForwardFeaturizer)
-        self.hops = len(network.featurizer.gnn_layers) - 1 + int(feed_forward)
+        self.hops = hypers.hops
 
     def frame_average(
         self,
@@ -224,10 +228,13 @@ class FrameAverage(RotationAverage):
         """The network's energy of a single atom of each species [S]."""
         n_species = self.composition.shape[0]
         species = torch.arange(n_species, device=types.device)
-        dtype = self.network.featurizer.edge_embedder.weight.dtype
         none = torch.zeros(0, dtype=torch.int64, device=types.device)
-        vectors = torch.zeros(0, 3, dtype=dtype, device=types.device)
-        return self.scale * self.network(species, vectors, vectors[:, 0], none, none, none)
+        vectors = torch.zeros(0, 3, dtype=self.zero.dtype, device=types.device)
+        seeds = torch.zeros(n_species, dtype=torch.float64, device=types.device)
+        energies, _, _ = self.network.differentiate(
+            species, vectors, vectors[:, 0], none, none, none, seeds
+        )
+        return self.scale * energies
 
     def blocks(self, graph: Graph, owned: Tensor, pooled: bool, max_edges: int) -> list[Tensor]:
         """Atoms to be handled at once, as few as memory asks for."""
@@ -349,7 +356,6 @@ class FrameAverage(RotationAverage):
         batch = make_batch(block.fields, block.chosen[start:stop])
         atoms = block.fields.atoms[batch.nodes]
         vectors = graph.vectors[batch.edges].requires_grad_(True)
-        factors = graph.factors[batch.edges].requires_grad_(True)
         matrices = block.matrices.detach()[start:stop].clone().requires_grad_(True)
         seen = torch.bmm(vectors[:, None, :], matrices[batch.edge_copies]).squeeze(1)
         axial = block.axial[start:stop]
@@ -366,21 +372,25 @@ class FrameAverage(RotationAverage):
         # Of its neighbours the network asks the species: one node for each will do.
         n_nodes, n_species = atoms.shape[0], self.composition.shape[0]
         neighbors = n_nodes + graph.species[graph.neighbors[batch.edges]]
-        by_node = self.scale * self.network(
+        counted = self.scale * block.fields.counted[batch.nodes].to(torch.float64)
+        shares = block.weights.detach()[start:stop][batch.copies]
+        turned = torch.matmul(seen, rotation)
+        by_node, by_turned, by_factor = self.network.differentiate(
             torch.cat([graph.species[atoms], torch.arange(n_species, device=neighbors.device)]),
-            torch.matmul(seen, rotation).to(factors.dtype),
-            factors,
+            turned.detach().to(graph.factors.dtype),
+            graph.factors[batch.edges],
             batch.centers,
             neighbors,
             batch.reverse,
+            torch.cat([weight * shares * counted, torch.zeros_like(self.composition)]),
         )
-        by_node = by_node[:n_nodes] * block.fields.counted[batch.nodes].to(torch.float64)
-        weights = block.weights.detach()[start:stop]
-        weighted = by_node * weights[batch.copies]
-        gradients = torch.autograd.grad([weighted.sum() * weight], [vectors, factors, matrices])
-        by_vector, by_factor, by_matrix = gradients[0], gradients[1], gradients[2]
-        assert by_vector is not None and by_factor is not None and by_matrix is not None
+        by_node = by_node[:n_nodes] * counted
+        gradients = torch.autograd.grad(
+            [(turned * by_turned.to(turned.dtype)).sum()], [vectors, matrices]
+        )
+        by_vector, by_matrix = gradients[0], gradients[1]
+        assert by_vector is not None and by_matrix is not None
         sums.by_vector.index_add_(0, batch.edges, by_vector)
         sums.by_factor.index_add_(0, batch.edges, by_factor.to(torch.float64))
-        energies = sum_by(by_node.detach(), batch.copies, stop - start)
-        return energies, weighted.detach(), atoms, by_matrix
+        energies = sum_by(by_node, batch.copies, stop - start)
+        return energies, by_node * shares, atoms, by_matrix

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pet_driver.network.pet import PET
+from pet_driver.network import DifferentiableNetwork, Hypers
 from pet_driver.symmetry.ecse import FrameAverage
 from pet_driver.symmetry.grid_names import POOLED, parse_grid_name
 from pet_driver.symmetry.grids import RotationGrids
@@ -13,14 +13,20 @@ class SymmetrizedPotential(FrameAverage):
     """See :meth:`forward` for the contract with the engines.
 
     Args:
-        network, atomic_numbers, scale, composition: as for
+        network, hypers, dtype, atomic_numbers, scale, composition: as for
             :class:`pet_driver.symmetry.averaging.RotationAverage`.
     """
 
     def __init__(
-        self, network: PET, atomic_numbers: list[int], scale: float, composition: list[float]
+        self,
+        network: DifferentiableNetwork,
+        hypers: Hypers,
+        dtype: torch.dtype,
+        atomic_numbers: list[int],
+        scale: float,
+        composition: list[float],
     ) -> None:
-        super().__init__(network, atomic_numbers, scale, composition)
+        super().__init__(network, hypers, dtype, atomic_numbers, scale, composition)
         self.grids = RotationGrids()
         self.pooled = POOLED
 

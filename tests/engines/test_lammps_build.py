@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pet_driver.compiling import find_compiler
 from pet_driver.engines import lammps
-from pet_driver.engines.lammps.build import find_compiler
 from pet_driver.errors import PetDriverError
 
 

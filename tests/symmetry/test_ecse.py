@@ -258,7 +258,9 @@ def test_a_batch_is_its_members(grid: str, get_model) -> None:
 @pytest.mark.parametrize("frames", [BY_ENVIRONMENT, POOLED])
 def test_scripted_is_eager(kind: str, frames: int, get_model) -> None:
     source = random_source(kind)
-    eager = SymmetrizedPotential(source.build(torch.float64), [1, 8], 1.0, source.composition)
+    eager = SymmetrizedPotential(
+        source.build(torch.float64), source.hypers, torch.float64, [1, 8], 1.0, source.composition
+    )
     model = get_model(kind)
     for atoms in (collinear_cluster(), box()):
         one = evaluate(eager, atoms, model.cutoff, frames=frames)

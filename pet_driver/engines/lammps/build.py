@@ -1,22 +1,15 @@
 """Compiling the plugin. Asks for a C++20 compiler and nothing else."""
 
-import fcntl
-import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
-from pet_driver.errors import PetDriverError
+from pet_driver import kernels
+from pet_driver.compiling import compile_once, run_compiler
 
 from .environment import MODELS, Environment, find_environment
 
-OLDEST_GCC = 11  # torch's headers need C++20
+WHAT = "the LAMMPS plugin"
 TORCH_LIBRARIES = ("torch", "torch_cpu", "c10", "torch_cuda", "c10_cuda")
-LINES_SHOWN = 20
 
 
 def build(force: bool = False, verbose: bool = False) -> Path:
@@ -30,49 +23,21 @@ def build(force: bool = False, verbose: bool = False) -> Path:
     :raises PetDriverError: if a package or the compiler is missing, or the compiler fails
     """
     environment = find_environment()
-    plugin = environment.plugin
-    if plugin.is_file() and not force:
-        return plugin
-    compiler = find_compiler()
-    _make_folder(plugin.parent)
-    with _lock(plugin.parent / "lock"):
-        if force or not plugin.is_file():
-            with tempfile.TemporaryDirectory(dir=plugin.parent) as folder:
-                binary = _compile(environment, compiler, Path(folder), verbose)
-                os.replace(binary, plugin)  # atomic: a running LAMMPS keeps what it has
-    return plugin
-
-
-def find_compiler() -> str:
-    """``$CXX``, or the first of g++, clang++ and c++ on the path.
-
-    :raises PetDriverError: if there is none, or it is too old
-    """
-    wish = os.environ.get("CXX")
-    names = [wish] if wish else ["g++", "clang++", "c++"]
-    compiler = next(filter(None, (shutil.which(name) for name in names)), None)
-    if compiler is None:
-        raise PetDriverError(
-            f"no C++ compiler found (looked for {', '.join(names)}): install g++ "
-            f"{OLDEST_GCC} or later, or set CXX to the path of one"
-        )
-    banner = _output(compiler, "--version")
-    version = _output(compiler, "-dumpversion").split(".")[0]
-    if "clang" not in banner and version.isdigit() and int(version) < OLDEST_GCC:
-        raise PetDriverError(
-            f"{compiler} is version {version}, torch's headers need g++ {OLDEST_GCC} or later: "
-            "install a newer one, or set CXX to the path of one"
-        )
-    return compiler
+    return compile_once(
+        environment.plugin,
+        lambda compiler, folder: _compile(environment, compiler, folder, verbose),
+        force,
+    )
 
 
 def _compile(environment: Environment, compiler: str, folder: Path, verbose: bool) -> Path:
+    kernels.build()
     sources = sorted(environment.sources.glob("*.cpp"))
     flags = _compile_flags(environment)
 
     def compile_one(source: Path) -> Path:
         target = folder / f"{source.stem}.o"
-        _run([compiler, *flags, "-c", str(source), "-o", str(target)], verbose)
+        run_compiler([compiler, *flags, "-c", str(source), "-o", str(target)], WHAT, verbose)
         return target
 
     # The file that includes torch takes as long as all others together.
@@ -80,7 +45,8 @@ def _compile(environment: Environment, compiler: str, folder: Path, verbose: boo
         objects = list(pool.map(compile_one, sources))
     binary = folder / environment.plugin.name
     names = [str(path) for path in objects]
-    _run([compiler, "-shared", "-o", str(binary), *names, *_link_flags(environment)], verbose)
+    link = [compiler, "-shared", "-o", str(binary), *names, *_link_flags(environment)]
+    run_compiler(link, WHAT, verbose)
     return binary
 
 
@@ -91,6 +57,7 @@ def _compile_flags(environment: Environment) -> list[str]:
         environment.mpi_header,
         torch_include,
         torch_include / "torch" / "csrc" / "api" / "include",
+        kernels.SOURCES,
     ]
     definitions = {
         "LAMMPS_SMALLBIG": "1",  # the integer sizes of the LAMMPS of the package index
@@ -113,7 +80,9 @@ def _link_flags(environment: Environment) -> list[str]:
         f"-L{folder}",
         "-Wl,--no-as-needed",  # libtorch_cuda registers its kernels although nothing calls it
         *(f"-l{name}" for name in present),
+        str(kernels.library()),
         f"-Wl,-rpath,{folder}",
+        f"-Wl,-rpath,{kernels.library().parent}",
     ]
 
 
@@ -127,33 +96,3 @@ def _torch_cxx11_abi() -> bool:
     import torch  # late: slow, and only the compilation asks
 
     return torch.compiled_with_cxx11_abi()
-
-
-def _run(command: list[str], verbose: bool) -> None:
-    if verbose:
-        print(" ".join(command), flush=True)
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode != 0:
-        last = "\n".join(result.stderr.strip().splitlines()[-LINES_SHOWN:])
-        raise PetDriverError(f"compiling the LAMMPS plugin failed:\n{last}")
-
-
-def _output(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PetDriverError(
-            f"cannot write the cache folder {folder} ({error.strerror}): "
-            "set PET_DRIVER_CACHE to a folder that you may write"
-        ) from None
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the system drops it with the process
-        yield

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
+from pet_driver import kernels
+from pet_driver.compiling import cache_folder
 from pet_driver.errors import PetDriverError
 
 PLUGIN_NAME = "petplugin.so"  # LAMMPS loads every file that ends in "plugin.so"
@@ -42,7 +44,7 @@ class Environment:
         """
         digest = hashlib.sha256()
         words = [self.torch_version, str(self.torch), self.lammps_version, self.mpich_version]
-        for word in [*words, str(MODELS), platform.machine()]:
+        for word in [*words, str(MODELS), platform.machine(), str(kernels.library())]:
             digest.update(word.encode() + b"\0")
         for source in sorted(self.sources.glob("*.[ch]*")):
             digest.update(source.name.encode() + b"\0" + source.read_bytes())
@@ -52,12 +54,6 @@ class Environment:
     def plugin(self) -> Path:
         """Where the compiled plugin is, or will be."""
         return cache_folder() / "lammps" / self.key / PLUGIN_NAME
-
-
-def cache_folder() -> Path:
-    """``$PET_DRIVER_CACHE``, or ``~/.cache/pet-driver``."""
-    folder = os.environ.get("PET_DRIVER_CACHE")
-    return Path(folder) if folder else Path.home() / ".cache" / "pet-driver"
 
 
 def find_environment() -> Environment:

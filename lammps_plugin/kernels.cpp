@@ -1,0 +1,128 @@
+// The kernels as an operator of torch, which TorchScript can call.
+
+#include "kernels.h"
+
+#include "interface.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/jit/frontend/resolver.h>
+#include <torch/csrc/jit/frontend/sugared_value.h>
+#include <torch/library.h>
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace {
+
+constexpr std::int64_t MESSAGE_LENGTH = 500;
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor>
+differentiate(std::int64_t network, const at::Tensor &species, const at::Tensor &vectors,
+              const at::Tensor &factors, const at::Tensor &centers, const at::Tensor &neighbors,
+              const at::Tensor &reverse, const at::Tensor &seeds)
+{
+  const auto indices = [](const at::Tensor &tensor) { return tensor.to(at::kLong).contiguous(); };
+  const at::Tensor s = indices(species), c = indices(centers), n = indices(neighbors),
+                   r = indices(reverse), v = vectors.contiguous(), f = factors.contiguous(),
+                   w = seeds.to(at::kDouble).contiguous();
+  const at::Tensor energies = at::empty({s.size(0)}, at::kDouble);
+  const at::Tensor by_vector = at::empty_like(v), by_factor = at::empty_like(f);
+  char message[MESSAGE_LENGTH] = "";
+  const int failed = pet_run(
+      reinterpret_cast<void *>(network), s.size(0), c.size(0), s.const_data_ptr<std::int64_t>(),
+      v.const_data_ptr(), f.const_data_ptr(), c.const_data_ptr<std::int64_t>(),
+      n.const_data_ptr<std::int64_t>(), r.const_data_ptr<std::int64_t>(),
+      w.const_data_ptr<double>(), at::get_num_threads(), energies.mutable_data_ptr<double>(),
+      by_vector.mutable_data_ptr(), by_factor.mutable_data_ptr(), message, MESSAGE_LENGTH);
+  if (failed) throw std::runtime_error(message);
+  return {energies, by_vector, by_factor};
+}
+
+// A namespace of its own: in a Python that has LAMMPS and pet-driver both may be loaded.
+TORCH_LIBRARY(pet_driver_lammps, library)
+{
+  library.def("differentiate(int network, Tensor species, Tensor vectors, Tensor factors, "
+              "Tensor centers, Tensor neighbors, Tensor reverse, Tensor seeds) "
+              "-> (Tensor, Tensor, Tensor)",
+              &differentiate);
+}
+
+constexpr const char *DIFFERENTIATE = R"(
+def differentiate(self, species: Tensor, vectors: Tensor, factors: Tensor, centers: Tensor,
+                  neighbors: Tensor, reverse: Tensor,
+                  seeds: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    return kernels.differentiate(self.handle, species, vectors, factors, centers, neighbors,
+                                 reverse, seeds)
+)";
+
+/// What "kernels" means in the code above.
+struct Resolver : torch::jit::Resolver {
+  std::shared_ptr<torch::jit::SugaredValue> resolveValue(const std::string &name,
+                                                         torch::jit::GraphFunction &,
+                                                         const torch::jit::SourceRange &) override
+  {
+    if (name != "kernels") return nullptr;
+    return std::make_shared<torch::jit::BuiltinModule>("pet_driver_lammps");
+  }
+};
+
+/// Hands the weights of a network to the kernels; null, with a message, if they refuse.
+void *create(const torch::jit::Module &network, std::string &message)
+{
+  std::vector<std::string> names;
+  std::vector<at::Tensor> tensors;
+  std::vector<std::int64_t> rows, columns;
+  for (const auto &[name, tensor] : network.named_parameters()) {
+    names.push_back(name);
+    tensors.push_back(tensor.detach().to(at::kDouble).contiguous());
+    rows.push_back(tensor.size(0));
+    columns.push_back(tensor.numel() / tensor.size(0));
+  }
+  std::vector<const char *> name_pointers;
+  std::vector<const double *> values;
+  for (std::size_t k = 0; k < names.size(); k++) {
+    name_pointers.push_back(names[k].c_str());
+    values.push_back(tensors[k].const_data_ptr<double>());
+  }
+  const bool single = (*network.parameters().begin()).scalar_type() == at::kFloat;
+  char text[MESSAGE_LENGTH] = "";
+  void *handle = pet_create(single, static_cast<int>(network.attr("num_heads").toInt()),
+                            network.attr("temperature").toDouble(), network.attr("pre_norm").toBool(),
+                            "", static_cast<int>(names.size()), name_pointers.data(),
+                            values.data(), rows.data(), columns.data(), text, MESSAGE_LENGTH);
+  message = text;
+  return handle;
+}
+
+}    // namespace
+
+std::unique_ptr<pet::Kernels> pet::Kernels::attach(torch::jit::Module &module)
+{
+  const char *wish = std::getenv("PET_DRIVER_KERNELS");
+  const std::string mode = wish ? wish : "auto";
+  if (mode != "auto" && mode != "on" && mode != "off")
+    throw std::runtime_error("PET_DRIVER_KERNELS is '" + mode + "': set it to auto, on or off");
+  if (mode == "off") return nullptr;
+
+  std::string message;
+  void *network = create(module.attr("network").toModule(), message);
+  if (network == nullptr && mode == "on")
+    throw std::runtime_error("the kernels refuse the network: " + message);
+  if (network == nullptr) return nullptr;
+  std::unique_ptr<Kernels> kernels(new Kernels(network));
+
+  torch::jit::Module stand_in("__torch__.KernelNetwork");
+  stand_in.register_attribute("handle", c10::IntType::get(),
+                              reinterpret_cast<std::int64_t>(network));
+  stand_in.define(DIFFERENTIATE, std::make_shared<Resolver>());
+  module.setattr("network", stand_in._ivalue());
+  return kernels;
+}
+
+pet::Kernels::~Kernels() { pet_destroy(network_); }
+
+const char *pet::Kernels::level() const { return pet_level(network_); }

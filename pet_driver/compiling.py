@@ -1,0 +1,107 @@
+"""Compiling C++ that travels with the package: once, into a cache folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pet_driver.errors import PetDriverError
+
+OLDEST_GCC = 11  # C++20, in torch's headers and in the kernels
+LINES_SHOWN = 20
+
+
+def cache_folder() -> Path:
+    """``$PET_DRIVER_CACHE``, or ``~/.cache/pet-driver``."""
+    folder = os.environ.get("PET_DRIVER_CACHE")
+    return Path(folder) if folder else Path.home() / ".cache" / "pet-driver"
+
+
+def compile_once(target: Path, compile: Callable[[str, Path], Path], force: bool = False) -> Path:
+    """Make ``target`` unless it is there already.
+
+    Safe to call from several processes at once: one compiles, the others wait. A program that
+    runs keeps what it has loaded.
+
+    Args:
+        target: the binary, in a folder of its own.
+        compile: from a compiler and an empty folder to a binary in that folder.
+        force: compile even if the binary is there.
+
+    Raises:
+        PetDriverError: there is no compiler, it fails, or the folder cannot be written.
+    """
+    if target.is_file() and not force:
+        return target
+    compiler = find_compiler()
+    _make_folder(target.parent)
+    with _lock(target.parent / "lock"):
+        if force or not target.is_file():
+            with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+                os.replace(compile(compiler, Path(folder)), target)
+    return target
+
+
+def find_compiler() -> str:
+    """``$CXX``, or the first of g++, clang++ and c++ on the path.
+
+    Raises:
+        PetDriverError: there is none, or it is too old.
+    """
+    wish = os.environ.get("CXX")
+    names = [wish] if wish else ["g++", "clang++", "c++"]
+    compiler = next(filter(None, (shutil.which(name) for name in names)), None)
+    if compiler is None:
+        raise PetDriverError(
+            f"no C++ compiler found (looked for {', '.join(names)}): install g++ "
+            f"{OLDEST_GCC} or later, or set CXX to the path of one"
+        )
+    banner = _output(compiler, "--version")
+    version = _output(compiler, "-dumpversion").split(".")[0]
+    if "clang" not in banner and version.isdigit() and int(version) < OLDEST_GCC:
+        raise PetDriverError(
+            f"{compiler} is version {version}, C++20 needs g++ {OLDEST_GCC} or later: "
+            "install a newer one, or set CXX to the path of one"
+        )
+    return compiler
+
+
+def run_compiler(command: list[str], what: str, verbose: bool = False) -> None:
+    """Run one command of the compiler.
+
+    Raises:
+        PetDriverError: it fails; with its last lines, and ``what`` was to be compiled.
+    """
+    if verbose:
+        print(" ".join(command), flush=True)
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode != 0:
+        last = "\n".join(result.stderr.strip().splitlines()[-LINES_SHOWN:])
+        raise PetDriverError(f"compiling {what} failed:\n{last}")
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PetDriverError(
+            f"cannot write the cache folder {folder} ({error.strerror}): "
+            "set PET_DRIVER_CACHE to a folder that you may write"
+        ) from None
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the system drops it with the process
+        yield

@@ -1,0 +1,16 @@
+"""The network in C++ for CPUs: the same numbers as TorchScript's, several times faster.
+
+A transformer of a few dozen features spends most of its time in torch on moving small tables
+between memory and processor. Here a block of atoms goes through a whole layer while it stays in the
+cache, and the gradient is written out, so that nothing is kept that it does not need. The C++ asks
+for a compiler and OpenMP and nothing else; it is compiled once, on first use, for all instruction
+sets that the processors of a cluster may have.
+
+``$PET_DRIVER_KERNELS`` set to ``off`` leaves the network to TorchScript, and to ``on`` makes it an
+error if the kernels cannot be used. Nothing here imports torch; see
+:mod:`pet_driver.kernels.binding` for what does.
+"""
+
+from pet_driver.kernels.build import SOURCES, build, library
+
+__all__ = ["SOURCES", "build", "library"]

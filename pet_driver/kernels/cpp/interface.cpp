@@ -1,0 +1,95 @@
+// The kernels as functions of C.
+
+#include "interface.h"
+
+#include "engine.h"
+
+#include <cstdio>
+#include <exception>
+#include <string>
+
+namespace {
+
+struct Handle {
+  std::unique_ptr<pet::Engine<float>> single;
+  std::unique_ptr<pet::Engine<double>> dual;
+};
+
+/// 0, or 1 with the message of what was thrown.
+template <typename Function> int guarded(char *error, std::int64_t size, Function &&function)
+{
+  try {
+    function();
+    return 0;
+  } catch (const std::bad_alloc &) {
+    std::snprintf(error, size, "out of memory: lower max_edges");
+  } catch (const std::exception &failure) {
+    std::snprintf(error, size, "%s", failure.what());
+  }
+  return 1;
+}
+
+template <typename T>
+void run(pet::Engine<T> &engine, std::int64_t n_atoms, std::int64_t n_edges,
+         const std::int64_t *species, const void *vectors, const void *factors,
+         const std::int64_t *centers, const std::int64_t *neighbors, const std::int64_t *reverse,
+         const double *seeds, int threads, double *energies, void *dvectors, void *dfactors)
+{
+  const pet::Graph<T> graph{n_atoms, n_edges, species, static_cast<const T *>(vectors),
+                            static_cast<const T *>(factors), centers, neighbors, reverse, seeds};
+  engine.run(graph, threads, energies, static_cast<T *>(dvectors), static_cast<T *>(dfactors));
+}
+
+}    // namespace
+
+extern "C" {
+
+__attribute__((visibility("default")))
+void *pet_create(int single, int num_heads, double temperature, int pre_norm, const char *level,
+                 int count, const char *const *names, const double *const *values,
+                 const std::int64_t *rows, const std::int64_t *columns, char *error, std::int64_t size)
+{
+  std::unique_ptr<Handle> handle;
+  const int failed = guarded(error, size, [&] {
+    pet::Weights weights;
+    for (int k = 0; k < count; k++)
+      weights.add(names[k], {rows[k], columns[k], {values[k], values[k] + rows[k] * columns[k]}});
+    const pet::Options options{num_heads, temperature, pre_norm != 0, level};
+    handle = std::make_unique<Handle>();
+    if (single) handle->single = pet::make_engine<float>(weights, options);
+    else handle->dual = pet::make_engine<double>(weights, options);
+  });
+  if (failed) return nullptr;
+  if (handle->single || handle->dual) return handle.release();
+  std::snprintf(error, size, "this processor has no AVX2");
+  return nullptr;
+}
+
+__attribute__((visibility("default")))
+void pet_destroy(void *handle) { delete static_cast<Handle *>(handle); }
+
+__attribute__((visibility("default")))
+const char *pet_level(void *handle)
+{
+  const auto *networks = static_cast<Handle *>(handle);
+  return networks->single ? networks->single->level() : networks->dual->level();
+}
+
+__attribute__((visibility("default")))
+int pet_run(void *handle, std::int64_t n_atoms, std::int64_t n_edges, const std::int64_t *species,
+            const void *vectors, const void *factors, const std::int64_t *centers,
+            const std::int64_t *neighbors, const std::int64_t *reverse, const double *seeds,
+            int threads, double *energies, void *dvectors, void *dfactors, char *error,
+            std::int64_t size)
+{
+  auto *networks = static_cast<Handle *>(handle);
+  return guarded(error, size, [&] {
+    if (networks->single)
+      run(*networks->single, n_atoms, n_edges, species, vectors, factors, centers, neighbors,
+          reverse, seeds, threads, energies, dvectors, dfactors);
+    else
+      run(*networks->dual, n_atoms, n_edges, species, vectors, factors, centers, neighbors, reverse,
+          seeds, threads, energies, dvectors, dfactors);
+  });
+}
+}

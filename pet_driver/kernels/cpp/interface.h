@@ -1,0 +1,37 @@
+/* The kernels as functions of C: for Python's ctypes, and for programs built by other compilers. */
+
+#ifndef PET_INTERFACE_H
+#define PET_INTERFACE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A network in single or double precision.  Weights have the names of the state dict of
+   pet_driver.network.PET and come as matrices [rows, columns] in double precision; a vector has one
+   column.  "level" names an instruction set, or is empty for the best.  Null if something failed, with the reason in "error" [size]. */
+void *pet_create(int single, int num_heads, double temperature, int pre_norm, const char *level,
+                 int count, const char *const *names, const double *const *values,
+                 const int64_t *rows, const int64_t *columns, char *error, int64_t size);
+
+void pet_destroy(void *network);
+
+/* The instruction set in use. */
+const char *pet_level(void *network);
+
+/* Energies [n_atoms], without scale and composition, and the gradients by vectors [n_edges, 3] and
+   cutoff factors [n_edges] of the sum of seeds [n_atoms] times energies.  Edges are sorted by
+   centre.  Vectors, factors and gradients are in the precision of the network.  0, or 1 with the
+   reason in "error" [size]. */
+int pet_run(void *network, int64_t n_atoms, int64_t n_edges, const int64_t *species,
+            const void *vectors, const void *factors, const int64_t *centers,
+            const int64_t *neighbors, const int64_t *reverse, const double *seeds, int threads,
+            double *energies, void *dvectors, void *dfactors, char *error, int64_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
