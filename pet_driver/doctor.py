@@ -24,8 +24,9 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at torch, the shipped model, the engines and the plugin, in this order."""
+    """Look at torch, the kernels, the shipped model, the engines and the plugin, in this order."""
     yield from _torch()
+    yield _kernels()
     yield _shipped_model()
     for package, extra in (
         ("ipi", "ipi"),
@@ -44,6 +45,20 @@ def _torch() -> Iterator[Finding]:
     yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     yield Finding("CUDA devices", ", ".join(devices) or "none: models run on the CPU")
+
+
+def _kernels() -> Finding:
+    from pet_driver import kernels
+
+    mode = os.environ.get(kernels.MODE, "auto")
+    if mode == "off":
+        return Finding("kernels", f"switched off by {kernels.MODE}: TorchScript runs the network")
+    try:
+        path = kernels.build()
+    except PetDriverError as error:
+        remedy = "install g++ 12 or newer, or set CXX; until then TorchScript runs the network"
+        return Finding("kernels", str(error), remedy, healthy=mode != "on")
+    return Finding("kernels", str(path.parent))
 
 
 def _shipped_model() -> Finding:

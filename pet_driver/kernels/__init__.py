@@ -13,4 +13,6 @@ error if the kernels cannot be used. Nothing here imports torch; see
 
 from pet_driver.kernels.build import SOURCES, build, library
 
-__all__ = ["SOURCES", "build", "library"]
+MODE = "PET_DRIVER_KERNELS"  # variable of the environment
+
+__all__ = ["MODE", "SOURCES", "build", "library"]

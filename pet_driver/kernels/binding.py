@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from pet_driver.errors import PetDriverError
-from pet_driver.kernels.build import build, library
+from pet_driver.kernels import MODE, build, library
 
-MODE = "PET_DRIVER_KERNELS"
 MESSAGE_LENGTH = 500
 
 
