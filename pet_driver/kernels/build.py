@@ -34,9 +34,8 @@ def library() -> Path:
     node compiled.
     """
     digest = hashlib.sha256(platform.machine().encode())
-    for source in [*sorted(SOURCES.iterdir()), Path(__file__)]:
-        if source.is_file():
-            digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    for source in [*sorted(SOURCES.glob("*.h")), *sorted(SOURCES.glob("*.cpp")), Path(__file__)]:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return cache_folder() / "kernels" / digest.hexdigest()[:16] / NAME
 
 

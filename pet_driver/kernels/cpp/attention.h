@@ -12,7 +12,8 @@
 
 namespace pet::PET_LEVEL {
 
-/// Where the tokens of an atom are among the rows of its block: the centre apart, the edges together.
+/// Where the tokens of an atom are among the rows of its block: the centre apart, the edges
+/// together.
 struct Tokens {
   int center, edges;  // rows
   int count;          // 1 + the number of edges
@@ -183,6 +184,6 @@ template <typename T> class Attention {
   }
 };
 
-}    // namespace pet::PET_LEVEL
+}  // namespace pet::PET_LEVEL
 
 #endif

@@ -52,6 +52,6 @@ template <typename T> class Buffer {
   std::size_t size_ = 0;
 };
 
-}    // namespace pet
+}  // namespace pet
 
 #endif

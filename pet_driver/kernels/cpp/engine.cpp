@@ -24,4 +24,4 @@ std::unique_ptr<Engine<T>> make_engine(const Weights &weights, const Options &op
 template std::unique_ptr<Engine<float>> make_engine(const Weights &, const Options &);
 template std::unique_ptr<Engine<double>> make_engine(const Weights &, const Options &);
 
-}    // namespace pet
+}  // namespace pet

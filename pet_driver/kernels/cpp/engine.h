@@ -28,16 +28,16 @@ template <typename T> class Engine {
 template <typename T>
 std::unique_ptr<Engine<T>> make_engine(const Weights &weights, const Options &options);
 
-#define PET_DECLARE_LEVEL(name)                                                              \
-  namespace name {                                                                           \
-  template <typename T>                                                                      \
-  std::unique_ptr<Engine<T>> make_engine(const Weights &weights, const Options &options);    \
+#define PET_DECLARE_LEVEL(name)                                                                    \
+  namespace name {                                                                                 \
+  template <typename T>                                                                            \
+  std::unique_ptr<Engine<T>> make_engine(const Weights &weights, const Options &options);          \
   }
 PET_DECLARE_LEVEL(avx2)
 PET_DECLARE_LEVEL(avx512)
 PET_DECLARE_LEVEL(native)
 #undef PET_DECLARE_LEVEL
 
-}    // namespace pet
+}  // namespace pet
 
 #endif

@@ -33,8 +33,8 @@ template <typename T> struct Rows {
   operator Rows<const T>() const { return {data, stride}; }
 };
 
-/// C = start + bias + A B on one tile.  A(m, k) = a[m a_row + k a_column]; start (rows like those of
-/// C, or C itself) and bias (one row) may be null.
+/// C = start + bias + A B on one tile.  A(m, k) = a[m a_row + k a_column]; start (rows like those
+/// of C, or C itself) and bias (one row) may be null.
 template <typename T, int ROWS, int VECTORS, bool CONTIGUOUS>
 inline void tile(int depth, const T *a, std::ptrdiff_t a_row, std::ptrdiff_t a_column, const T *b,
                  std::ptrdiff_t b_row, const T *bias, const T *start, std::ptrdiff_t start_row,
@@ -77,8 +77,8 @@ inline void tile_of(int rows, Arguments... arguments)
 
 template <typename T, int VECTORS, bool CONTIGUOUS>
 inline void panel(int rows, int depth, const T *a, std::ptrdiff_t a_row, std::ptrdiff_t a_column,
-                  const T *b, std::ptrdiff_t b_row, const T *bias, const T *start, std::ptrdiff_t start_row, T *c,
-                  std::ptrdiff_t c_row)
+                  const T *b, std::ptrdiff_t b_row, const T *bias, const T *start,
+                  std::ptrdiff_t start_row, T *c, std::ptrdiff_t c_row)
 {
   constexpr int R = tile_rows(VECTORS);
   for (int m = 0; m < rows; m += R)
@@ -95,7 +95,7 @@ inline void panel_of(int vectors, int rows, int depth, const T *a, std::ptrdiff_
 {
   const auto run = [&]<int V>() {
     panel<T, V, CONTIGUOUS>(rows, depth, a, a_row, a_column, b, b_row, bias, start, start_row, c,
-                         c_row);
+                            c_row);
   };
   if (vectors == 1) run.template operator()<1>();
   if (vectors == 2) run.template operator()<2>();
@@ -124,6 +124,6 @@ inline void multiply_transposed(int rows, int columns, int depth, Rows<const T> 
                        b.data + n, b.stride, nullptr, nullptr, 0, c.data + n, c.stride);
 }
 
-}    // namespace pet::PET_LEVEL
+}  // namespace pet::PET_LEVEL
 
 #endif

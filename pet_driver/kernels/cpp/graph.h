@@ -67,6 +67,6 @@ class Layout {
   std::vector<Block> blocks_;
 };
 
-}    // namespace pet
+}  // namespace pet
 
 #endif

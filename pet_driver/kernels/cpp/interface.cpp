@@ -35,19 +35,26 @@ void run(pet::Engine<T> &engine, std::int64_t n_atoms, std::int64_t n_edges,
          const std::int64_t *centers, const std::int64_t *neighbors, const std::int64_t *reverse,
          const double *seeds, int threads, double *energies, void *dvectors, void *dfactors)
 {
-  const pet::Graph<T> graph{n_atoms, n_edges, species, static_cast<const T *>(vectors),
-                            static_cast<const T *>(factors), centers, neighbors, reverse, seeds};
+  const pet::Graph<T> graph{n_atoms,
+                            n_edges,
+                            species,
+                            static_cast<const T *>(vectors),
+                            static_cast<const T *>(factors),
+                            centers,
+                            neighbors,
+                            reverse,
+                            seeds};
   engine.run(graph, threads, energies, static_cast<T *>(dvectors), static_cast<T *>(dfactors));
 }
 
-}    // namespace
+}  // namespace
 
 extern "C" {
 
-__attribute__((visibility("default")))
-void *pet_create(int single, int num_heads, double temperature, int pre_norm, const char *level,
-                 int count, const char *const *names, const double *const *values,
-                 const std::int64_t *rows, const std::int64_t *columns, char *error, std::int64_t size)
+__attribute__((visibility("default"))) void *
+pet_create(int single, int num_heads, double temperature, int pre_norm, const char *level,
+           int count, const char *const *names, const double *const *values,
+           const std::int64_t *rows, const std::int64_t *columns, char *error, std::int64_t size)
 {
   std::unique_ptr<Handle> handle;
   const int failed = guarded(error, size, [&] {
@@ -65,22 +72,23 @@ void *pet_create(int single, int num_heads, double temperature, int pre_norm, co
   return nullptr;
 }
 
-__attribute__((visibility("default")))
-void pet_destroy(void *handle) { delete static_cast<Handle *>(handle); }
+__attribute__((visibility("default"))) void pet_destroy(void *handle)
+{
+  delete static_cast<Handle *>(handle);
+}
 
-__attribute__((visibility("default")))
-const char *pet_level(void *handle)
+__attribute__((visibility("default"))) const char *pet_level(void *handle)
 {
   const auto *networks = static_cast<Handle *>(handle);
   return networks->single ? networks->single->level() : networks->dual->level();
 }
 
-__attribute__((visibility("default")))
-int pet_run(void *handle, std::int64_t n_atoms, std::int64_t n_edges, const std::int64_t *species,
-            const void *vectors, const void *factors, const std::int64_t *centers,
-            const std::int64_t *neighbors, const std::int64_t *reverse, const double *seeds,
-            int threads, double *energies, void *dvectors, void *dfactors, char *error,
-            std::int64_t size)
+__attribute__((visibility("default"))) int
+pet_run(void *handle, std::int64_t n_atoms, std::int64_t n_edges, const std::int64_t *species,
+        const void *vectors, const void *factors, const std::int64_t *centers,
+        const std::int64_t *neighbors, const std::int64_t *reverse, const double *seeds,
+        int threads, double *energies, void *dvectors, void *dfactors, char *error,
+        std::int64_t size)
 {
   auto *networks = static_cast<Handle *>(handle);
   return guarded(error, size, [&] {

@@ -11,7 +11,8 @@ extern "C" {
 
 /* A network in single or double precision.  Weights have the names of the state dict of
    pet_driver.network.PET and come as matrices [rows, columns] in double precision; a vector has one
-   column.  "level" names an instruction set, or is empty for the best.  Null if something failed, with the reason in "error" [size]. */
+   column.  "level" names an instruction set, or is empty for the best.  Null if something failed,
+   with the reason in "error" [size]. */
 void *pet_create(int single, int num_heads, double temperature, int pre_norm, const char *level,
                  int count, const char *const *names, const double *const *values,
                  const int64_t *rows, const int64_t *columns, char *error, int64_t size);

@@ -54,4 +54,4 @@ std::unique_ptr<Engine<T>> make_engine(const Weights &weights, const Options &op
 
 template std::unique_ptr<Engine<PET_NUMBER>> make_engine(const Weights &, const Options &);
 
-}    // namespace pet::PET_LEVEL
+}  // namespace pet::PET_LEVEL

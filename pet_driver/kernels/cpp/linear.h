@@ -11,7 +11,8 @@
 
 namespace pet::PET_LEVEL {
 
-/// B [depth, columns] in panels: each holds its columns side by side, the last filled up with zeros.
+/// B [depth, columns] in panels: each holds its columns side by side, the last filled up with
+/// zeros.
 template <typename T> class Packed {
  public:
   template <typename Element> void pack(int depth, int columns, Element &&element)
@@ -39,8 +40,7 @@ template <typename T> class Packed {
       if (left == width)
         panel_of<T, true>(width / LANES<T>, rows, depth_, a.data, a.stride, 1, b, width, added,
                           from.data, from.stride, c.data + first, c.stride);
-      else
-        narrow(rows, left, a, b, added, from, c.column(first));
+      else narrow(rows, left, a, b, added, from, c.column(first));
       b += static_cast<std::ptrdiff_t>(depth_) * width;
     }
   }
@@ -131,6 +131,6 @@ Linear<T> linear_behind(const Weights &weights, const std::string &norm, const s
   return {weight, &bias};
 }
 
-}    // namespace pet::PET_LEVEL
+}  // namespace pet::PET_LEVEL
 
 #endif

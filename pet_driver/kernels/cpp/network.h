@@ -42,8 +42,8 @@ template <typename T> class Compress {
       for (std::int64_t c = 0; c < width; c++) geometry_.push_back(static_cast<T>(map(c, axis)));
 
     const Matrix constant = geometric * embedder_bias;
-    const Matrix &species = first_messages ? *first_messages
-                                           : weights.at(name + "neighbor_embedder.weight");
+    const Matrix &species =
+        first_messages ? *first_messages : weights.at(name + "neighbor_embedder.weight");
     const Matrix part = first.slice(width, width);
     Matrix table{species.rows, width, {}};
     for (std::int64_t s = 0; s < species.rows; s++)
@@ -161,7 +161,8 @@ template <typename T> class Head {
       last_.push_back(static_cast<T>(value));
   }
 
-  /// ``seed(row)`` is how much the energy of a row counts; ``energies`` gets it as a function of it.
+  /// ``seed(row)`` is how much the energy of a row counts; ``energies`` gets it as a function of
+  /// it.
   template <typename Seed, typename Energy>
   void operator()(int rows, Rows<const T> x, Rows<T> dx, Seed &&seed, Energy &&energies,
                   Scratch<T> &scratch) const
@@ -266,6 +267,6 @@ template <typename T> struct Network {
   }
 };
 
-}    // namespace pet::PET_LEVEL
+}  // namespace pet::PET_LEVEL
 
 #endif

@@ -155,6 +155,6 @@ template <typename T> inline void add(int rows, int width, Rows<const T> from, R
   }
 }
 
-}    // namespace pet::PET_LEVEL
+}  // namespace pet::PET_LEVEL
 
 #endif

@@ -38,7 +38,10 @@ template <> struct VectorOf<double> {
 template <typename T> using Vector = typename VectorOf<T>::type;
 template <typename T> constexpr int LANES = VECTOR_BYTES / static_cast<int>(sizeof(T));
 
-template <typename T> constexpr int padded(int n) { return (n + LANES<T> - 1) / LANES<T> * LANES<T>; }
+template <typename T> constexpr int padded(int n)
+{
+  return (n + LANES<T> - 1) / LANES<T> * LANES<T>;
+}
 
 template <typename T> inline Vector<T> load(const T *from)
 {
@@ -52,10 +55,20 @@ template <typename T> inline void store(T *to, Vector<T> value)
   std::memcpy(to, &value, sizeof value);
 }
 
-constexpr double INVERSE_FACTORIALS[] = {
-    1.0,         1.0,          1.0 / 2,       1.0 / 6,         1.0 / 24,
-    1.0 / 120,   1.0 / 720,    1.0 / 5040,    1.0 / 40320,     1.0 / 362880,
-    1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
+constexpr double INVERSE_FACTORIALS[] = {1.0,
+                                         1.0,
+                                         1.0 / 2,
+                                         1.0 / 6,
+                                         1.0 / 24,
+                                         1.0 / 120,
+                                         1.0 / 720,
+                                         1.0 / 5040,
+                                         1.0 / 40320,
+                                         1.0 / 362880,
+                                         1.0 / 3628800,
+                                         1.0 / 39916800,
+                                         1.0 / 479001600,
+                                         1.0 / 6227020800};
 
 template <typename T> struct Bits;
 template <> struct Bits<float> {
@@ -91,6 +104,6 @@ template <typename T> inline T exponential(T x)
 
 template <typename T> inline T sigmoid(T x) { return T(1) / (T(1) + exponential(-x)); }
 
-}    // namespace pet::PET_LEVEL
+}  // namespace pet::PET_LEVEL
 
 #endif

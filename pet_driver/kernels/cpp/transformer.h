@@ -162,8 +162,8 @@ template <typename T> class TransformerLayer {
       : width_(static_cast<int>(weights.at(name + "attention.output_linear.weight").rows)),
         pre_norm_(options.pre_norm), attention_(width_, options.num_heads),
         norm_attention_(make_norm(weights, name + "norm_attention")),
-        norm_mlp_(make_norm(weights, name + "norm_mlp")),
-        qkv_(scaled_qkv(weights, name, options)), out_(weights, name + "attention.output_linear"),
+        norm_mlp_(make_norm(weights, name + "norm_mlp")), qkv_(scaled_qkv(weights, name, options)),
+        out_(weights, name + "attention.output_linear"),
         mlp_(weights, name + "mlp", pre_norm_ ? name + "norm_mlp" : ""),
         center_(weights, name + "center.")
   {
@@ -280,8 +280,8 @@ template <typename T> class TransformerLayer {
     Matrix weight = weights.at(name + "attention.input_linear.weight");
     Matrix bias = weights.at(name + "attention.input_linear.bias");
     const std::int64_t width = weight.columns;
-    const double scale = 1.0 /
-        (std::sqrt(static_cast<double>(width) / options.num_heads) * options.temperature);
+    const double scale =
+        1.0 / (std::sqrt(static_cast<double>(width) / options.num_heads) * options.temperature);
     for (std::int64_t k = 0; k < width * width; k++) weight.values[k] *= scale;
     for (std::int64_t k = 0; k < width; k++) bias.values[k] *= scale;
     if (!options.pre_norm) return {weight, &bias};
@@ -330,7 +330,8 @@ template <typename T> class TransformerLayer {
     norm_mlp_.apply(block.edges(), outputs.from(atoms), edges);
   }
 
-  /// ``d`` [rows, D]: from the gradient by the layer's outputs to that by the sums before its norms.
+  /// ``d`` [rows, D]: from the gradient by the layer's outputs to that by the sums before its
+  /// norms.
   void feed_forward_post_back(const Block &block, Kept &kept, Rows<T> d, Scratch<T> &scratch) const
   {
     using S = Scratch<T>;
@@ -346,6 +347,6 @@ template <typename T> class TransformerLayer {
   }
 };
 
-}    // namespace pet::PET_LEVEL
+}  // namespace pet::PET_LEVEL
 
 #endif

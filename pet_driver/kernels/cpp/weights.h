@@ -67,6 +67,6 @@ struct Options {
   std::string level = "";  // instruction set; the best if empty
 };
 
-}    // namespace pet
+}  // namespace pet
 
 #endif
