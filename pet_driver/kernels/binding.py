@@ -51,7 +51,7 @@ def attach(module: torch.jit.ScriptModule) -> bool:
 def level(module: torch.jit.ScriptModule) -> str | None:
     """The instruction set that an archive's network uses, or None for TorchScript."""
     handle = getattr(module.network, "handle", None)
-    return None if handle is None else _library().pet_level(handle).decode()
+    return None if handle is None else load_library().pet_level(handle).decode()
 
 
 class KernelNetwork(nn.Module):
@@ -94,7 +94,7 @@ def create(owner: object, network: nn.Module, level: str = "") -> int:
     Raises:
         PetDriverError: the kernels cannot be compiled or run, or do not know such a network.
     """
-    kernels = _library()
+    kernels = load_library()
     weights = {
         name: tensor.detach().to(torch.float64).contiguous()
         for name, tensor in network.state_dict().items()
@@ -123,7 +123,8 @@ def create(owner: object, network: nn.Module, level: str = "") -> int:
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
+    """The kernels, compiled if they are not yet; see :func:`pet_driver.kernels.build`."""
     if not library().is_file():
         print("pet-driver compiles its kernels, once: about half a minute", file=sys.stderr)
     path = build()
@@ -161,7 +162,7 @@ def _differentiate(
     energies = torch.empty(species.shape[0], dtype=torch.float64)
     by_vector, by_factor = torch.empty_like(inputs[1]), torch.empty_like(inputs[2])
     message = ctypes.create_string_buffer(MESSAGE_LENGTH)
-    failed = _library().pet_run(
+    failed = load_library().pet_run(
         handle,
         species.shape[0],
         centers.shape[0],

@@ -1,0 +1,57 @@
+"""Whether the kernels stand in for an archive's network, and what happens where they cannot."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+import pet_driver
+from pet_driver.kernels import MODE, binding
+
+
+def level(model: pet_driver.Model) -> str | None:
+    return binding.level(model.archive.module)
+
+
+def test_with_and_without(monkeypatch: pytest.MonkeyPatch, small_box: Atoms) -> None:
+    monkeypatch.setenv(MODE, "on")
+    fast = pet_driver.load("water-small")
+    monkeypatch.setenv(MODE, "off")
+    slow = pet_driver.load("water-small")
+    assert level(fast) is not None and level(slow) is None
+    for grid in ("0", "i", "ecse"):
+        one, two = fast.evaluate(small_box, grid), slow.evaluate(small_box, grid)
+        assert one.energy == pytest.approx(two.energy, abs=1e-4)
+        assert np.abs(one.forces - two.forces).max() < 1e-4
+        assert np.abs(one.full_virial - two.full_virial).max() < 1e-3
+    assert fast.archive.metadata == slow.archive.metadata
+    sources = fast.archive.source(), slow.archive.source()
+    assert set(sources[0].weights) == set(sources[1].weights)
+
+
+def test_a_word_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MODE, "yes")
+    with pytest.raises(pet_driver.PetDriverError, match=r"'yes'; set it to auto, on or off"):
+        pet_driver.load("water-small")
+
+
+def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    binding.load_library.cache_clear()
+    try:
+        monkeypatch.setenv(MODE, "auto")
+        with pytest.warns(UserWarning, match="no-such-compiler.*PET_DRIVER_KERNELS=off"):
+            model = pet_driver.load("water-small")
+        assert level(model) is None
+        monkeypatch.setenv(MODE, "on")
+        with pytest.raises(pet_driver.PetDriverError, match="no-such-compiler"):
+            pet_driver.load("water-small")
+        monkeypatch.setenv(MODE, "off")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            pet_driver.load("water-small")
+    finally:
+        binding.load_library.cache_clear()
