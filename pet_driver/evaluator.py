@@ -249,7 +249,7 @@ class Model:
                 edges.neighbors,
                 edges.reverse,
                 edges.structures,
-                torch.ones_like(edges.numbers, dtype=torch.bool),
+                edges.owned,
                 len(edges.sizes),
                 rotations,
                 weights,

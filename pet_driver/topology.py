@@ -69,6 +69,7 @@ class EdgeBatch:
     Attributes:
         numbers: atomic numbers [N].
         structures: which structure each atom is in [N].
+        owned: atoms whose energy counts [N]: all.
         vectors: r_ij [E, 3] in A.
         centers, neighbors: i and j [E].
         reverse: index of the edge (j, i, -S) [E].
@@ -78,6 +79,7 @@ class EdgeBatch:
 
     numbers: Tensor
     structures: Tensor
+    owned: Tensor
     vectors: Tensor
     centers: Tensor
     neighbors: Tensor
@@ -95,6 +97,7 @@ class EdgeBatch:
         return EdgeBatch(
             self.numbers[atoms],
             self.structures[atoms] - first,
+            self.owned[atoms],
             self.vectors[edges],
             self.centers[edges] - atom,
             self.neighbors[edges] - atom,
@@ -135,6 +138,8 @@ class Topology:
         shifts = np.concatenate([f.shifts for f in found])
         self._shifts = self._tensor(shifts) if shifts.any() else None
         self._crossings: tuple[np.ndarray, Tensor] | None = None
+        self._owned = torch.ones_like(self._numbers, dtype=torch.bool)
+        self._ones = torch.ones(3, dtype=torch.float64, device=device)
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -171,7 +176,7 @@ class Topology:
         if self._shifts is not None:
             vectors += self._crossed(self._shifts, atoms.cells)
         # a product with ones is several times faster than a sum over so short an axis
-        near = (vectors * vectors) @ vectors.new_ones(3) < self.cutoff**2
+        near = (vectors * vectors) @ self._ones < self.cutoff**2
         # rounding may put the two directions of one edge on either side of the cutoff
         near &= near.index_select(0, self._reverse)
         kept = near.nonzero().squeeze(1)
@@ -188,6 +193,7 @@ class Topology:
         return EdgeBatch(
             self._numbers,
             self._structures,
+            self._owned,
             vectors,
             centers,
             neighbors,
@@ -229,12 +235,12 @@ class TopologyCache:
         self._last_used: list[int] = []  # in which call, of each
         self._turn = 0  # where to look first: batches mostly come in turn
         self._calls = 0
-        self._nearest = -np.inf
+        self._nearest: tuple[float, int] = (-np.inf, 0)  # margin and index of a miss
 
     def find(self, atoms: AtomBatch) -> Topology | None:
         """A topology that is still good for ``atoms``."""
         self._calls += 1
-        self._nearest = -np.inf
+        self._nearest = (-np.inf, 0)
         count = len(self._topologies)
         for k in range(self._turn, self._turn + count):
             topology = self._topologies[k % count]
@@ -243,7 +249,7 @@ class TopologyCache:
                 self._last_used[k % count] = self._calls
                 self._turn = k % count + 1
                 return topology
-            self._nearest = max(self._nearest, margin)
+            self._nearest = max(self._nearest, (margin, k % count))
         return None
 
     def build(self, structures: Sequence[Structure], atoms: AtomBatch) -> Topology:
@@ -251,7 +257,10 @@ class TopologyCache:
 
         Atoms that were not near by before get no skin: nothing says that they come again.
         """
-        skin = SKIN if self._nearest > -2.0 * SKIN else 0.0
+        margin, nearest = self._nearest
+        skin = SKIN if margin > -2.0 * SKIN else 0.0
+        if skin > 0.0 and self._topologies[nearest].skin == 0.0:
+            del self._topologies[nearest], self._last_used[nearest]
         topology = Topology(structures, atoms, self.cutoff, skin, self.device)
         self._topologies.append(topology)
         self._last_used.append(self._calls)
