@@ -207,12 +207,12 @@ class Model:
 
     def _edges(self, structures: Sequence[Structure]) -> EdgeBatch:
         atoms = AtomBatch.of(structures)
-        topology = self._topologies.find(atoms)
-        if topology is None:
+        edges = self._topologies.edges(atoms)
+        if edges is None:
             for structure in structures:
                 self.check_species(structure.numbers)
-            topology = self._topologies.build(structures, atoms)
-        return topology.edges(atoms)
+            edges = self._topologies.new_edges(structures, atoms)
+        return edges
 
     def check_species(self, numbers: np.ndarray) -> None:
         unknown = sorted(set(np.unique(numbers).tolist()) - set(self.atomic_numbers))
@@ -256,57 +256,43 @@ class Model:
                 frames,
                 self.max_edges,
             )
-        forces, virials = forces_and_virials(edges, gradients.detach())
+        found = (energies, by_atom, *forces_and_virials(edges, gradients), by_rotation)
         # one transfer for all
-        found = [values.detach().reshape(-1) for values in (energies, by_atom, forces, virials)]
-        packed = torch.cat([*found, by_rotation.detach().reshape(-1)]).cpu().numpy()
-        ends = np.cumsum([values.numel() for values in found])
-        energies, by_atom, forces, virials, by_rotation = np.split(packed, ends)
-        return unpack(
-            edges.sizes,
-            energies,
-            by_atom,
-            forces.reshape(-1, 3),
-            virials.reshape(-1, 3, 3),
-            by_rotation.reshape(len(weights), -1),
-            weights.cpu().numpy(),
-        )
+        packed = torch.cat([values.reshape(-1) for values in found]).detach().cpu().numpy()
+        return unpack(packed, edges.sizes, weights.cpu().numpy())
 
 
 def forces_and_virials(edges: EdgeBatch, gradients: Tensor) -> tuple[Tensor, Tensor]:
     """Forces [N, 3] (eV/A) and virials [B, 3, 3] (eV) from edge gradients [E, 3] (eV/A)."""
-    forces = gradients.new_zeros(len(edges.numbers), 3)
+    forces = gradients.new_zeros(edges.numbers.shape[0], 3)
     forces.index_add_(0, edges.centers, gradients)
     forces.index_add_(0, edges.neighbors, gradients, alpha=-1)
+    if len(edges.counts) == 1:
+        return forces, -(edges.vectors.T @ gradients)
     pairs = zip(edges.vectors.split(edges.counts), gradients.split(edges.counts), strict=True)
     return forces, -torch.stack([r.T @ gradient for r, gradient in pairs])
 
 
-def unpack(
-    sizes: Sequence[int],
-    energies: np.ndarray,
-    by_atom: np.ndarray,
-    forces: np.ndarray,
-    virials: np.ndarray,
-    by_rotation: np.ndarray,
-    weights: np.ndarray,
-) -> list[Results]:
+def unpack(packed: np.ndarray, sizes: Sequence[int], weights: np.ndarray) -> list[Results]:
     """Results by structure.
 
     Args:
+        packed: one after another, all in eV and A, energies [B] and by atom [N], forces [N, 3],
+            virials [B, 3, 3] and energies by rotation [R, B].
         sizes: number of atoms of each structure.
-        energies: [B] in eV.
-        by_atom: [N] in eV.
-        forces: [N, 3] in eV/A.
-        virials: [B, 3, 3] in eV.
-        by_rotation: energies [R, B] in eV.
         weights: [R] of the rotations.
     """
+    count, atoms = len(sizes), sum(sizes)
+    forces_end = count + 4 * atoms
+    by_atom = packed[count : count + atoms]
+    forces = packed[count + atoms : forces_end].reshape(atoms, 3)
+    virials = packed[forces_end : forces_end + 9 * count].reshape(count, 3, 3)
+    by_rotation = packed[forces_end + 9 * count :].reshape(len(weights), count)
     ends = list(accumulate(sizes, initial=0))
     spreads = weighted_spread(by_rotation, weights)
     return [
         Results(
-            energy=float(energies[index]),
+            energy=float(packed[index]),
             forces=forces[first:last],
             full_virial=virials[index],
             energies=by_atom[first:last],
@@ -322,6 +308,8 @@ def unpack(
 
 def weighted_spread(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Standard deviation over the first axis of ``values`` [R, B] with ``weights`` [R]."""
+    if len(weights) == 1:
+        return np.zeros(values.shape[1:])
     apart = values - weights @ values
     return np.sqrt((weights @ apart**2).clip(min=0.0))
 

@@ -8,8 +8,9 @@ the kept pairs that lie within the cutoff now. They are exactly those that a new
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -125,81 +126,89 @@ class Topology:
         self.atoms = atoms
         self.cutoff, self.skin, self.device = cutoff, skin, device
         found = [find_edges(structure, cutoff + skin) for structure in structures]
-        atom_offsets = accumulate(atoms.sizes[:-1], initial=0)
-        pair_offsets = list(accumulate([len(f.centers) for f in found], initial=0))
-        shifted = list(zip(found, atom_offsets, pair_offsets, strict=False))
-        self._ends = pair_offsets
-        self._all_ends = self._tensor(np.array(pair_offsets))
-        self._numbers = self._tensor(atoms.numbers)
-        self._structures = self._tensor(np.repeat(np.arange(len(atoms.sizes)), atoms.sizes))
-        self._centers = self._tensor(np.concatenate([f.centers + a for f, a, _ in shifted]))
-        self._neighbors = self._tensor(np.concatenate([f.neighbors + a for f, a, _ in shifted]))
-        self._reverse = self._tensor(np.concatenate([f.reverse + p for f, _, p in shifted]))
+        ends = list(accumulate([len(f.centers) for f in found], initial=0))
+        starts = list(accumulate(atoms.sizes, initial=0))
         shifts = np.concatenate([f.shifts for f in found])
+        lengths = [np.einsum("ij,ij->i", f.vectors, f.vectors).max(initial=0.0) for f in found]
+        self._longest = math.sqrt(max(lengths))
+        self._ends, self._pair_ends = ends, self._tensor(np.array(ends))
         self._shifts = self._tensor(shifts) if shifts.any() else None
         self._crossings: tuple[np.ndarray, Tensor] | None = None
-        self._owned = torch.ones_like(self._numbers, dtype=torch.bool)
         self._ones = torch.ones(3, dtype=torch.float64, device=device)
+        self._all = EdgeBatch(
+            numbers=self._tensor(atoms.numbers),
+            structures=self._tensor(np.repeat(np.arange(len(atoms.sizes)), atoms.sizes)),
+            owned=torch.ones(len(atoms.numbers), dtype=torch.bool, device=device),
+            vectors=self._ones.new_zeros(0, 3),
+            centers=self._joined([f.centers for f in found], starts),
+            neighbors=self._joined([f.neighbors for f in found], starts),
+            reverse=self._joined([f.reverse for f in found], ends),
+            sizes=atoms.sizes,
+            counts=[last - first for first, last in pairwise(ends)],
+        )
 
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def margin(self, atoms: AtomBatch) -> float:
-        """How much further (A) the nearest pair that is not kept is than the cutoff, at least.
-
-        Negative where a pair may be missing; minus infinity where these are other atoms.
+    def lengths(self, atoms: AtomBatch) -> tuple[float, float]:
+        """Bounds on the lengths of pairs (A) where ``atoms`` are now.
 
         A cell that changes deforms space by F, and the atoms move by u beside that: a pair that
-        was further apart than cutoff + skin is now further apart than
-        (cutoff + skin) min(stretch of F) - 2 max|u|.
+        was d apart is now between d min(stretch of F) - 2 max|u| and d max(stretch of F) + 2 max|u|
+        apart.
+
+        Returns:
+            a length that all pairs that are not kept exceed, minus infinity where nothing is known;
+            a length that none of those that are kept exceeds.
         """
+        unknown = -np.inf, np.inf
         if not self.atoms.are_those_of(atoms):
-            return -np.inf
-        stretch, moved = 1.0, self.atoms.positions
+            return unknown
+        least, largest, before = 1.0, 1.0, self.atoms.positions
         if not np.array_equal(self.atoms.cells, atoms.cells):
             if not np.all(atoms.pbc) or not np.isfinite(atoms.cells).all():
-                return -np.inf
+                return unknown
             deformations = np.linalg.solve(self.atoms.cells, atoms.cells)
-            stretch = np.linalg.svd(deformations, compute_uv=False).min()
-            of_atoms = np.repeat(deformations, atoms.sizes, axis=0)
-            moved = np.einsum("ni,nij->nj", moved, of_atoms)
-        moved = atoms.positions - moved
-        furthest = np.sqrt(np.einsum("ij,ij->i", moved, moved).max(initial=0.0))
-        margin = (self.cutoff + self.skin) * stretch - 2.0 * furthest - self.cutoff
-        return float(margin) if margin == margin else -np.inf  # NaN in the positions
+            stretches = np.linalg.svd(deformations, compute_uv=False)
+            least, largest = float(stretches.min()), float(stretches.max())
+            before = np.einsum("ni,nij->nj", before, np.repeat(deformations, atoms.sizes, axis=0))
+        moved = atoms.positions - before
+        furthest = math.sqrt((moved * moved).sum(axis=1).max(initial=0.0))
+        if not math.isfinite(furthest):
+            return unknown
+        others = (self.cutoff + self.skin) * least - 2.0 * furthest
+        return others, self._longest * largest + 2.0 * furthest
 
-    def edges(self, atoms: AtomBatch) -> EdgeBatch:
-        """The edges of ``atoms`` within the cutoff; their :meth:`margin` must not be negative."""
+    def edges(self, atoms: AtomBatch) -> EdgeBatch | None:
+        """The edges of ``atoms`` within the cutoff; None where one of them may not be kept."""
+        others, longest = self.lengths(atoms)
+        if others < self.cutoff:
+            return None
         positions = self._tensor(atoms.positions)
-        vectors = positions.index_select(0, self._neighbors)
-        vectors -= positions.index_select(0, self._centers)
+        vectors = positions.index_select(0, self._all.neighbors)
+        vectors -= positions.index_select(0, self._all.centers)
         if self._shifts is not None:
             vectors += self._crossed(self._shifts, atoms.cells)
+        if longest < self.cutoff:
+            return replace(self._all, vectors=vectors)
         # a product with ones is several times faster than a sum over so short an axis
         near = (vectors * vectors) @ self._ones < self.cutoff**2
         # rounding may put the two directions of one edge on either side of the cutoff
-        near &= near.index_select(0, self._reverse)
+        near &= near.index_select(0, self._all.reverse)
+        return self._selected(vectors, near)
+
+    def _selected(self, vectors: Tensor, near: Tensor) -> EdgeBatch:
+        """The edges among the pairs [P] that are ``near``."""
         kept = near.nonzero().squeeze(1)
-        centers, neighbors, reverse = self._centers, self._neighbors, self._reverse
-        counts = [last - first for first, last in pairwise(self._ends)]
-        if len(kept) < len(self):
-            place = torch.cat([kept.new_zeros(1), near.cumsum(0)])  # of each pair among those kept
-            vectors = vectors.index_select(0, kept)
-            centers, neighbors = centers.index_select(0, kept), neighbors.index_select(0, kept)
-            reverse = place.index_select(0, reverse.index_select(0, kept))
-            counts = [len(kept)]
-            if len(atoms.sizes) > 1:
-                counts = place.index_select(0, self._all_ends).diff().tolist()
-        return EdgeBatch(
-            self._numbers,
-            self._structures,
-            self._owned,
-            vectors,
-            centers,
-            neighbors,
-            reverse,
-            atoms.sizes,
-            counts,
+        place = torch.cat([kept.new_zeros(1), near.cumsum(0)])  # of each pair among those kept
+        reverse = self._all.reverse.index_select(0, kept)
+        return replace(
+            self._all,
+            vectors=vectors.index_select(0, kept),
+            centers=self._all.centers.index_select(0, kept),
+            neighbors=self._all.neighbors.index_select(0, kept),
+            reverse=place.index_select(0, reverse),
+            counts=place.index_select(0, self._pair_ends).diff().tolist(),
         )
 
     def _crossed(self, shifts: Tensor, cells: np.ndarray) -> Tensor:
@@ -213,6 +222,11 @@ class Topology:
             ]
             known = self._crossings = (cells, torch.cat(parts))
         return known[1]
+
+    def _joined(self, parts: list[np.ndarray], offsets: list[int]) -> Tensor:
+        """Indices of each structure, moved on by its offset."""
+        moved = [part + offset for part, offset in zip(parts, offsets, strict=False)]
+        return self._tensor(np.concatenate(moved))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)
@@ -235,38 +249,41 @@ class TopologyCache:
         self._last_used: list[int] = []  # in which call, of each
         self._turn = 0  # where to look first: batches mostly come in turn
         self._calls = 0
-        self._nearest: tuple[float, int] = (-np.inf, 0)  # margin and index of a miss
 
-    def find(self, atoms: AtomBatch) -> Topology | None:
-        """A topology that is still good for ``atoms``."""
+    def edges(self, atoms: AtomBatch) -> EdgeBatch | None:
+        """The edges of ``atoms`` by a topology that is still good; None where there is none."""
         self._calls += 1
-        self._nearest = (-np.inf, 0)
         count = len(self._topologies)
         for k in range(self._turn, self._turn + count):
-            topology = self._topologies[k % count]
-            margin = topology.margin(atoms)
-            if margin >= 0.0:
+            edges = self._topologies[k % count].edges(atoms)
+            if edges is not None:
                 self._last_used[k % count] = self._calls
                 self._turn = k % count + 1
-                return topology
-            self._nearest = max(self._nearest, (margin, k % count))
+                return edges
         return None
 
-    def build(self, structures: Sequence[Structure], atoms: AtomBatch) -> Topology:
-        """A new topology, after :meth:`find` has found none.
+    def new_edges(self, structures: Sequence[Structure], atoms: AtomBatch) -> EdgeBatch:
+        """The edges of ``atoms`` by a new topology, where :meth:`edges` knows none.
 
         Atoms that were not near by before get no skin: nothing says that they come again.
+
+        Raises:
+            PetDriverError: a broken structure.
         """
-        margin, nearest = self._nearest
-        skin = SKIN if margin > -2.0 * SKIN else 0.0
-        if skin > 0.0 and self._topologies[nearest].skin == 0.0:
-            del self._topologies[nearest], self._last_used[nearest]
+        others = [topology.lengths(atoms)[0] for topology in self._topologies]
+        skin = 0.0
+        if max(others, default=-np.inf) > self.cutoff - 2.0 * SKIN:
+            skin, nearest = SKIN, int(np.argmax(others))
+            if self._topologies[nearest].skin == 0.0:
+                del self._topologies[nearest], self._last_used[nearest]
         topology = Topology(structures, atoms, self.cutoff, skin, self.device)
         self._topologies.append(topology)
         self._last_used.append(self._calls)
         self._forget()
         self._turn = len(self._topologies)
-        return topology
+        edges = topology.edges(atoms)
+        assert edges is not None
+        return edges
 
     def _forget(self) -> None:
         """Drops what is out of use, and keeps memory bounded."""
