@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pet_driver.archive import Archive
 from pet_driver.errors import PetDriverError
+from pet_driver.memory import keep_freed_memory
 from pet_driver.neighbors import Structure
 from pet_driver.symmetry.grid_names import draws, parse_grid_name
 from pet_driver.topology import AtomBatch, EdgeBatch, TopologyCache
@@ -92,6 +93,8 @@ class Model:
         self.default_grid: str = archive.metadata["default_grid"] if grid is None else grid
         self.max_edges = max_edges or DEFAULT_MAX_EDGES[self.device.type]
         self.counter = 0
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self._topologies = TopologyCache(self.cutoff, self.device)
         self._grids: dict[str, tuple[Tensor, Tensor, int]] = {}
         self.rotations(self.default_grid)
