@@ -66,6 +66,7 @@ class Follower:
     def __init__(self) -> None:
         self.cache = TopologyCache(CUTOFF, CPU)
         self.kept = self.searched = 0
+        self.last: EdgeBatch | None = None
 
     def follow(self, structures: Sequence[Structure]) -> None:
         atoms = AtomBatch.of(structures)
@@ -75,6 +76,7 @@ class Follower:
             edges = self.cache.new_edges(structures, atoms)
         else:
             self.kept += 1
+        self.last = edges
         assert kept(structures, edges) == [sought(structure) for structure in structures]
 
 
@@ -149,6 +151,25 @@ def test_a_cell_that_changes_alone(small_box: Atoms) -> None:
     for _ in range(10):
         follower.follow([partial])
         partial = replace(partial, cell=0.99 * partial.cell)
+
+
+@pytest.mark.parametrize("start", [3.3, 4.7])
+@pytest.mark.parametrize("stretched", [False, True])
+def test_two_atoms_cross_the_cutoff(start: float, stretched: bool) -> None:
+    """To and fro, both of them moving, or drawn along by the cell."""
+    follower = Follower()
+    lengths = start + np.concatenate([np.linspace(0, 8.0 - 2 * start, 60)] * 2)
+    counts = []
+    for step, length in enumerate(lengths):
+        cell = np.diag([3 * length if stretched else 30.0, 20.0, 20.0])
+        ends = np.array([[length, 5.0, 5.0], [2 * length, 5.0, 5.0]])
+        if not stretched:
+            ends[:, 0] = 15.0 - length / 2, 15.0 + length / 2
+        ends[0, 1] += 1e-3 * (step % 2)  # so that there is a skin from the second step on
+        follower.follow([Structure(np.array([8, 8]), ends, cell, (True, True, True))])
+        counts.append(len(follower.last.centers))
+    assert set(counts) == {0, 2}
+    assert follower.kept > follower.searched
 
 
 def test_a_rigid_turn_keeps_the_pairs(small_box: Atoms) -> None:
