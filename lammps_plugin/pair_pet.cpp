@@ -2,6 +2,7 @@
 
 #include "pair_pet.h"
 
+#include "heap.h"
 #include "settings.h"
 
 #include "atom.h"
@@ -35,6 +36,7 @@ static const char CITATION[] =
 
 PairPET::PairPET(LAMMPS *lmp) : Pair(lmp), graph_(lmp)
 {
+  pet::keep_freed_memory();
   single_enable = 0;
   restartinfo = 0;
   one_coeff = 1;

@@ -106,7 +106,7 @@ class Ensemble:
         found = [member.compute(structures, grid, counter) for member in self.members]
         each = parse_grid_name(grid).each
         weights = [
-            self.rotations(grid, counter + k if each else counter)[1]
+            self.members[0].rotations(grid, counter + k)[1].cpu().numpy()
             for k in range(len(structures) if each else 1)
         ]
         return [
@@ -115,7 +115,7 @@ class Ensemble:
         ]
 
 
-def combine(members: Sequence[Results], weights: Tensor) -> Results:
+def combine(members: Sequence[Results], weights: np.ndarray) -> Results:
     """Mean and spreads of what the members say of one structure.
 
     Args:
@@ -125,14 +125,13 @@ def combine(members: Sequence[Results], weights: Tensor) -> Results:
     rotation_energies = np.mean([m.rotation_energies for m in members], axis=0)
     forces = np.array([m.forces for m in members])
     apart = forces - forces.mean(axis=0)
-    by_rotation = torch.as_tensor(rotation_energies, device=weights.device)[:, None]
     return Results(
         energy=float(np.mean([m.energy for m in members])),
         forces=forces.mean(axis=0),
         full_virial=np.mean([m.full_virial for m in members], axis=0),
         energies=np.mean([m.energies for m in members], axis=0),
         raw_energy=float(np.mean([m.raw_energy for m in members])),
-        spread=float(weighted_spread(by_rotation, weights)[0]),
+        spread=float(weighted_spread(rotation_energies, weights)),
         rotation_energies=rotation_energies,
         ensemble_spread=float(np.std([m.energy for m in members])),
         force_spread=np.sqrt((apart**2).sum(axis=2).mean(axis=0)),

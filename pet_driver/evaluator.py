@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from torch import Tensor
 
 from pet_driver.archive import Archive
 from pet_driver.errors import PetDriverError
-from pet_driver.neighbors import Edges, Structure, find_edges
+from pet_driver.memory import keep_freed_memory
+from pet_driver.neighbors import Structure
 from pet_driver.symmetry.grid_names import draws, parse_grid_name
+from pet_driver.topology import AtomBatch, EdgeBatch, TopologyCache
 
 # Edges times rotations in one pass of the network: large enough to keep two CPU cores or a GPU
 # busy, small enough for the memory of either.
@@ -90,6 +93,9 @@ class Model:
         self.default_grid: str = archive.metadata["default_grid"] if grid is None else grid
         self.max_edges = max_edges or DEFAULT_MAX_EDGES[self.device.type]
         self.counter = 0
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self._topologies = TopologyCache(self.cutoff, self.device)
         self._grids: dict[str, tuple[Tensor, Tensor, int]] = {}
         self.rotations(self.default_grid)
 
@@ -184,28 +190,32 @@ class Model:
         All share the rotations of the grid, and go through the network together. Where the grid
         draws for each structure, structure k has draw ``counter + k``, and goes alone.
         """
+        results: list[Results] = []
+        if not structures:
+            return results
         grid = self.default_grid if grid is None else grid
-        for structure in structures:
-            self.check_species(structure.numbers)
+        edges = self._edges(structures)
         if counter is None:
             counter = self.counter
             self.counter += draws(grid, len(structures))
         if parse_grid_name(grid).each:
-            rotations = [self.rotations(grid, counter + k) for k in range(len(structures))]
-            pairs = zip(structures, rotations, strict=True)
-            return [self._compute([structure], *chosen)[0] for structure, chosen in pairs]
-        return self._compute(structures, *self.rotations(grid, counter))
-
-    def _compute(
-        self, structures: Sequence[Structure], rotations: Tensor, weights: Tensor, frames: int
-    ) -> list[Results]:
-        edges = [find_edges(structure, self.cutoff) for structure in structures]
-        results: list[Results] = []
-        for first, last in self._batches(edges, rotations.shape[0]):
-            results += self._compute_batch(
-                structures[first:last], edges[first:last], rotations, weights, frames
-            )
+            for k in range(len(structures)):
+                drawn = self.rotations(grid, counter + k)
+                results += self._compute_batch(edges.part(k, k + 1), *drawn)
+            return results
+        drawn = self.rotations(grid, counter)
+        for part in self._batches(edges, len(drawn[0])):
+            results += self._compute_batch(part, *drawn)
         return results
+
+    def _edges(self, structures: Sequence[Structure]) -> EdgeBatch:
+        atoms = AtomBatch.of(structures)
+        edges = self._topologies.edges(atoms)
+        if edges is None:
+            for structure in structures:
+                self.check_species(structure.numbers)
+            edges = self._topologies.new_edges(structures, atoms)
+        return edges
 
     def check_species(self, numbers: np.ndarray) -> None:
         unknown = sorted(set(np.unique(numbers).tolist()) - set(self.atomic_numbers))
@@ -216,94 +226,95 @@ class Model:
                 f"{', '.join(self.symbols)}"
             )
 
-    def _batches(self, edges: Sequence[Edges], n_rotations: int) -> Iterator[tuple[int, int]]:
-        """Ranges of structures whose edges times rotations stay within ``max_edges``.
+    def _batches(self, edges: EdgeBatch, n_rotations: int) -> Iterator[EdgeBatch]:
+        """Structures whose edges times rotations stay within ``max_edges``.
 
         A structure that exceeds the bound alone is a batch of its own, and its rotations are
         worked off in several passes.
         """
         first, total = 0, 0
-        for index, edge in enumerate(edges):
-            size = len(edge.centers) * n_rotations
+        for index, count in enumerate(edges.counts):
+            size = count * n_rotations
             if index > first and total + size > self.max_edges:
-                yield first, index
+                yield edges.part(first, index)
                 first, total = index, 0
             total += size
-        if edges:
-            yield first, len(edges)
+        yield edges.part(first, len(edges.counts))
 
     def _compute_batch(
-        self,
-        structures: Sequence[Structure],
-        edges: Sequence[Edges],
-        rotations: Tensor,
-        weights: Tensor,
-        frames: int,
+        self, edges: EdgeBatch, rotations: Tensor, weights: Tensor, frames: int
     ) -> list[Results]:
-        sizes = [len(structure.numbers) for structure in structures]
-        counts = [len(edge.centers) for edge in edges]
-        atom_offsets = np.repeat(np.cumsum([0, *sizes[:-1]]), counts)
-        edge_offsets = np.repeat(np.cumsum([0, *counts[:-1]]), counts)
-        centers = np.concatenate([e.centers for e in edges]) + atom_offsets
-        neighbors = np.concatenate([e.neighbors for e in edges]) + atom_offsets
-        reverse = np.concatenate([e.reverse for e in edges]) + edge_offsets
-        vectors = np.concatenate([e.vectors for e in edges])
-        numbers = np.concatenate([s.numbers for s in structures]).astype(np.int64)
-        owners = np.repeat(np.arange(len(sizes)), sizes)
         with torch.enable_grad():
             energies, by_atom, gradients, by_rotation = self.archive.module(
-                self._tensor(numbers),
-                self._tensor(vectors),
-                self._tensor(centers),
-                self._tensor(neighbors),
-                self._tensor(reverse),
-                self._tensor(owners),
-                torch.ones(len(numbers), dtype=torch.bool, device=self.device),
-                len(sizes),
+                edges.numbers,
+                edges.vectors,
+                edges.centers,
+                edges.neighbors,
+                edges.reverse,
+                edges.structures,
+                edges.owned,
+                len(edges.sizes),
                 rotations,
                 weights,
                 frames,
                 self.max_edges,
             )
-        gradients = gradients.cpu().numpy()
-        forces = np.zeros((len(numbers), 3))
-        np.add.at(forces, centers, gradients)
-        np.subtract.at(forces, neighbors, gradients)
-        virials = np.zeros((len(sizes), 3, 3))
-        np.subtract.at(virials, owners[centers], vectors[:, :, None] * gradients[:, None, :])
-        spread = weighted_spread(by_rotation, weights)
-        atom_ends = np.cumsum(sizes)[:-1]
-        return [
-            Results(
-                energy=float(energies[index]),
-                forces=force,
-                full_virial=virial,
-                energies=energy,
-                raw_energy=float(by_rotation[0, index]),
-                spread=float(spread[index]),
-                rotation_energies=by_rotation[:, index].cpu().numpy(),
-                ensemble_spread=0.0,
-                force_spread=np.zeros(len(force)),
-            )
-            for index, (force, virial, energy) in enumerate(
-                zip(
-                    np.split(forces, atom_ends),
-                    virials,
-                    np.split(by_atom.cpu().numpy(), atom_ends),
-                    strict=True,
-                )
-            )
-        ]
-
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.as_tensor(array, device=self.device)
+        found = (energies, by_atom, *forces_and_virials(edges, gradients), by_rotation)
+        # one transfer for all
+        packed = torch.cat([values.reshape(-1) for values in found]).detach().cpu().numpy()
+        return unpack(packed, edges.sizes, weights.cpu().numpy())
 
 
-def weighted_spread(values: Tensor, weights: Tensor) -> Tensor:
+def forces_and_virials(edges: EdgeBatch, gradients: Tensor) -> tuple[Tensor, Tensor]:
+    """Forces [N, 3] (eV/A) and virials [B, 3, 3] (eV) from edge gradients [E, 3] (eV/A)."""
+    forces = gradients.new_zeros(edges.numbers.shape[0], 3)
+    forces.index_add_(0, edges.centers, gradients)
+    forces.index_add_(0, edges.neighbors, gradients, alpha=-1)
+    if len(edges.counts) == 1:
+        return forces, -(edges.vectors.T @ gradients)
+    pairs = zip(edges.vectors.split(edges.counts), gradients.split(edges.counts), strict=True)
+    return forces, -torch.stack([r.T @ gradient for r, gradient in pairs])
+
+
+def unpack(packed: np.ndarray, sizes: Sequence[int], weights: np.ndarray) -> list[Results]:
+    """Results by structure.
+
+    Args:
+        packed: one after another, all in eV and A, energies [B] and by atom [N], forces [N, 3],
+            virials [B, 3, 3] and energies by rotation [R, B].
+        sizes: number of atoms of each structure.
+        weights: [R] of the rotations.
+    """
+    count, atoms = len(sizes), sum(sizes)
+    forces_end = count + 4 * atoms
+    by_atom = packed[count : count + atoms]
+    forces = packed[count + atoms : forces_end].reshape(atoms, 3)
+    virials = packed[forces_end : forces_end + 9 * count].reshape(count, 3, 3)
+    by_rotation = packed[forces_end + 9 * count :].reshape(len(weights), count)
+    ends = list(accumulate(sizes, initial=0))
+    spreads = weighted_spread(by_rotation, weights)
+    return [
+        Results(
+            energy=float(packed[index]),
+            forces=forces[first:last],
+            full_virial=virials[index],
+            energies=by_atom[first:last],
+            raw_energy=float(by_rotation[0, index]),
+            spread=float(spreads[index]),
+            rotation_energies=by_rotation[:, index],
+            ensemble_spread=0.0,
+            force_spread=np.zeros(last - first),
+        )
+        for index, (first, last) in enumerate(pairwise(ends))
+    ]
+
+
+def weighted_spread(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Standard deviation over the first axis of ``values`` [R, B] with ``weights`` [R]."""
-    weights = weights[:, None]
-    mean = (weights * values).sum(dim=0)
-    return (weights * (values - mean) ** 2).sum(dim=0).clamp(min=0.0).sqrt()
+    if len(weights) == 1:
+        return np.zeros(values.shape[1:])
+    apart = values - weights @ values
+    return np.sqrt((weights @ apart**2).clip(min=0.0))
 
 
 def load(

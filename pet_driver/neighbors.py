@@ -43,7 +43,7 @@ class Structure:
         if not np.isfinite(self.cell).all():
             raise PetDriverError(f"the cell is not finite: {self.cell.tolist()}")
         for axis in range(3):
-            if self.pbc[axis] and np.linalg.norm(self.cell[axis]) == 0.0:
+            if self.pbc[axis] and not self.cell[axis].any():
                 raise PetDriverError(
                     f"the structure is periodic along axis {axis} but its cell vector is zero; "
                     "give a cell or switch the periodicity off"
@@ -58,28 +58,45 @@ class Edges:
         vectors: r_ij = x_j - x_i + S.cell [E, 3] in A.
         centers, neighbors: i and j [E].
         reverse: index of the edge (j, i, -S) [E].
+        shifts: S [E, 3], whole cell vectors.
     """
 
     vectors: np.ndarray
     centers: np.ndarray
     neighbors: np.ndarray
     reverse: np.ndarray
+    shifts: np.ndarray
 
 
 def find_edges(structure: Structure, cutoff: float) -> Edges:
     """Every edge of ``structure`` no longer than ``cutoff`` (A)."""
     structure.check()
     cell = np.where(np.array(structure.pbc)[:, None], structure.cell, 0.0)
-    i, j, shifts, vectors = NeighborList(cutoff=cutoff, full_list=True, sorted=True).compute(
+    # Each pair once: its two directions are then known to be each other's reverse.
+    finder = NeighborList(cutoff=cutoff, full_list=False)  # owns what it finds
+    ends, shifts, vectors = finder.compute(
         points=np.ascontiguousarray(structure.positions, dtype=np.float64),
         box=cell,
         periodic=np.array(structure.pbc),
-        quantities="ijSD",
+        quantities="PSD",
+        copy=False,
     )
-    i, j, shifts = i.astype(np.int64), j.astype(np.int64), shifts.astype(np.int64)
-    # lexsort puts (i, j, S) and (j, i, -S) into the same order, which pairs them up.
-    forward = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i))
-    backward = np.lexsort((-shifts[:, 2], -shifts[:, 1], -shifts[:, 0], i, j))
-    reverse = np.empty_like(forward)
-    reverse[backward] = forward
-    return Edges(vectors, i, j, reverse)
+    centers = ends.T.astype(np.int64).reshape(-1)
+    order = _sorting(centers, len(structure.numbers))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    pairs = len(ends)
+    partner = np.where(order < pairs, order + pairs, order - pairs)
+    return Edges(
+        np.concatenate([vectors, -vectors])[order],
+        centers[order],
+        centers[partner],
+        place[partner],
+        np.concatenate([shifts, -shifts])[order],
+    )
+
+
+def _sorting(indices: np.ndarray, end: int) -> np.ndarray:
+    """Permutation that sorts ``indices``, all below ``end``; in linear time where they are short,
+    because numpy sorts small integers by their digits."""
+    return np.argsort(indices.astype(np.uint16) if end < 2**16 else indices, kind="stable")

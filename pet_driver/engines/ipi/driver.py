@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from ipi.pes.dummy import Dummy_driver
@@ -28,7 +29,11 @@ from pet_driver.evaluator import Model, load
 from pet_driver.models import resolve_all
 
 _models: dict[tuple[str, str], Model] = {}
-_lock = threading.Lock()  # i-PI may call force fields of one process from several threads
+_lock = threading.Lock()
+# By default i-PI asks for forces from a pool of threads, from another one at every step. torch
+# raises a team of threads for each that calls it, and the teams stand in each other's way: here one
+# thread works for all of them.
+_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pet-driver")
 
 
 class PETDriver(Dummy_driver):
@@ -66,12 +71,11 @@ class PETDriver(Dummy_driver):
         **unknown: object,
     ) -> None:
         _check_parameters(model, template, periodic, counter, unknown)
-        with _lock:
-            # i-PI turns the 2 of "grid: 2" into a number
-            name = None if grid is None else str(grid)
-            loaded = _load(str(model), str(device), name)
-            numbers = read_numbers(str(template))
-            self.potential = Potential(loaded, numbers, name, periodic, counter, warn, stop)
+        # i-PI turns the 2 of "grid: 2" into a number
+        name = None if grid is None else str(grid)
+        loaded = _load(str(model), str(device), name)
+        numbers = read_numbers(str(template))
+        self.potential = Potential(loaded, numbers, name, periodic, counter, warn, stop)
         super().__init__(verbose=bool(verbose or verbosity))
 
     def compute(
@@ -89,12 +93,17 @@ class PETDriver(Dummy_driver):
 
     def _compute(self, cells: list[np.ndarray], positions: list[np.ndarray]) -> list[Forces]:
         try:
-            with _lock:
-                return self.potential.compute(cells, positions)
+            if threading.current_thread() is threading.main_thread():
+                return self._evaluate(cells, positions)
+            return _worker.submit(self._evaluate, cells, positions).result()
         except Exception as error:
             if softexit.hard_exit:  # i-PI runs as a program, not inside somebody's Python
                 _end_program(error)
             raise
+
+    def _evaluate(self, cells: list[np.ndarray], positions: list[np.ndarray]) -> list[Forces]:
+        with _lock:
+            return self.potential.compute(cells, positions)
 
 
 def _end_program(error: Exception) -> None:
@@ -133,7 +142,8 @@ def _check_parameters(model, template, periodic, counter, unknown: dict[str, obj
 
 def _load(model: str, device: str, grid: str | None) -> Model | Ensemble:
     keys = [(str(path.resolve()), device) for path in resolve_all(model)]
-    for key in keys:
-        if key not in _models:
-            _models[key] = load(key[0], device=device)
-    return unite([_models[key] for key in keys], grid)
+    with _lock:
+        for key in keys:
+            if key not in _models:
+                _models[key] = load(key[0], device=device)
+        return unite([_models[key] for key in keys], grid)

@@ -1,0 +1,31 @@
+"""Memory that one evaluation frees serves the next.
+
+The C library gives large buffers back to the system as soon as they are freed, and the system
+hands them out again page by page, filled with zeros. A network that works through hundreds of
+megabytes at every step would spend half of its time there, as soon as a buffer exceeds 32 MB.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+# Of mallopt, in malloc.h of the GNU C library: what to set to which value.
+TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
+SETTINGS = (
+    (MMAP_THRESHOLD, 2**31 - 1),  # smaller buffers come from the heap, which stays
+    (TRIM_THRESHOLD, -1),  # the heap does not shrink
+    (ARENA_MAX, 1),  # further heaps, of other threads, could not hold large buffers
+)
+
+
+def keep_freed_memory() -> bool:
+    """Tell the C library to keep what is freed, for the whole process; whether that was done.
+
+    Environment variables of the GNU C library that say otherwise (``MALLOC_...``,
+    ``GLIBC_TUNABLES``) are obeyed; other C libraries are left as they are.
+    """
+    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    return mallopt is not None and all(mallopt(*setting) for setting in SETTINGS)
