@@ -1,0 +1,94 @@
+"""Times of several contenders on the same structures, in turn, until the medians stand still."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+WARM = 4  # evaluations before any counts: code that is compiled on the fly has settled by then
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to repeat.
+
+    Attributes:
+        least, most: rounds.
+        seconds: no new round after so long, once there are enough of them.
+        precision: a median stands still when half the width of its 95 % interval is below this
+            part of it.
+    """
+
+    least: int = 7
+    most: int = 41
+    seconds: float = 120.0
+    precision: float = 0.02
+
+
+@dataclass
+class Timing:
+    """Seconds of every counted evaluation of one contender, in the order of the rounds."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> float:
+        """Half the distance of the quartiles, as part of the median."""
+        low, high = np.quantile(self.seconds, [0.25, 0.75])
+        return float(0.5 * (high - low) / self.median)
+
+    @property
+    def uncertainty(self) -> float:
+        """Half the 95 % interval of the median by its order statistics, as part of the median."""
+        ordered, n = sorted(self.seconds), len(self.seconds)
+        reach = 0.98 * n**0.5
+        low, high = int(n / 2 - reach), int(np.ceil(n / 2 + reach))
+        return 0.5 * (ordered[min(n - 1, high)] - ordered[max(0, low)]) / self.median
+
+
+@dataclass
+class Race:
+    """What came of one comparison.
+
+    Attributes:
+        timings: by contender.
+        load: load average of the machine when it began.
+    """
+
+    timings: dict[str, Timing]
+    load: float
+
+
+def in_turn(
+    contenders: dict[str, Callable[[int], float]], plan: Plan, warm: int = WARM
+) -> Race:
+    """Let every contender evaluate structure 0, then structure 1, and so on.
+
+    Args:
+        contenders: by name, a function that evaluates a structure and returns the seconds it took.
+        plan: how long.
+        warm: rounds that are not counted.
+    """
+    race = Race({name: Timing() for name in contenders}, os.getloadavg()[0])
+    started = time.perf_counter()
+    for index in range(warm + plan.most):
+        for name, run in contenders.items():
+            seconds = run(index)
+            if index >= warm:
+                race.timings[name].seconds.append(seconds)
+        done = index + 1 - warm
+        if done >= plan.least and (
+            time.perf_counter() - started > plan.seconds
+            or all(t.uncertainty < plan.precision for t in race.timings.values())
+        ):
+            break
+    return race
