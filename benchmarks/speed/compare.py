@@ -45,7 +45,7 @@ def compare(network: str, n_atoms: int, threads: int, paths: dict[str, Path], pl
     def runner(process: Process):
         def run(index: int) -> float:
             frames.setdefault(index, structures.frame(atoms, index))
-            return process.call("time", frames[index])[0]
+            return process.call("time", frames[index])[:2]
 
         return run
 
@@ -53,7 +53,7 @@ def compare(network: str, n_atoms: int, threads: int, paths: dict[str, Path], pl
     answers = {}
     for name, process in list(processes.items()):
         try:
-            answers[name] = process.call("time", probe)[1]
+            answers[name] = process.call("time", probe)[2]
         except ContenderError as error:
             print(f"{name} is left out: {error}")
             processes.pop(name).close()
@@ -66,6 +66,7 @@ def compare(network: str, n_atoms: int, threads: int, paths: dict[str, Path], pl
         ratio = timing.median / race.timings["pet-driver"].median
         print(
             f"  {name:12s} {1e3 * timing.median:9.1f} ms +- {100 * timing.spread:4.1f} %, "
+            f"{1e3 * np.median(timing.used):7.1f} ms of processor time, "
             f"{ratio:5.2f} of ours, {len(timing.seconds)} rounds, "
             f"peak {processes[name].call('memory'):6.0f} MB; "
             f"from ours: E {answers[name].energy - ours.energy:.1e} eV, F {off:.1e} eV/A, "

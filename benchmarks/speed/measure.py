@@ -32,9 +32,16 @@ class Plan:
 
 @dataclass
 class Timing:
-    """Seconds of every counted evaluation of one contender, in the order of the rounds."""
+    """Every counted evaluation of one contender, in the order of the rounds.
+
+    Attributes:
+        seconds: by the clock on the wall.
+        used: of processor time, all threads together. It tells what the wall clock would have
+            shown if the machine had had nothing else to do.
+    """
 
     seconds: list[float] = field(default_factory=list)
+    used: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
@@ -69,12 +76,13 @@ class Race:
 
 
 def in_turn(
-    contenders: dict[str, Callable[[int], float]], plan: Plan, warm: int = WARM
+    contenders: dict[str, Callable[[int], tuple[float, float]]], plan: Plan, warm: int = WARM
 ) -> Race:
     """Let every contender evaluate structure 0, then structure 1, and so on.
 
     Args:
-        contenders: by name, a function that evaluates a structure and returns the seconds it took.
+        contenders: by name, a function that evaluates a structure and returns the seconds and the
+            processor seconds that it took.
         plan: how long.
         warm: rounds that are not counted.
     """
@@ -82,9 +90,10 @@ def in_turn(
     started = time.perf_counter()
     for index in range(warm + plan.most):
         for name, run in contenders.items():
-            seconds = run(index)
+            seconds, used = run(index)
             if index >= warm:
                 race.timings[name].seconds.append(seconds)
+                race.timings[name].used.append(used)
         done = index + 1 - warm
         if done >= plan.least and (
             time.perf_counter() - started > plan.seconds

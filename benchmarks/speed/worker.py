@@ -41,21 +41,19 @@ class Worker:
     def prepare_batch(self, model: Path) -> None:
         self.evaluate = self.module.prepare_batch(model, self.device)
 
-    def time(self, what: Frame | list[Frame]) -> tuple[float, Answer | list[Answer]]:
-        """Seconds and answer of one evaluation."""
+    def time(self, what: Frame | list[Frame]) -> tuple[float, float, Answer | list[Answer]]:
+        """Seconds, processor seconds of all threads together, and answer of one evaluation."""
         self._synchronize()
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         answer = self.evaluate(what)
         self._synchronize()
-        return time.perf_counter() - started, answer
+        return time.perf_counter() - started, time.process_time() - used, answer
 
-    def time_one_by_one(self, frames: list[Frame]) -> tuple[float, list[Answer]]:
+    def time_one_by_one(self, frames: list[Frame]) -> tuple[float, float, list[Answer]]:
         """The same for a batch, in a call for each structure."""
-        self._synchronize()
-        started = time.perf_counter()
-        answers = [self.evaluate([frame])[0] for frame in frames]
-        self._synchronize()
-        return time.perf_counter() - started, answers
+        answers = [self.time([frame]) for frame in frames]
+        seconds, used = (sum(answer[k] for answer in answers) for k in (0, 1))
+        return seconds, used, [answer[2][0] for answer in answers]
 
     def memory(self) -> float:
         """Peak memory (MB): resident, or of the device."""
