@@ -6,6 +6,8 @@ values of the weights, so no training is needed.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,18 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 
 
+def make_checkpoint(name: str, path: Path) -> None:
+    """Write the checkpoint of a network, in a process of its own."""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-W", "ignore", "-m", __name__, name, str(path)]
+    subprocess.run(command, cwd=root, check=True, stderr=subprocess.DEVNULL)
+
+
+def hypers(name: str) -> dict[str, Any]:
+    """What the operations of a network are counted from."""
+    return {"num_neighbors_adaptive": None, "cutoff_width_adaptive": 1.0} | NETWORKS[name]
+
+
 def write_checkpoint(name: str, path: Path) -> None:
     """Write the network ``name`` with random weights as a metatrain checkpoint."""
     import metatomic.torch  # noqa: F401  registers the classes that a checkpoint holds
@@ -62,10 +76,10 @@ def write_checkpoint(name: str, path: Path) -> None:
     from metatrain.utils.data.target_info import get_energy_target_info
 
     torch.manual_seed(0)
-    hypers = get_default_hypers("pet")["model"] | NETWORKS[name]
+    values = get_default_hypers("pet")["model"] | hypers(name)
     targets = {"energy": get_energy_target_info("energy", {"quantity": "energy", "unit": "eV"})}
     info = DatasetInfo(length_unit="angstrom", atomic_types=SPECIES, targets=targets)
-    model = PET(hypers, info)
+    model = PET(values, info)
     _set_composition(model.additive_models[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(model.get_checkpoint(), path)
@@ -81,3 +95,7 @@ def _set_composition(additive: Any) -> None:
     new = mts.TensorBlock(values, block.samples, block.components, block.properties)
     additive.energy_composition_buffer = mts.save_buffer(mts.TensorMap(old.keys, [new]))
     additive.sync_tensor_maps()
+
+
+if __name__ == "__main__":
+    write_checkpoint(sys.argv[1], Path(sys.argv[2]))

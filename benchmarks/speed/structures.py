@@ -47,3 +47,21 @@ def frame(atoms: Atoms, index: int) -> Frame:
     random = np.random.default_rng(index)
     positions = atoms.positions + STEP * random.normal(size=atoms.positions.shape)
     return Frame(atoms.numbers, positions, np.array(atoms.cell), bool(atoms.pbc.all()))
+
+
+class Frames:
+    """``frame(atoms, index)``, made once for all contenders."""
+
+    def __init__(self, atoms: Atoms) -> None:
+        self.atoms = atoms
+        self.known: dict[int, Frame] = {}
+
+    def __getitem__(self, index: int) -> Frame:
+        if index not in self.known:
+            self.known[index] = frame(self.atoms, index)
+        return self.known[index]
+
+
+def plain(atoms: Atoms) -> Frame:
+    """The structure as it stands."""
+    return Frame(atoms.numbers, atoms.positions, np.array(atoms.cell), bool(atoms.pbc.all()))

@@ -39,6 +39,9 @@ class Worker:
         return self.memory()
 
     def prepare_batch(self, model: Path) -> None:
+        """As ``prepare``, for lists of structures."""
+        if not hasattr(self.module, "prepare_batch"):
+            raise NotImplementedError("has no call for several structures")
         self.evaluate = self.module.prepare_batch(model, self.device)
 
     def time(self, what: Frame | list[Frame]) -> tuple[float, float, Answer | list[Answer]]:
@@ -47,6 +50,9 @@ class Worker:
         started, used = time.perf_counter(), time.process_time()
         answer = self.evaluate(what)
         self._synchronize()
+        clock = getattr(self.evaluate, "clock", None)
+        if clock is not None:
+            return clock.seconds, clock.used, answer
         return time.perf_counter() - started, time.process_time() - used, answer
 
     def time_one_by_one(self, frames: list[Frame]) -> tuple[float, float, list[Answer]]:

@@ -6,10 +6,10 @@ The neighbour list comes from vesin, gradients by positions and strain from one 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.speed.contenders import Answer, Evaluate, Frame, versions_of
+from benchmarks.speed.contenders import Answer, Evaluate, EvaluateBatch, Frame, versions_of
 
 
 def versions() -> dict[str, str]:
@@ -32,7 +32,7 @@ def prepare(model: Path, device: str) -> Evaluate:
     return lambda frame: together([frame])[0]
 
 
-def prepare_batch(model: Path, device: str) -> Callable[[Sequence[Frame]], list[Answer]]:
+def prepare_batch(model: Path, device: str) -> EvaluateBatch:
     """Several structures in one call."""
     import metatomic.torch as mta
     import torch

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.speed.contenders import Answer, Evaluate, Frame, versions_of
+from benchmarks.speed.contenders import Answer, Evaluate, EvaluateBatch, Frame, versions_of
 
 
 def versions() -> dict[str, str]:
@@ -27,9 +27,7 @@ def prepare(model: Path, device: str, grid: str = "0") -> Evaluate:
     return lambda frame: together([frame])[0]
 
 
-def prepare_batch(
-    model: Path, device: str, grid: str = "0"
-) -> Callable[[Sequence[Frame]], list[Answer]]:
+def prepare_batch(model: Path, device: str, grid: str = "0") -> EvaluateBatch:
     """Several structures in one call."""
     import pet_driver
     from pet_driver.neighbors import Structure

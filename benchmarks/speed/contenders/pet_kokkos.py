@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.speed.contenders import Answer, Evaluate, Frame, versions_of
+from benchmarks.speed.contenders import Answer, Evaluate, EvaluateBatch, Frame, versions_of
 
 HYPERS = (
     "d_pet",
@@ -98,7 +98,7 @@ def prepare(model: Path, device: str) -> Evaluate:
     return lambda frame: together([frame])[0]
 
 
-def prepare_batch(model: Path, device: str) -> Callable[[Sequence[Frame]], list[Answer]]:
+def prepare_batch(model: Path, device: str) -> EvaluateBatch:
     """Several structures in one call."""
     import pet_kokkos
 
