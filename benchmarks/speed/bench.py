@@ -38,6 +38,7 @@ class Bench:
     left_out: dict[str, str] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     _models: dict[str, dict[str, Path]] = field(default_factory=dict)
+    _references: dict[str, Path] = field(default_factory=dict)
 
     def find_contenders(self, names: Iterable[str] = NAMES) -> None:
         """See which contenders are installed."""
@@ -70,8 +71,11 @@ class Bench:
 
     def reference(self, network: str) -> Path:
         """The network in float64."""
-        self.models(network)
-        return self._convert(OURS, self.folder / f"{network}.ckpt", dtype="float64")
+        if network not in self._references:
+            self.models(network)
+            checkpoint = self.folder / f"{network}.ckpt"
+            self._references[network] = self._convert(OURS, checkpoint, dtype="float64")
+        return self._references[network]
 
     def _convert(self, name: str, checkpoint: Path, **options: str) -> Path:
         with Process(name, 1) as process:

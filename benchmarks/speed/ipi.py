@@ -152,7 +152,7 @@ def summary(found: list[dict[str, Any]], reference: Answer) -> dict[str, Any]:
     """Medians over all steps of all runs; a run's median tells the spread."""
     medians = {
         part: [statistics.median(result[part]) for result in found]
-        for part in ("step", "driver", "network")
+        for part in ("step", "used", "driver", "network")
     }
     step, network = statistics.median(medians["step"]), statistics.median(medians["network"])
     first = found[0]
@@ -161,6 +161,7 @@ def summary(found: list[dict[str, Any]], reference: Answer) -> dict[str, Any]:
     return {
         "seconds": step,
         "spread": (max(medians["step"]) - min(medians["step"])) / (2 * step),
+        "processor_seconds": statistics.median(medians["used"]),
         "driver_seconds": statistics.median(medians["driver"]),
         "network_seconds": network,
         "not_network": statistics.median(

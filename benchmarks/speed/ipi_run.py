@@ -1,8 +1,8 @@
 """A few steps of i-PI in a process of its own, its clock in hand.
 
 Reads from its standard input, pickled: the text of the input, numbers of steps and the device.
-Writes to its standard output, pickled: seconds of the steps, and how much of them the driver and
-the network took; energy (eV) and forces (eV/A) of the first structure.
+Writes to its standard output, pickled: seconds and processor seconds of the steps, and how much
+of the seconds the driver and the network took; energy (eV) and forces (eV/A) of the first structure.
 """
 
 from __future__ import annotations
@@ -71,11 +71,12 @@ def run(deck: str, ours: bool, warm: int, steps: int, device: str) -> dict[str, 
     energy = float(dstrip(forces.pots)[0]) * units.Hartree
     first = np.array(dstrip(forces.f)[0]).reshape(-1, 3) * units.Hartree / units.Bohr
     network = Network(device) if ours else None
-    found: dict[str, list[float]] = {"step": [], "driver": [], "network": []}
+    found: dict[str, list[float]] = {"step": [], "used": [], "driver": [], "network": []}
     for _ in range(warm + steps):
-        driver.seconds, started = 0.0, time.perf_counter()
+        driver.seconds, started, used = 0.0, time.perf_counter(), time.process_time()
         simulation.run(1, write_outputs=False)
         found["step"].append(time.perf_counter() - started)
+        found["used"].append(time.process_time() - used)
         found["driver"].append(driver.seconds)
         found["network"].append(network.take() if network else float("nan"))
     counted = {name: values[warm:] for name, values in found.items()}

@@ -84,8 +84,7 @@ def check(
                 raise ContenderError(f"it disagrees with float64: {error}")
             checked[name] = error
         except ContenderError as error:
-            what = f"{name} with {known['network']}, {known['atoms']} atoms"
-            bench.leave_out(what, str(error))
+            bench.leave_out(f"{name} with {known['network']}", str(error))
     return checked
 
 

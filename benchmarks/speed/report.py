@@ -135,7 +135,8 @@ def way(record: Record) -> str:
 
 
 def ipi(records: list[Record]) -> str:
-    header = ["atoms", "beads", "grid", "threads", "way", "ms a step", "in the driver"]
+    header = ["atoms", "beads", "grid", "threads", "way", "ms a step", "of processor time"]
+    header += ["in the driver"]
     header += ["not the network", "to pet-driver", "energy error, meV an atom"]
     header += ["force error, meV/A"]
     rows = []
@@ -146,6 +147,7 @@ def ipi(records: list[Record]) -> str:
         rows.append(
             [r["atoms"], r["beads"], r["grid"], r["threads"], way(r)]
             + [f"{1e3 * r['seconds']:.2f} ± {100 * r['spread']:.0f} %"]
+            + [f"{1e3 * r['processor_seconds']:.2f}"]
             + [f"{1e3 * r['driver_seconds']:.2f}", outside, f"{r['ratio']:.2f}"]
             + [f"{r['energy_error']:.2g}", f"{r['force_error']:.2g}"]
         )
@@ -154,11 +156,13 @@ def ipi(records: list[Record]) -> str:
 
 def lammps(records: list[Record]) -> str:
     header = ["network", "atoms", "threads", "Pair, ms", "archive alone, ms", "ratio"]
+    header += ["of processor times"]
     header += ["energy error, meV an atom", "force error, meV/A"]
     rows = [
         [r["network"], r["atoms"], r["threads"]]
         + [f"{1e3 * r['pair_seconds']:.1f} ± {100 * r['spread']:.0f} %"]
         + [f"{1e3 * r['archive_seconds']:.1f}", f"**{r['ratio']:.2f}**"]
+        + [f"{r['processor_ratio']:.2f}"]
         + [f"{r['energy_error']:.2g}", f"{r['force_error']:.2g}"]
         for r in records
     ]

@@ -6,8 +6,10 @@ peers' evaluations of all rotated structures, one by one and, where they can, in
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from benchmarks.speed.process import ContenderError, Process
 
 COPIES = 8
 GRID = "2i"
+METHODS = ("time", "time_one_by_one")
 # All rotations of a box in one call would take more memory than most machines have.
 LARGEST_BATCH = 600  # atoms
 
@@ -31,19 +34,20 @@ def batches(bench: Bench, network: str, n_atoms: int, threads: int) -> list[dict
     racers: dict[str, Callable[[int], tuple[float, float]]] = {}
     with ExitStack() as stack:
         for name, model in bench.models(network).items():
-            process = stack.enter_context(Process(name, threads, bench.device))
-            try:
-                process.call("prepare_batch", model)
-                process.call("time", [frames[0], frames[1]])
-            except ContenderError as error:
-                bench.leave_out(f"{name} in batches", str(error))
-                continue
-            for method in ("time", "time_one_by_one"):
+            # a process for each: what compiles itself to the sizes that it sees shall see one
+            for method in METHODS:
+                process = stack.enter_context(Process(name, threads, bench.device))
+                try:
+                    process.call("prepare_batch", model)
+                    process.call(method, [frames[0], frames[1]])
+                except ContenderError as error:
+                    bench.leave_out(f"{name} in batches", str(error))
+                    break
                 racers[f"{name} {method}"] = batch_runner(process, method, frames)
         race = in_turn(racers, bench.plan)
     records = []
     for name in sorted({key.split()[0] for key in racers}):
-        one, calls = (race.timings[f"{name} {m}"] for m in ("time", "time_one_by_one"))
+        one, calls = (race.timings[f"{name} {m}"] for m in METHODS)
         records.append(
             {
                 "network": network,
@@ -84,9 +88,8 @@ def rotations(bench: Bench, network: str, n_atoms: int, threads: int) -> list[di
     racers: dict[str, Callable[[int], tuple[float, float]]] = {}
     with ExitStack() as stack:
         for name, model in bench.models(network).items():
-            process = stack.enter_context(Process(name, threads, bench.device))
             try:
-                for way, run in ways(process, name, model, grid, n_atoms).items():
+                for way, run in ways(bench, stack, name, model, grid, (n_atoms, threads)).items():
                     answer = run(frames[0])[2]
                     mean = answer if name == OURS else average(answer, grid, weights)
                     found[way] = known | {"contender": name, "way": way} | errors(mean, reference)
@@ -98,29 +101,36 @@ def rotations(bench: Bench, network: str, n_atoms: int, threads: int) -> list[di
 
 
 def ways(
-    process: Process, name: str, model: Any, grid: np.ndarray, n_atoms: int
+    bench: Bench,
+    stack: ExitStack,
+    name: str,
+    model: Path,
+    grid: np.ndarray,
+    size: tuple[int, int],
 ) -> dict[str, Callable[[Frame], tuple[float, float, Any]]]:
-    """The ways in which a contender can average; each gives seconds, processor seconds, answer."""
+    """The ways in which a contender can average a structure of ``size`` (atoms, threads): each
+    gives seconds, processor seconds and answer. Each has a process of its own."""
+    n_atoms, threads = size
+
+    def start(method: str, *arguments: Any) -> Process:
+        process = stack.enter_context(Process(name, threads, bench.device))
+        process.call(method, model, *arguments)
+        return process
+
     if name == OURS:
-        process.call("prepare", model, {"grid": GRID})
+        process = start("prepare", {"grid": GRID})
         return {f"{name} {GRID}": lambda frame: process.call("time", frame)}
-    try:
-        process.call("prepare_batch", model)
-    except ContenderError:
-        process.call("prepare", model, {})
-        return {
-            f"{name} one by one": lambda frame: one_by_one(process, turned(frame, grid)),
-        }
-    found = {
-        f"{name} one by one": lambda frame: process.call("time_one_by_one", turned(frame, grid))
-    }
+    single = start("prepare", {})
+    found = {f"{name} one by one": lambda frame: one_by_one(single, turned(frame, grid))}
     if len(grid) * n_atoms <= LARGEST_BATCH:
-        found[f"{name} in one call"] = lambda frame: process.call("time", turned(frame, grid))
+        with contextlib.suppress(ContenderError):  # it has no call for several structures
+            batch = start("prepare_batch")
+            found[f"{name} in one call"] = lambda frame: batch.call("time", turned(frame, grid))
     return found
 
 
 def one_by_one(process: Process, frames: Sequence[Frame]) -> tuple[float, float, list[Answer]]:
-    """For a contender that has no call for several structures."""
+    """A call for every structure; what the processes say to each other is not timed."""
     answers = [process.call("time", frame) for frame in frames]
     return sum(a[0] for a in answers), sum(a[1] for a in answers), [a[2] for a in answers]
 
