@@ -27,13 +27,15 @@ class Scope:
     Attributes:
         cells: networks and numbers of atoms whose evaluations are timed.
         memory: the same, for peak memory.
-        engine_sizes: boxes that engines run.
+        rotated: numbers of atoms whose rotational averages are timed in Python.
+        engine_sizes: numbers of atoms of the runs of i-PI.
         repeats, steps: of engines: runs of each, and steps counted in a run.
         seconds: see :class:`Plan`.
     """
 
     cells: tuple[tuple[str, int], ...]
     memory: tuple[tuple[str, int], ...]
+    rotated: tuple[int, ...]
     engine_sizes: tuple[int, ...]
     repeats: int
     steps: int
@@ -43,10 +45,11 @@ class Scope:
 QUICK = Scope(
     cells=(("small", 192), ("small", 648), ("xs_like", 192)),
     memory=(("small", 648),),
-    engine_sizes=(192,),
-    repeats=2,
+    rotated=(3,),
+    engine_sizes=(3,),
+    repeats=1,
     steps=10,
-    seconds=15.0,
+    seconds=12.0,
 )
 FULL = Scope(
     cells=(
@@ -59,7 +62,8 @@ FULL = Scope(
         *(("xs_like", atoms) for atoms in (192, 648, 1944)),
         *(("s_like", atoms) for atoms in (192, 648)),
     ),
-    engine_sizes=(192, 648),
+    rotated=(3, 192),
+    engine_sizes=(3, 192, 648),
     repeats=5,
     steps=20,
     seconds=240.0,
@@ -84,7 +88,8 @@ def main() -> None:
         bench.find_contenders(options.contenders)
     for part in options.parts:
         say(f"-- {part}")
-        bench.save(part, PARTS[part](bench, scope, options))
+        bench.values[part] = []
+        PARTS[part](bench, scope, options)
     for path in report.write(results):
         print(path)
 
@@ -133,54 +138,40 @@ def chosen(cells: tuple[tuple[str, int], ...], options: argparse.Namespace) -> l
     ]
 
 
-def measure_speed(bench: Bench, scope: Scope, options: argparse.Namespace) -> list[dict]:
-    return python_speed.measure(bench, chosen(scope.cells, options), options.threads)
+def measure_speed(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
+    python_speed.measure(bench, chosen(scope.cells, options), options.threads)
 
 
-def measure_memory(bench: Bench, scope: Scope, options: argparse.Namespace) -> list[dict]:
-    return memory.measure(bench, chosen(scope.memory, options), max(options.threads))
+def measure_memory(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
+    memory.measure(bench, chosen(scope.memory, options), max(options.threads))
 
 
-def measure_batches(bench: Bench, scope: Scope, options: argparse.Namespace) -> list[dict]:
-    return [
-        record
-        for threads in options.threads
-        for record in together.batches(bench, "small", 192, threads)
-    ]
+def measure_batches(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
+    for threads in options.threads:
+        together.batches(bench, "small", 192, threads)
 
 
-def measure_rotations(bench: Bench, scope: Scope, options: argparse.Namespace) -> list[dict]:
-    sizes = [n for n in (3, 192) if n in options.sizes]
-    if scope is QUICK:
-        sizes = sizes[:1]
-    return [
-        record
-        for n_atoms in sizes
-        for threads in options.threads[: 1 if n_atoms == 3 else None]
-        for record in together.rotations(bench, "small", n_atoms, threads)
-    ]
+def measure_rotations(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
+    for n_atoms in scope.rotated:
+        for threads in options.threads[: 1 if n_atoms == 3 else None]:
+            together.rotations(bench, "small", n_atoms, threads)
 
 
-def measure_ipi(bench: Bench, scope: Scope, options: argparse.Namespace) -> list[dict]:
+def measure_ipi(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
     """Molecules on one thread: more do not help them."""
     how = (scope.repeats, scope.steps)
-    records = ipi.measure(bench, "small", 3, 1, *how)
     threads = max(options.threads)
     for n_atoms in scope.engine_sizes:
-        records += ipi.measure(bench, "small", n_atoms, threads, *how)
-    return records + ipi.beads(bench, "small", 192, 8, threads, *how)
+        ipi.measure(bench, "small", n_atoms, 1 if n_atoms == 3 else threads, *how)
+    ipi.beads(bench, "small", 192, 8, threads, *how)
 
 
-def measure_lammps(bench: Bench, scope: Scope, options: argparse.Namespace) -> list[dict]:
-    how = (scope.repeats, scope.steps)
-    return [
-        record
-        for threads in options.threads
-        for record in lammps.measure(bench, "small", 648, threads, *how)
-    ]
+def measure_lammps(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
+    for threads in options.threads:
+        lammps.measure(bench, "small", 648, threads, scope.repeats, scope.steps)
 
 
-PARTS: dict[str, Callable[[Bench, Scope, argparse.Namespace], list[dict]]] = {
+PARTS: dict[str, Callable[[Bench, Scope, argparse.Namespace], None]] = {
     "speed": measure_speed,
     "memory": measure_memory,
     "batches": measure_batches,

@@ -81,9 +81,10 @@ class Bench:
         with Process(name, 1) as process:
             return process.call("convert", checkpoint, self.folder / name, options)
 
-    def save(self, part: str, records: list[dict[str, Any]]) -> None:
-        """Put the records of a part into the file of results, beside those of other parts."""
-        self.values[part] = records
+    def add(self, part: str, records: list[dict[str, Any]]) -> None:
+        """Add to a part of the results and write the file, so that an end ahead of time leaves
+        what is known by then."""
+        self.values.setdefault(part, []).extend(records)
         self.values["versions"] = self.versions
         self.values["left_out"] = self.left_out
         self.results.parent.mkdir(parents=True, exist_ok=True)

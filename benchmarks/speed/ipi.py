@@ -100,30 +100,29 @@ def directs(
 
 def measure(
     bench: Bench, network: str, n_atoms: int, threads: int, repeats: int, steps: int
-) -> list[dict[str, Any]]:
+) -> None:
     """Raw and averaged steps of one structure. Averages of anything larger than a molecule are
     left to :mod:`benchmarks.speed.together`."""
     models = bench.models(network)
     known = {"network": network, "atoms": n_atoms, "threads": threads, "beads": 1}
-    records = race(bench, known | {"grid": "0"}, raw_ways(models, bench.device), repeats, steps)
+    race(bench, known | {"grid": "0"}, raw_ways(models, bench.device), repeats, steps)
     if n_atoms == 3:
         ways = averaged_ways(models, bench.device)
-        records += race(bench, known | {"grid": GRID}, ways, repeats, steps)
-    return records
+        race(bench, known | {"grid": GRID}, ways, repeats, steps)
 
 
 def beads(
     bench: Bench, network: str, n_atoms: int, number: int, threads: int, repeats: int, steps: int
-) -> list[dict[str, Any]]:
+) -> None:
     """Path integrals: what part of a step is not the network."""
     known = {"network": network, "atoms": n_atoms, "threads": threads, "beads": number}
     ways = raw_ways(bench.models(network), bench.device, number)
-    return race(bench, known | {"grid": "0"}, ways, repeats, steps)
+    race(bench, known | {"grid": "0"}, ways, repeats, steps)
 
 
 def race(
     bench: Bench, known: dict[str, Any], ways: dict[str, Way], repeats: int, steps: int
-) -> list[dict[str, Any]]:
+) -> None:
     """Run the ways in turn, so often."""
     atoms = structures.water(known["atoms"])
     still = structures.plain(atoms)
@@ -145,7 +144,7 @@ def race(
         record["ratio"] = record["seconds"] / ours
         milliseconds = f"{1e3 * record['seconds']:.2f} ms a step"
         say(f"i-PI, {known['atoms']} atoms, {record['way']}: {milliseconds}")
-    return records
+    bench.add("ipi", records)
 
 
 def summary(found: list[dict[str, Any]], reference: Answer) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """A few steps of i-PI in a process of its own, its clock in hand.
 
 Reads from its standard input, pickled: the text of the input, numbers of steps and the device.
-Writes to its standard output, pickled: seconds and processor seconds of the steps, and how much
-of the seconds the driver and the network took; energy (eV) and forces (eV/A) of the first structure.
+Writes to its standard output, pickled: seconds and processor seconds of the steps, how much of the
+seconds the driver and the network took, energy (eV) and forces (eV/A) of the first structure.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ import statistics
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -39,8 +38,8 @@ run {steps}
 
 def measure(
     bench: Bench, network: str, n_atoms: int, threads: int, repeats: int, steps: int
-) -> list[dict[str, Any]]:
-    """One record; empty where LAMMPS is not installed."""
+) -> None:
+    """One comparison; none where LAMMPS is not installed."""
     atoms = structures.water(n_atoms)
     model = bench.models(network)[OURS]
     reference = exact(bench, network, structures.plain(atoms))
@@ -54,7 +53,7 @@ def measure(
                 times, energy, forces = run(bench, model, atoms, threads, steps)
             except (ContenderError, ImportError) as error:
                 bench.leave_out("pet-driver in LAMMPS", str(error))
-                return []
+                return
             pairs.append(times)
             alone = [process.call("time", frames[k])[:2] for k in range(WARM + steps)][WARM:]
             bare.append(tuple(statistics.mean(column) for column in zip(*alone, strict=True)))
@@ -78,7 +77,7 @@ def measure(
         f"LAMMPS, {n_atoms} atoms: Pair {1e3 * record['pair_seconds']:.1f} ms, the archive alone "
         f"{1e3 * record['archive_seconds']:.1f} ms"
     )
-    return [record]
+    bench.add("lammps", [record])
 
 
 def median(times: list[tuple[float, float]]) -> float:

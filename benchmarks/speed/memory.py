@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from benchmarks.speed import structures
 from benchmarks.speed.bench import Bench, say
@@ -12,9 +11,8 @@ from benchmarks.speed.process import ContenderError, Process
 EVALUATIONS = 4  # the first ones are not the largest: code is compiled, caches fill
 
 
-def measure(bench: Bench, cells: Iterable[tuple[str, int]], threads: int) -> list[dict[str, Any]]:
+def measure(bench: Bench, cells: Iterable[tuple[str, int]], threads: int) -> None:
     """Peak MB of every contender after some evaluations, and before the first."""
-    records = []
     for network, n_atoms in cells:
         frames = structures.Frames(structures.water(n_atoms))
         for name, model in bench.models(network).items():
@@ -27,16 +25,6 @@ def measure(bench: Bench, cells: Iterable[tuple[str, int]], threads: int) -> lis
                 except ContenderError as error:
                     bench.leave_out(f"{name} with {network}, {n_atoms} atoms", str(error))
                     continue
-            records.append(
-                {
-                    "network": network,
-                    "atoms": n_atoms,
-                    "threads": threads,
-                    "contender": name,
-                    "loaded": loaded,
-                    "peak": peak,
-                }
-            )
+            record = {"network": network, "atoms": n_atoms, "threads": threads}
+            bench.add("memory", [record | {"contender": name, "loaded": loaded, "peak": peak}])
             say(f"{network}, {n_atoms} atoms: {name} {peak:.0f} MB at most")
-            bench.save("memory", records)
-    return records

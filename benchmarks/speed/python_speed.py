@@ -16,9 +16,8 @@ from benchmarks.speed.process import ContenderError, Process
 Cell = tuple[str, int]  # a network, a number of atoms
 
 
-def measure(bench: Bench, cells: Iterable[Cell], threads: Sequence[int]) -> list[dict[str, Any]]:
-    """Records of all comparisons."""
-    records = []
+def measure(bench: Bench, cells: Iterable[Cell], threads: Sequence[int]) -> None:
+    """All comparisons."""
     for network, n_atoms in cells:
         atoms = structures.water(n_atoms)
         frame = structures.frame(atoms, 0)
@@ -32,9 +31,7 @@ def measure(bench: Bench, cells: Iterable[Cell], threads: Sequence[int]) -> list
                 "edges": operations.edges,
                 "operations": operations.total,
             }
-            records += compare(bench, known, atoms, reference)
-            bench.save("speed", records)
-    return records
+            bench.add("speed", compare(bench, known, atoms, reference))
 
 
 def compare(

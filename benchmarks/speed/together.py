@@ -28,7 +28,7 @@ METHODS = ("time", "time_one_by_one")
 LARGEST_BATCH = 600  # atoms
 
 
-def batches(bench: Bench, network: str, n_atoms: int, threads: int) -> list[dict[str, Any]]:
+def batches(bench: Bench, network: str, n_atoms: int, threads: int) -> None:
     """So many copies of a box in one call, and in a call each."""
     frames = structures.Frames(structures.water(n_atoms))
     racers: dict[str, Callable[[int], tuple[float, float]]] = {}
@@ -62,7 +62,7 @@ def batches(bench: Bench, network: str, n_atoms: int, threads: int) -> list[dict
             }
         )
         say(f"{COPIES} x {n_atoms} atoms, {name}: {calls.median / one.median:.2f} calls' time")
-    return records
+    bench.add("batches", records)
 
 
 def batch_runner(
@@ -76,7 +76,7 @@ def batch_runner(
     return run
 
 
-def rotations(bench: Bench, network: str, n_atoms: int, threads: int) -> list[dict[str, Any]]:
+def rotations(bench: Bench, network: str, n_atoms: int, threads: int) -> None:
     """The average over a grid: this package in one call, the peers by hand."""
     from pet_driver.symmetry import rotation_grid
 
@@ -97,7 +97,7 @@ def rotations(bench: Bench, network: str, n_atoms: int, threads: int) -> list[di
             except ContenderError as error:
                 bench.leave_out(f"{name} with {network}, rotated", str(error))
         race = in_turn(racers, bench.plan)
-    return [record | timed(race, way) for way, record in found.items()]
+    bench.add("rotations", [record | timed(race, way) for way, record in found.items()])
 
 
 def ways(
