@@ -1,19 +1,21 @@
 # make run    everything the package does, on the shipped model, in minutes: see results/
 # make test   the tests
 # make experiments   the paper's figures in small: a quarter of an hour more
+# make bench  speed beside the peers', an hour or two; BENCH=--quick for a few minutes
 # make lint   ruff
 #
-# Both set up their own environment in .venv. A machine that has torch already can lend it:
+# All set up their own environment in .venv. A machine that has torch already can lend it:
 #     make run PYTHON=/path/to/python VENV_OPTIONS=--system-site-packages TORCH=
 PYTHON ?= python3
 VENV_OPTIONS ?=
 TORCH ?= torch==2.13.0
 RESULTS ?= results
+BENCH ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test experiments lint clean
+.PHONY: run test experiments bench lint clean
 
 run: .venv/.ready
 	$(BIN)/python workflows/first_run.py --output $(RESULTS)
@@ -27,6 +29,9 @@ test: .venv/.ready-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+bench: .venv/.ready-for-bench
+	$(BIN)/python -m benchmarks.speed $(BENCH)
 
 lint: .venv/.ready-for-tests
 	$(BIN)/ruff check --fix .
@@ -50,4 +55,11 @@ clean:
 
 .venv/.ready-for-tests: .venv/.ready
 	$(PIP) -c constraints.txt -e '.[test]'
+	touch $@
+
+# A peer that does not install here is left out of the comparison; the results say so.
+.venv/.ready-for-bench: .venv/.ready
+	$(PIP) -c constraints.txt -e '.[bench]'
+	-$(PIP) -c constraints.txt pet-kokkos
+	-$(PIP) -c constraints.txt pet-jax
 	touch $@

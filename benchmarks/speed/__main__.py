@@ -1,0 +1,185 @@
+"""python -m benchmarks.speed [--quick] [--parts ...] [--device cuda]"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import speed
+from benchmarks.speed import ipi, lammps, machine, memory, python_speed, report, together
+from benchmarks.speed.bench import Bench, say
+from benchmarks.speed.contenders import NAMES
+from benchmarks.speed.measure import Plan
+from benchmarks.speed.networks import NETWORKS
+from benchmarks.speed.structures import SIZES
+
+FOLDER = Path(__file__).parents[1] / "results"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """How much is measured.
+
+    Attributes:
+        cells: networks and numbers of atoms whose evaluations are timed.
+        memory: the same, for peak memory.
+        rotated: numbers of atoms whose rotational averages are timed in Python.
+        engine_sizes: numbers of atoms of the runs of i-PI.
+        repeats, steps: of engines: runs of each, and steps counted in a run.
+        seconds: see :class:`Plan`.
+    """
+
+    cells: tuple[tuple[str, int], ...]
+    memory: tuple[tuple[str, int], ...]
+    rotated: tuple[int, ...]
+    engine_sizes: tuple[int, ...]
+    repeats: int
+    steps: int
+    seconds: float
+
+
+QUICK = Scope(
+    cells=(("small", 192), ("small", 648), ("xs_like", 192)),
+    memory=(("small", 648),),
+    rotated=(3,),
+    engine_sizes=(3,),
+    repeats=1,
+    steps=10,
+    seconds=12.0,
+)
+FULL = Scope(
+    cells=(
+        *((network, atoms) for network in NETWORKS for atoms in (192, 648, 1944)),
+        ("small", 3),
+        ("small", 5184),
+    ),
+    memory=(
+        *(("small", atoms) for atoms in (192, 648, 1944, 5184)),
+        *(("xs_like", atoms) for atoms in (192, 648, 1944)),
+        *(("s_like", atoms) for atoms in (192, 648)),
+    ),
+    rotated=(3, 192),
+    engine_sizes=(3, 192, 648),
+    repeats=5,
+    steps=20,
+    seconds=240.0,
+)
+
+
+def main() -> None:
+    """Measure, and write the results, the table and the figures."""
+    options = parse()
+    scope = QUICK if options.quick else FULL
+    description = machine.describe(options.device)
+    name = options.name or machine.slug(description) + ("-quick" if options.quick else "")
+    results = options.output / f"{name}.json"
+    plan = Plan(seconds=options.seconds or scope.seconds)
+    bench = Bench(results, cache(), options.device, plan)
+    if options.parts != list(PARTS) and results.is_file():
+        bench.values = json.loads(results.read_text())  # the other parts stay
+        bench.left_out = bench.values.get("left_out", {})
+    bench.values["machine"] = description
+    bench.values["plan"] = vars(plan) | {"quick": options.quick}
+    if options.parts:
+        bench.find_contenders(options.contenders)
+    for part in options.parts:
+        say(f"-- {part}")
+        bench.values[part] = []
+        PARTS[part](bench, scope, options)
+    for path in report.write(results):
+        print(path)
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed",
+        description=speed.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="a few sizes, a few minutes")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", nargs="+", type=int, help="1 and 2; 1 with a GPU")
+    parser.add_argument("--contenders", nargs="+", default=list(NAMES), choices=NAMES)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--sizes", nargs="+", type=int, default=[3, *SIZES])
+    parser.add_argument(
+        "--parts",
+        nargs="*",
+        default=list(PARTS),
+        choices=list(PARTS),
+        help="measure these and keep what the file of results has of the others; "
+        "none: write the table and the figures again",
+    )
+    parser.add_argument("--seconds", type=float, help="for one comparison")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="folder of the results")
+    parser.add_argument("--name", help="of the files; the processor or the GPU")
+    options = parser.parse_args()
+    if options.threads is None:
+        options.threads = [1] if options.device == "cuda" else [1, 2]
+    return options
+
+
+def cache() -> Path:
+    """For checkpoints and converted models."""
+    folder = os.environ.get("PET_DRIVER_CACHE") or Path.home() / ".cache" / "pet-driver"
+    return Path(folder) / "benchmark"
+
+
+def chosen(cells: tuple[tuple[str, int], ...], options: argparse.Namespace) -> list:
+    return [
+        (network, atoms)
+        for network, atoms in cells
+        if network in options.networks and atoms in options.sizes
+    ]
+
+
+def measure_speed(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
+    python_speed.measure(bench, chosen(scope.cells, options), options.threads)
+
+
+def measure_memory(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
+    memory.measure(bench, chosen(scope.memory, options), max(options.threads))
+
+
+def measure_batches(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
+    for threads in options.threads:
+        together.batches(bench, "small", 192, threads)
+
+
+def measure_rotations(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
+    for n_atoms in scope.rotated:
+        for threads in options.threads[: 1 if n_atoms == 3 else None]:
+            together.rotations(bench, "small", n_atoms, threads)
+
+
+def measure_ipi(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
+    """Molecules on one thread: more do not help them."""
+    how = (scope.repeats, scope.steps)
+    threads = max(options.threads)
+    for n_atoms in scope.engine_sizes:
+        ipi.measure(bench, "small", n_atoms, 1 if n_atoms == 3 else threads, *how)
+    ipi.beads(bench, "small", 192, 8, threads, *how)
+
+
+def measure_lammps(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
+    for threads in options.threads:
+        lammps.measure(bench, "small", 648, threads, scope.repeats, scope.steps)
+
+
+PARTS: dict[str, Callable[[Bench, Scope, argparse.Namespace], None]] = {
+    "speed": measure_speed,
+    "memory": measure_memory,
+    "batches": measure_batches,
+    "rotations": measure_rotations,
+    "ipi": measure_ipi,
+    "lammps": measure_lammps,
+}
+
+
+if __name__ == "__main__":
+    main()

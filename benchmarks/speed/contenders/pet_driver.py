@@ -1,0 +1,45 @@
+"""This package, in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.speed.contenders import Answer, Evaluate, EvaluateBatch, Frame, versions_of
+
+
+def versions() -> dict[str, str]:
+    import pet_driver
+
+    return {"pet-driver": pet_driver.__version__} | versions_of("torch", "vesin")
+
+
+def convert(checkpoint: Path, folder: Path, dtype: str = "float32") -> Path:
+    import pet_driver
+
+    path = folder / f"{checkpoint.stem}-{dtype}.pt"
+    pet_driver.export(checkpoint, path, dtype=dtype)
+    return path
+
+
+def prepare(model: Path, device: str, grid: str = "0") -> Evaluate:
+    together = prepare_batch(model, device, grid)
+    return lambda frame: together([frame])[0]
+
+
+def prepare_batch(model: Path, device: str, grid: str = "0") -> EvaluateBatch:
+    """Several structures in one call."""
+    import pet_driver
+    from pet_driver.neighbors import Structure
+
+    loaded = pet_driver.load(model, device=device, grid=grid)
+
+    def evaluate(frames: Sequence[Frame]) -> list[Answer]:
+        structures = [
+            Structure(frame.numbers, frame.positions, frame.cell, (frame.periodic,) * 3)
+            for frame in frames
+        ]
+        results = loaded.compute(structures)
+        return [Answer(r.energy, r.forces, r.virial) for r in results]
+
+    return evaluate

@@ -1,0 +1,104 @@
+"""The figures: times beside each other, the roofline, cost by size, memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from benchmarks.speed.contenders import NAMES
+
+COLORS = dict(zip(NAMES, ("#0072b2", "#d55e00", "#009e73", "#cc79a7"), strict=True))
+Record = dict[str, Any]
+
+
+def draw(values: Record, stem: Path) -> list[Path]:
+    """Write the figures that the results are enough for."""
+    paths = []
+    for name, figure in (("speed", draw_speed), ("roofline", draw_roofline)):
+        if values.get("speed"):
+            path = stem.with_name(f"{stem.name}-{name}.svg")
+            drawn = figure(values)
+            drawn.savefig(path, bbox_inches="tight")
+            plt.close(drawn)
+            paths.append(path)
+    return paths
+
+
+def draw_speed(values: Record) -> plt.Figure:
+    """Microseconds an atom by size, a panel for each network and number of threads."""
+    records = [r for r in values["speed"] if r["atoms"] > 3]
+    networks = list(dict.fromkeys(r["network"] for r in records))
+    threads = sorted({r["threads"] for r in records})
+    size = (3.2 * len(networks), 2.8 * len(threads))
+    figure, axes = plt.subplots(
+        len(threads), len(networks), figsize=size, sharex=True, sharey="col", squeeze=False
+    )
+    for row, number in zip(axes, threads, strict=True):
+        for axis, network in zip(row, networks, strict=True):
+            mine = [r for r in records if (r["network"], r["threads"]) == (network, number)]
+            lines(axis, mine, lambda r: 1e6 * r["seconds"] / r["atoms"])
+            axis.set_title(f"{network}, {number} thread{'s' * (number > 1)}", fontsize=9)
+            axis.set_yscale("log")
+        row[0].set_ylabel("µs an atom")
+    finish(figure, axes)
+    return figure
+
+
+def draw_roofline(values: Record) -> plt.Figure:
+    """GFLOP/s that count, under the rate of a large product of matrices."""
+    records = [r for r in values["speed"] if r["atoms"] > 3]
+    networks = list(dict.fromkeys(r["network"] for r in records))
+    threads = sorted({r["threads"] for r in records})
+    size = (3.2 * len(networks), 2.8 * len(threads))
+    figure, axes = plt.subplots(
+        len(threads), len(networks), figsize=size, sharex=True, sharey="row", squeeze=False
+    )
+    for row, number in zip(axes, threads, strict=True):
+        for axis, network in zip(row, networks, strict=True):
+            mine = [r for r in records if (r["network"], r["threads"]) == (network, number)]
+            lines(axis, mine, lambda r: r["operations"] / r["seconds"] / 1e9)
+            roof = {r["atoms"]: r["matmul_rate"] / 1e9 for r in mine}
+            axis.plot(*zip(*sorted(roof.items()), strict=True), "k--", label="matmul")
+            axis.set_title(f"{network}, {number} thread{'s' * (number > 1)}", fontsize=9)
+            axis.set_ylim(bottom=0)
+        row[0].set_ylabel("GFLOP/s")
+    finish(figure, axes)
+    return figure
+
+
+def lines(axis: Axes, records: list[Record], value: Any) -> None:
+    """One line a contender over the number of atoms."""
+    for name in NAMES:
+        points = sorted((r["atoms"], value(r), r) for r in records if r["contender"] == name)
+        if not points:
+            continue
+        sizes, heights, timed = zip(*points, strict=True)
+        errors = [height * r["spread"] for height, r in zip(heights, timed, strict=True)]
+        axis.errorbar(
+            sizes, heights, errors, marker="o", ms=4, lw=1.2, label=name, color=COLORS[name]
+        )
+    axis.set_xscale("log")
+
+
+def finish(figure: plt.Figure, axes: Any) -> None:
+    """Ticks at the sizes, one legend."""
+    sizes = sorted({x for axis in axes.flat for line in axis.lines for x in line.get_xdata()})
+    for axis in axes.flat:
+        axis.set_xticks(sizes, [str(int(size)) for size in sizes], fontsize=7)
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+    for axis in axes[-1]:
+        axis.set_xlabel("atoms")
+    entries: dict[str, Any] = {}
+    for axis in axes.flat:
+        handles, labels = axis.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=len(entries))
+    figure.set_layout_engine("constrained")

@@ -1,0 +1,52 @@
+"""Where the numbers come from."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+
+def describe(device: str) -> dict[str, Any]:
+    """Processor, memory, device, system."""
+    return {
+        "date": date.today().isoformat(),
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "device": device_name(device),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "load": os.getloadavg(),
+    }
+
+
+def processor() -> str:
+    """Its name, as the system gives it."""
+    path = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*:\s*(.*)", path.read_text()) if path.exists() else []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def device_name(device: str) -> str:
+    """Of the GPU, or ``cpu``."""
+    if device == "cpu":
+        return device
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
+def slug(description: dict[str, Any]) -> str:
+    """A name for files: the GPU or the processor, and the number of cores."""
+    if description["device"] != "cpu":
+        return _plain(description["device"])
+    return f"{_plain(description['processor'])}-{description['cores']}-cores"
+
+
+def _plain(name: str) -> str:
+    name = re.sub(r"\(R\)|\(TM\)|processor|CPU|@", " ", name, flags=re.IGNORECASE)
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
