@@ -192,5 +192,6 @@ def run(
             env=environment(known["threads"]),
         )
     if done.returncode != 0 or not done.stdout:
-        raise ContenderError(done.stderr.decode().strip().splitlines()[-1])
+        said = done.stderr.decode().strip().splitlines() or ["it said nothing"]
+        raise ContenderError(f"exit code {done.returncode}: {said[-1]}")
     return pickle.loads(done.stdout)

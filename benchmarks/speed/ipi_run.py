@@ -48,12 +48,12 @@ class Network:
         self.clocks = [archive.install(model, device) for model in driver._models.values()]
 
     def take(self) -> float:
-        """Seconds of the last call, which is then forgotten."""
+        """Seconds of the calls since the last question."""
         seconds = sum(clock.seconds for clock in self.clocks)
-        if seconds == 0.0:
+        if not any(clock.calls for clock in self.clocks):
             raise RuntimeError("i-PI made a step without the network's clock noticing")
         for clock in self.clocks:
-            clock.seconds = 0.0
+            clock.reset()
         return seconds
 
 
