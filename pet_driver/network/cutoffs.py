@@ -24,15 +24,15 @@ def cosine(distances: Tensor, cutoff: Tensor, width: float) -> Tensor:
     return 0.5 * (1.0 + torch.cos(math.pi * s))
 
 
-def bump_derivative(distances: Tensor, cutoff: Tensor, width: float) -> Tensor:
-    """d bump / d cutoff, in closed form; zero outside the width."""
+def bump_and_slope(distances: Tensor, cutoff: Tensor, width: float) -> tuple[Tensor, Tensor]:
+    """bump, and d bump / d cutoff in closed form, which is zero outside the width."""
     s = (distances - (cutoff - width)) / width
     active = (s > 0.0) & (s < 1.0)
     angle = math.pi * s.clamp(1e-6, 1.0 - 1e-6)
     sine = torch.sin(angle)
     tanh = torch.tanh(torch.cos(angle) / sine)
     slope = (0.5 * math.pi / width) * (1.0 - tanh * tanh) / (sine * sine)
-    return torch.where(active, slope, torch.zeros_like(slope))
+    return 0.5 * (1.0 + tanh), torch.where(active, slope, torch.zeros_like(slope))
 
 
 def neighbor_count(
@@ -47,13 +47,15 @@ def neighbor_count(
     return count + target * (radii / rmax) ** 3
 
 
-def count_derivative(
+def count_and_slope(
     radii: Tensor, distances: Tensor, centers: Tensor, rmax: float, width: float, target: float
-) -> Tensor:
-    """d neighbor_count / d radii [N]."""
-    slopes = bump_derivative(distances, radii[centers], width)
+) -> tuple[Tensor, Tensor]:
+    """neighbor_count [N], and its derivative by ``radii`` [N]."""
+    inside, slopes = bump_and_slope(distances, radii[centers], width)
+    count = torch.zeros_like(radii).index_add(0, centers, inside)
     slope = torch.zeros_like(radii).index_add(0, centers, slopes)
-    return slope + 3.0 * target * (radii / rmax) ** 2 / rmax
+    relative = radii / rmax
+    return count + target * relative**3, slope + 3.0 * target * relative**2 / rmax
 
 
 def adaptive_radii_solver(
@@ -69,15 +71,15 @@ def adaptive_radii_solver(
     high = torch.full_like(low, rmax)
     radii = 0.5 * high
     for _ in range(10):
-        residual = neighbor_count(radii, fixed, centers, rmax, width, target) - target
-        slope = count_derivative(radii, fixed, centers, rmax, width, target)
+        count, slope = count_and_slope(radii, fixed, centers, rmax, width, target)
+        residual = count - target
         below = residual <= 0
         low = torch.where(below, radii, low)
         high = torch.where(below, high, radii)
         newton = radii - residual / slope.clamp(min=1e-6)
         inside = (newton >= low) & (newton <= high)
         radii = torch.where(inside, newton, 0.5 * (low + high))
-    slope = count_derivative(radii, fixed, centers, rmax, width, target)
+    _, slope = count_and_slope(radii, fixed, centers, rmax, width, target)
     residual = neighbor_count(radii, distances, centers, rmax, width, target) - target
     return (radii - residual / slope.clamp(min=1e-6)).clamp(rmax / 16.0, rmax)
 

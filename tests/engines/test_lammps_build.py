@@ -69,7 +69,7 @@ def test_old_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     compiler.write_text("#!/bin/sh\necho 9.4.0\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
-    with pytest.raises(PetDriverError, match="is version 9, torch's headers need g\\+\\+ 11"):
+    with pytest.raises(PetDriverError, match="is version 9, C\\+\\+20 needs g\\+\\+ 11"):
         find_compiler()
 
 
