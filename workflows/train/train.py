@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,7 +47,7 @@ def train(
     try:
         settings = read_settings(configuration, frames)
         device = _device(device)
-        limit = None if time_limit is None else parse_duration(time_limit)
+        end = None if time_limit is None else time.monotonic() + parse_duration(time_limit)
         splits = split_all(settings, data)
         _check_batches(settings, splits, configuration)
         for seed in range(1, settings.members + 1):
@@ -56,7 +57,7 @@ def train(
             with locked(folder):
                 record = prepare(settings, name, seed, splits, folder)
                 if not split_only:
-                    _train_one(settings, record, splits, folder, device, limit)
+                    _train_one(settings, record, splits, folder, device, end)
                     write_card(folder / f"{name}.pt", data, quick=device == "cpu")
             print(f"{name}: {'split in' if split_only else 'done, see'} {folder}", flush=True)
     except Stopped:
@@ -100,7 +101,7 @@ def _train_one(
     splits: dict[str, Split],
     folder: Path,
     device: str,
-    limit: float | None,
+    end: float | None,
 ) -> None:
     """All stages, then archive and record."""
     archive = folder / f"{record.name}.pt"
@@ -116,7 +117,7 @@ def _train_one(
         counts = _write_frames(settings, splits, sets, place)
         chosen = options(settings, stage, record.seed, atomic, elements(splits), device, last)
         with progress(shown) as advance:
-            last = run_stage(place, chosen, limit, advance)
+            last = run_stage(place, chosen, _left(end), advance)
         record.stages[name] = {
             **counts,
             "device": device_name(device),
@@ -171,6 +172,19 @@ def _differences(before: dict[str, Any], now: dict[str, Any], where: str = "") -
         elif old != new:
             found.append(f"{where}{key}")
     return found
+
+
+def _left(end: float | None) -> float | None:
+    """Seconds until the time limit.
+
+    Raises:
+        Stopped: it has passed.
+    """
+    if end is None:
+        return None
+    if (left := end - time.monotonic()) <= 0:
+        raise Stopped
+    return left
 
 
 def _device(device: str) -> str:

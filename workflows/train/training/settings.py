@@ -20,7 +20,8 @@ class DataSet:
 
     Attributes:
         file: name in the folder of data; any file that ASE reads, with energies and forces.
-        train: frames to train on; ``None``: all that are not held out.
+        train: frames to train on; ``None``: all that are not held out; 0: none, the frames held
+            out only tell the errors.
         held_out: frames that no weight depends on.
         repeat: how often a frame appears in an epoch, each time under another rotation.
         shift: move the energies by a constant an atom onto the mean of the first set, for frames
@@ -105,7 +106,7 @@ class Settings:
 
     def of_stage(self, stage: Stage) -> tuple[str, ...]:
         """Names of the sets that a stage trains on."""
-        return stage.data or self.own
+        return stage.data or tuple(name for name in self.own if self.data[name].train != 0)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain containers, for JSON."""
@@ -191,7 +192,10 @@ def _make(kind: type, entries: Any, where: str) -> Any:
     if missing := [name for name in required if name not in entries]:
         raise ValueError(f"{where}{', '.join(missing)} must be given")
     return kind(
-        **{name: _converted(known[name].type, value, where + name) for name, value in entries.items()}
+        **{
+            name: _converted(known[name].type, value, where + name)
+            for name, value in entries.items()
+        }
     )
 
 
@@ -234,7 +238,7 @@ def _check(settings: Settings) -> None:
         where = f"data: {name}: "
         least += [(where + "held_out", entry.held_out, 0), (where + "repeat", entry.repeat, 1)]
         if entry.train is not None:
-            least.append((where + "train", entry.train, 1))
+            least.append((where + "train", entry.train, int(name == settings.first)))
     for name, stage in settings.stages.items():
         where = f"stages: {name}: "
         least += [(where + key, getattr(stage, key), 1) for key in ("epochs", "batch_atoms")]
