@@ -53,5 +53,4 @@ def test_no_holes(curve) -> None:
 
 
 def test_nothing_far_away(curve) -> None:
-    r, energy = curve
-    check("energy at 9 A", energy[-1], -0.01, 0.01, "eV")
+    check("energy at 9 A", curve[1][-1], -0.01, 0.01, "eV")
