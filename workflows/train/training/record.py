@@ -27,7 +27,7 @@ class Record:
     Attributes:
         name: of the model.
         settings: the configuration, complete.
-        seed: of initial weights, rotations and batches.
+        seed: of initial weights, rotations and batches; ``None``: not on record.
         split: by set: file, checksum, indices to train on and held out.
         baselines: eV by atomic number; empty if metatrain fitted them.
         stages: by name: frames, atoms, seconds, device and history.
@@ -39,7 +39,7 @@ class Record:
 
     name: str
     settings: dict[str, Any]
-    seed: int
+    seed: int | None
     split: dict[str, Any]
     baselines: dict[str, float] = field(default_factory=dict)
     stages: dict[str, Any] = field(default_factory=dict)

@@ -62,8 +62,8 @@ def introduction(subject: Subject) -> str:
     lines = [
         f"# {subject.name}\n",
         f"PET for {', '.join(subject.model.symbols)}: {metadata['parameters']:,} parameters, "
-        f"cutoff {subject.model.cutoff:g} A, {hypers['num_gnn_layers']} message-passing layers "
-        f"of {hypers['num_attention_layers']} attention layers, width {hypers['d_pet']}, "
+        f"cutoff {subject.model.cutoff:g} A, width {hypers['d_pet']}, layers of message passing "
+        f"and of attention in each {hypers['num_gnn_layers']} x {hypers['num_attention_layers']}, "
         f"{metadata['dtype']}, {subject.path.stat().st_size / 1e6:.1f} MB.",
         subject.record.settings.get("about", ""),
     ]
@@ -114,8 +114,9 @@ def training(subject: Subject) -> str:
             f"{stage['energy_weight']:g}, {stage['forces_weight']:g} | {size} | {hours} |"
         )
     lines.append(
-        f"\nBy metatrain {record.versions.get('metatrain', '')}, seed {record.seed}, every frame "
-        "under a random rotation or improper rotation each time."
+        f"\nBy metatrain {record.versions.get('metatrain', '')}"
+        + (f", seed {record.seed}" if record.seed is not None else "")
+        + ", every frame under a random rotation, proper or improper, each time."
     )
     if rows := _history_rows(record):
         lines += [
