@@ -37,7 +37,9 @@ STOPPED = 75  # exit code of a training that is to be gone on with
 def train(
     configuration: Annotated[Path, typer.Argument(help="such as water-small.yaml")],
     data: Annotated[Path, typer.Option(help="folder with the files that it names")],
-    output: Annotated[Path, typer.Option("-o", help="a folder for each model is made in it")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="a folder for each model is made in it")
+    ],
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is any")] = "auto",
     frames: Annotated[int | None, typer.Option(help="of the first set; for a curve")] = None,
     time_limit: Annotated[str | None, typer.Option(help="stop after, as 23:30:00")] = None,
@@ -58,7 +60,7 @@ def train(
                 record = prepare(settings, name, seed, splits, folder)
                 if not split_only:
                     _train_one(settings, record, splits, folder, device, end)
-                    write_card(folder / f"{name}.pt", data, quick=device == "cpu")
+                    write_card(folder / f"{name}.pt", data, device, quick=device == "cpu")
             print(f"{name}: {'split in' if split_only else 'done, see'} {folder}", flush=True)
     except Stopped:
         print(f"{configuration}: stopped; the same command goes on", file=sys.stderr)
