@@ -8,11 +8,16 @@ import sys
 import time
 from pathlib import Path
 
+import ase.io
 import pytest
-from card import SECTIONS
+import train
+import typer
+from card import SECTIONS, write_card
 from training.errors import errors
 
 import pet_driver
+from pet_driver.errors import PetDriverError
+from tests.conftest import ROOT
 from tests.train.conftest import TRAIN
 
 pytest.importorskip("metatrain", reason="needs the extra `metatrain`")
@@ -77,8 +82,6 @@ def test_killed_and_gone_on_with(made_data: Path, tmp_path: Path) -> None:
 
 
 def read(data: Path) -> list:
-    import ase.io
-
     frames = ase.io.read(data / "water-revpbe0-d3-150.xyz", ":")
     for index, atoms in enumerate(frames):
         atoms.info["index"] = index
@@ -106,31 +109,60 @@ def check_card(path: Path, record: dict) -> None:
     assert f"{record['errors']['liquid']['force_mae']:.3g}" in text
 
 
+def split_only(configuration: Path, data: Path, output: Path, frames: int | None = None) -> dict:
+    """What the command with --split-only writes as indices, by set."""
+    train.train(configuration, data, output, device="cpu", frames=frames, split_only=True)
+    (path,) = output.glob("*/split/split.json")
+    return json.loads(path.read_text())["sets"]
+
+
 def test_split_is_reproducible(made_data: Path, tmp_path: Path) -> None:
     """Two folders, the same indices; fewer frames are among the more, those held out the same."""
-    found = {}
-    for name, options in {"a": (), "b": (), "c": ("--frames", "2")}.items():
-        line = command(made_data, tmp_path / name, "--split-only", *options)
-        done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE)
-        assert done.returncode == 0, done.stderr
-        (path,) = (tmp_path / name).glob("*/split/split.json")
-        found[name] = json.loads(path.read_text())
-        assert (path.parent / "liquid-held_out.xyz").is_file()
-    assert found["a"] == found["b"]
+    a, b = (split_only(TRAIN / "quick.yaml", made_data, tmp_path / name) for name in "ab")
+    fewer = split_only(TRAIN / "quick.yaml", made_data, tmp_path / "c", frames=2)
+    assert a == b
+    assert (tmp_path / "a" / "quick" / "split" / "liquid-held_out.xyz").is_file()
     assert (tmp_path / "c" / "quick-2").is_dir()
-    one, few = (found[name]["sets"]["liquid"] for name in "ac")
+    one, few = a["liquid"], fewer["liquid"]
     assert len(one["train"]) == 4 and len(one["held_out"]) == 2
     assert not set(one["train"]) & set(one["held_out"])
     assert few["train"] == one["train"][:2] and few["held_out"] == one["held_out"]
 
 
-def test_another_training_is_not_mixed_in(made_data: Path, tmp_path: Path) -> None:
-    for seed in (1, 2):
-        text = (TRAIN / "quick.yaml").read_text().replace("seed: 1", f"seed: {seed}")
-        (tmp_path / "mine.yaml").write_text(text)
-        line = command(made_data, tmp_path, "--split-only")
-        line[2] = str(tmp_path / "mine.yaml")
-        done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE)
-        assert done.returncode == seed - 1
-    assert "holds another training" in done.stderr and "settings: seed" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_members_of_an_ensemble_share_the_split(made_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text(f"base: {TRAIN / 'quick.yaml'}\nmembers: 2\n")
+    train.train(tmp_path / "two.yaml", made_data, tmp_path, device="cpu", split_only=True)
+    one, two = (json.loads((tmp_path / f"two-{n}" / "training.json").read_text()) for n in (1, 2))
+    assert (one["seed"], two["seed"]) == (1, 2)
+    assert one["split"] == two["split"]
+
+
+def test_another_training_is_not_mixed_in(made_data: Path, tmp_path: Path, capsys) -> None:
+    mine = tmp_path / "mine.yaml"
+    text = (TRAIN / "quick.yaml").read_text()
+    mine.write_text(text)
+    split_only(mine, made_data, tmp_path)
+    mine.write_text(text.replace("seed: 1", "seed: 2"))
+    with pytest.raises(typer.Exit):
+        split_only(mine, made_data, tmp_path)
+    error = capsys.readouterr().err
+    assert "holds another training (changed: " in error and "settings: seed" in error
+
+
+def test_a_batch_too_small(made_data: Path, tmp_path: Path, capsys) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(f"base: {TRAIN / 'quick.yaml'}\nstages: {{one: {{batch_atoms: 20}}}}\n")
+    with pytest.raises(typer.Exit):
+        split_only(mine, made_data, tmp_path)
+    assert "batch_atoms is 20, and a frame of liquid has 24 atoms" in capsys.readouterr().err
+
+
+def test_a_card_needs_the_data_of_the_training(made_data: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "mine.pt"
+    archive.write_bytes((ROOT / "pet_driver" / "models" / "water-small.pt").read_bytes())
+    with pytest.raises(PetDriverError, match=r"no record of a training at .*mine.json"):
+        write_card(archive, made_data)
+    record = json.loads((ROOT / "pet_driver" / "models" / "water-small.json").read_text())
+    (tmp_path / "mine.json").write_text(json.dumps(record))
+    with pytest.raises(PetDriverError, match=r"is not the file that water-small was trained on"):
+        write_card(archive, made_data)
