@@ -24,6 +24,15 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("PET_DRIVER_DATA", ROOT.parent / "shared" / "data"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `-m physical` is to look at, and for how long."""
+    group = parser.getgroup("physical", "physical validation of a model, with -m physical")
+    default = os.environ.get("PET_DRIVER_PHYSICAL_MODEL", "water-small")
+    group.addoption("--model", default=default, help="a shipped model, or the path of an archive")
+    group.addoption("--model-device", default="cpu", help="cpu or cuda")
+    group.addoption("--length", type=float, default=1.0, help="of the runs; 0.01: a first look")
+
+
 @pytest.fixture(scope="session")
 def archive_f32() -> Path:
     """The shipped model."""

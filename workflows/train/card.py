@@ -1,154 +1,135 @@
-"""Write the card of a shipped model: what it was trained on, and its errors.
+"""Write the card of a model: what it was trained on, its errors, how far to trust it.
 
     python workflows/train/card.py water-small --data ../shared/data
+    python workflows/train/card.py results/train/water-large/water-large.pt --data ../shared/data
 
-Errors are over all frames of a file, most of which the model has seen in training.
+It needs the record of the training beside the archive, and the files that the record names.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+import sys
 from pathlib import Path
 
-import ase.io
-import numpy as np
-from ase import Atoms
-from ase.build import molecule
-from ase.optimize import BFGS
+from training import sections
+from training.frames import checksum, read_frames
+from training.record import Record, read_record
+from training.sections import Subject
 
 import pet_driver
 from pet_driver import models
+from pet_driver.errors import PetDriverError
 
-SETS = {
-    "liquid, revPBE0-D3": "water-revpbe0-d3-150.xyz",
-    "molecule": "water-monomer-600.xyz",
-    "ice Ih": "ice-ih-6.xyz",
+# Title by section; None: without a title of its own.
+SECTIONS = {
+    "introduction": None,
+    "data": "Data and split",
+    "training": "Training",
+    "accuracy": "Errors on frames held out",
+    "learning-curve": "Learning curve",
+    "symmetry": "Symmetry error against the grid",
+    "molecule": "The molecule",
+    "speed": "Speed",
+    "limits": "Known limits",
 }
-GRIDS = ("0", "i", "2", "2i", "3")
-FINEST = "3i"
-
-HEAD = """# {name}
-
-PET for water (H, O) at the revPBE0-D3 level. {parameters:,} parameters, cutoff {cutoff:g} A,
-{layers} message-passing layers of width {width}, {dtype}. A rough model, trained in two CPU hours:
-good enough to try everything with, and to see every effect of a broken symmetry larger than life.
-
-Trained with metatrain on 130 frames of 64 molecules of liquid water (a part of the data of B. Cheng
-et al., PNAS 116 (2019) 1110), 300 gas-phase molecules and 3 cells of ice (energies and forces of
-the PET of arXiv 2406.17747, averaged over rotations; data CC BY 4.0).
-
-This page is written by `python workflows/train/card.py {name} --data FOLDER`.
-"""
-
-TAIL = """
-## Known limits
-
-- Only molecules of water: broken, compressed or charged ones are outside the training data.
-- The force error is several times that of the paper's model (16.6 meV/A), and the symmetry error
-  too: use a grid, and do not publish numbers from it.
-- No long-range electrostatics and no dispersion beyond the cutoff.
-"""
 
 
-@dataclass(frozen=True)
-class Errors:
-    """Of one set of frames; energies in meV an atom with the mean shift removed, forces meV/A."""
+def write_card(
+    name_or_path: str | Path,
+    data: Path,
+    device: str = "cpu",
+    only: str | None = None,
+    quick: bool = False,
+) -> str:
+    """Measure and write ``NAME.md`` beside the archive; returns the text.
 
-    frames: int
-    energy: float
-    force_mae: float
-    force_rmse: float
+    Args:
+        name_or_path: a shipped model or an archive, with its record beside it.
+        data: folder of the files that the record names.
+        device: to evaluate on.
+        only: one section, which is returned and not written.
+        quick: one frame of large structures for the symmetry error, and not twenty.
 
-
-def errors(model: pet_driver.Model, frames: list[Atoms]) -> Errors:
-    found = model.evaluate(frames, "0")
-    shift = np.array(
-        [(r.energy - f.get_potential_energy()) / len(f) for r, f in zip(found, frames, strict=True)]
+    Raises:
+        PetDriverError: no record, or data that are missing or not those of the training.
+    """
+    path = models.resolve(name_or_path)
+    record = read_record(path.with_suffix(".json"))
+    _gather_curve(record, path)
+    shown = str(name_or_path) if str(name_or_path) in models.shipped() else path
+    subject = Subject(
+        name=path.stem,
+        path=path,
+        model=pet_driver.load(path, device),
+        record=record,
+        frames=_frames(record, data),
+        quick=quick,
     )
-    force = np.concatenate(
-        [r.forces - f.get_forces() for r, f in zip(found, frames, strict=True)]
-    ).ravel()
-    return Errors(
-        len(frames),
-        1e3 * np.abs(shift - shift.mean()).mean(),
-        1e3 * np.abs(force).mean(),
-        1e3 * np.sqrt((force**2).mean()),
-    )
+    command = f"python workflows/train/card.py {shown} --data FOLDER{' --quick' if quick else ''}"
+    if only is not None:
+        return _section(subject, only, command)
+    parts = [_section(subject, name, command) for name in SECTIONS]
+    parts.insert(1, f"This page is written by `{command}`; each section by itself with `--only`.")
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    path.with_suffix(".md").write_text(text)
+    return text
 
 
-def symmetry_errors(model: pet_driver.Model, frames: list[Atoms]) -> dict[str, tuple[float, float]]:
-    """By grid: mean absolute error of energy (meV) and force (meV/A) against the finest grid."""
-    exact = model.evaluate(frames, FINEST)
-    result = {}
-    for grid in GRIDS:
-        pairs = list(zip(model.evaluate(frames, grid), exact, strict=True))
-        energy = np.mean([abs(a.energy - b.energy) for a, b in pairs])
-        force = np.mean(np.concatenate([np.abs(a.forces - b.forces).ravel() for a, b in pairs]))
-        result[grid] = (1e3 * energy, 1e3 * force)
-    return result
+def _section(subject: Subject, name: str, command: str) -> str:
+    text = getattr(sections, name.replace("-", "_"))(subject)
+    title = SECTIONS[name]
+    if not text or title is None:
+        return text
+    return f"## {title}\n\n{text}\n\n`{command} --only {name}`"
 
 
-def geometry(model: pet_driver.Model) -> tuple[float, float]:
-    """O-H length (A) and angle (degrees) of the relaxed molecule, averaged over the finest grid."""
-    water = molecule("H2O")
-    water.calc = pet_driver.PETCalculator(model, FINEST)
-    BFGS(water, logfile=None).run(fmax=1e-3, steps=200)
-    return water.get_distance(0, 1), water.get_angle(1, 0, 2)
+def _frames(record: Record, folder: Path) -> dict:
+    """All frames by set, of the sets on the model's own scale of energies."""
+    found = {}
+    for name, entry in record.split.items():
+        if record.settings["data"].get(name, {}).get("shift"):
+            continue
+        path = folder / entry["file"]
+        frames = read_frames(path)
+        if checksum(path) != entry["sha256"]:
+            raise PetDriverError(
+                f"{path} is not the file that {record.name} was trained on (SHA-256 "
+                f"{checksum(path)[:16]}, then {entry['sha256'][:16]}); name its folder with --data"
+            )
+        found[name] = frames
+    return found
+
+
+def _gather_curve(record: Record, path: Path) -> None:
+    """Take the errors of trainings on fewer frames into the record, where these lie beside it."""
+    found = dict(record.curve)
+    for other in sorted(path.parent.parent.glob(f"{record.name}-*/{record.name}-*.json")):
+        if other.stem.removeprefix(f"{record.name}-").isdigit() and other.stem == other.parent.name:
+            one = read_record(other)
+            if one.errors and one.settings.get("frames"):
+                found[str(one.frames)] = one.errors
+    if found and record.errors:
+        found[str(record.frames)] = record.errors
+    if found != record.curve:
+        record.curve = found
+        record.write(path.with_suffix(".json"))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
-    parser.add_argument("--data", type=Path, required=True)
-    arguments = parser.parse_args()
-    model = pet_driver.load(arguments.model)
-    frames = {name: ase.io.read(arguments.data / file, ":") for name, file in SETS.items()}
-    hypers = model.metadata["hypers"]
-    lines = [
-        HEAD.format(
-            name=arguments.model,
-            parameters=model.metadata["parameters"],
-            cutoff=model.cutoff,
-            layers=hypers["num_gnn_layers"],
-            width=hypers["d_pet"],
-            dtype=model.metadata["dtype"],
-        ),
-        "## Errors of the raw network\n",
-        "| set | frames | energy MAE (meV an atom) | force MAE (meV/A) | force RMSE (meV/A) |",
-        "|---|---|---|---|---|",
-    ]
-    for name, structures in frames.items():
-        e = errors(model, structures)
-        lines.append(
-            f"| {name} | {e.frames} | {e.energy:.2f} | {e.force_mae:.0f} | {e.force_rmse:.0f} |"
-        )
-    lines += [
-        "\nEnergies after the mean shift of the set is removed.\n",
-        f"## Symmetry error: mean absolute difference from the grid {FINEST}\n",
-        "| set | " + " | ".join(GRIDS) + " |",
-        "|---" * (len(GRIDS) + 1) + "|",
-    ]
-    samples = {
-        "liquid, revPBE0-D3": frames["liquid, revPBE0-D3"][::50],
-        "molecule": frames["molecule"][::20],
-    }
-    for name, structures in samples.items():
-        found = symmetry_errors(model, structures)
-        for index, quantity in enumerate(("energy (meV)", "force (meV/A)")):
-            cells = " | ".join(f"{found[grid][index]:.3g}" for grid in GRIDS)
-            lines.append(f"| {name}, {quantity} | {cells} |")
-    length, angle = geometry(model)
-    lines += [
-        "\n## The molecule\n",
-        f"Relaxed on the grid {FINEST}: O-H {length:.4f} A, angle {angle:.2f} degrees "
-        "(reference: 0.9566 A, 106.15 degrees).",
-        TAIL,
-    ]
-    path = models.FOLDER / f"{arguments.model}.md"
-    path.write_text("\n".join(lines))
-    print(f"wrote {path}")
+    parser.add_argument("model", help="a shipped model, or the path of an archive")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--only", choices=SECTIONS, help="print one section, write nothing")
+    parser.add_argument("--quick", action="store_true", help="one large frame for the symmetry")
+    options = parser.parse_args()
+    text = write_card(options.model, options.data, options.device, options.only, options.quick)
+    print(text)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PetDriverError as error:
+        sys.exit(f"pet-driver: error: {error}")

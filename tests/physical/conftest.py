@@ -1,0 +1,63 @@
+"""The model under test, and runs of decks with it.
+
+python -m pytest -m physical --model my-model.pt --model-device cuda
+python -m pytest -m physical --length 0.01 -s          # a first look; -s shows the figures
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import pet_driver
+from pet_driver.runs import Run, Settings, execute
+
+INPUTS = Path(__file__).parents[2] / "inputs"
+GRID = "2i"  # rotations to average over, where the bar is on the averaged surface
+
+Execute = Callable[..., Run]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of this folder is deselected unless asked for."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.physical)
+            item.add_marker(pytest.mark.timeout(0))
+
+
+@pytest.fixture(scope="session")
+def model(request: pytest.FixtureRequest) -> pet_driver.Model:
+    """The model under test."""
+    options = request.config.option
+    return pet_driver.load(options.model, options.model_device)
+
+
+@pytest.fixture(scope="session")
+def steps(request: pytest.FixtureRequest) -> Callable[[float], int]:
+    """Steps of 0.5 fs in so many ps, shortened by --length; 400 at least."""
+    return lambda ps: max(400, round(ps * 2000 * request.config.option.length / 20) * 20)
+
+
+@pytest.fixture(scope="session")
+def run_deck(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Execute:
+    """A function of a deck and of what to change in it; gives the finished run."""
+
+    def run(deck: str, **changes: object) -> Run:
+        options = request.config.option
+        settings = Settings(model=options.model, device=options.model_device, **changes)
+        folder = tmp_path_factory.mktemp("runs") / "run"
+        found = execute(INPUTS / deck, folder, settings)
+        assert found.state == "finished", f"{deck} was stopped at step {found.steps}"
+        return found
+
+    return run
+
+
+def check(what: str, value: float, low: float, high: float, unit: str = "") -> None:
+    """A measured value against its bar; the message, and -s, tell both."""
+    text = f"{what}: {value:.6g} {unit}, to be within [{low:.6g}, {high:.6g}]"
+    print(text)
+    assert low <= value <= high, text

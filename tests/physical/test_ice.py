@@ -1,0 +1,84 @@
+"""Ice Ih: bound as it should be, indifferent to the order of its protons, and solid."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import molecule
+from ase.optimize import BFGS
+
+import pet_driver
+from pet_driver import analysis, building
+from tests.physical.conftest import GRID, Execute, check
+
+# The data: -469.5768 eV a molecule of unrelaxed cells, -468.8232 of the molecule by itself.
+BINDING = -0.754  # eV a molecule
+SEEDS = (1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def energies(model: pet_driver.Model) -> np.ndarray:
+    """eV a molecule of three arrangements of the protons, unrelaxed, averaged."""
+    cells = [building.ice_ih((2, 1, 1), seed=seed) for seed in SEEDS]
+    return np.array([model.evaluate(c, GRID).energy / (len(c) / 3) for c in cells])
+
+
+def test_proton_order(energies) -> None:
+    """The data spread by 0.3 meV a molecule, in larger cells."""
+    check("spread of the energies", 1e3 * np.ptp(energies), 0.0, 5.0, "meV a molecule")
+
+
+def test_binding(model: pet_driver.Model, energies, water_energy: float) -> None:
+    found = energies.mean() - water_energy
+    check("binding energy", found, BINDING - 0.05, BINDING + 0.05, "eV a molecule")
+
+
+@pytest.fixture(scope="module")
+def water_energy(model: pet_driver.Model) -> float:
+    """The relaxed molecule, eV."""
+    water = molecule("H2O")
+    water.calc = pet_driver.PETCalculator(model, GRID)
+    BFGS(water, logfile=None).run(fmax=1e-3, steps=300)
+    return water.get_potential_energy()
+
+
+def test_relaxes(run_deck: Execute) -> None:
+    """96 molecules relaxed: still ice, every oxygen with four neighbours."""
+    run = run_deck("ice-relaxation/in.ice", variables={"force": "0.02"})
+    universe = analysis.water_universe(run.path(run.positions[0]))
+    universe.trajectory[-1]
+    oxygens = universe.select_atoms("element O")
+    distances = pairwise(oxygens.positions, universe.dimensions[:3])
+    four = np.sort(distances, axis=1)[:, :4]
+    check("nearest O-O", four.min(), 2.55, 2.85, "A")
+    check("fourth O-O", four.max(), 2.6, 3.0, "A")
+
+
+def test_stays_solid(run_deck: Execute, steps: Callable[[float], int], tmp_path: Path) -> None:
+    """10 ps at 200 K."""
+    data = tmp_path / "ice.data"
+    building.write_structure(data, building.ice_ih((3, 2, 2), seed=1))
+    run = run_deck(
+        "water-liquid-nvt/in.water",
+        steps=steps(10),
+        structure=data,
+        variables={"temperature": "200"},
+    )
+    universe = analysis.water_universe(run.path(run.positions[0]))
+    oxygens = universe.select_atoms("element O")
+    start = oxygens.positions.copy()
+    universe.trajectory[-1]
+    moved = oxygens.positions - start
+    moved -= moved.mean(axis=0)
+    check("displacement of O", np.sqrt((moved**2).sum(1).mean()), 0.0, 0.8, "A")
+    check("longest O-H", universe.atoms.bonds.bonds().max(), 0.9, 1.4, "A")
+
+
+def pairwise(x: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Distances [N, N] in an orthorhombic box (A), infinite from an atom to itself."""
+    d = x[:, None] - x[None]
+    d -= box * np.round(d / box)
+    r = np.linalg.norm(d, axis=-1)
+    np.fill_diagonal(r, np.inf)
+    return r

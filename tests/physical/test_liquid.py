@@ -1,0 +1,61 @@
+"""64 molecules of liquid: whole after 100 ps, structured as the reference, energy conserved."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from pet_driver import analysis
+from pet_driver.runs import Run
+from tests.physical.conftest import Execute, check
+
+DECK = "water-liquid-nvt/in.water"
+# First maxima (r in A, g) of revPBE0-D3 water, classical: B. Cheng et al., PNAS 116 (2019) 1110.
+REFERENCE = {"OO": (2.83, 2.74), "OH": (1.87, 1.30), "HH": (2.38, 1.49)}
+FIRST_SHELL = {"OO": 3.4, "OH": 2.4, "HH": 2.9}  # A, upper end
+BIN = 0.064  # A, that of the reference
+LONGEST = {300: 1.4, 600: 1.6}  # A, of a molecule that is whole, by temperature in K
+DRIFT = 1e-5  # eV an atom a ps
+
+
+@pytest.fixture(scope="module")
+def liquid(run_deck: Execute, steps: Callable[[float], int]) -> Run:
+    """100 ps at 300 K and 0.997 g/cm^3."""
+    return run_deck(DECK, steps=steps(100), variables={"equilibrate": str(min(2000, steps(1)))})
+
+
+def longest_bond(run: Run) -> float:
+    """The longest covalent O-H of any frame, A."""
+    universe = analysis.water_universe(run.path(run.positions[0]))
+    return max(float(universe.atoms.bonds.bonds().max()) for _ in universe.trajectory)
+
+
+def test_whole_at_300_K(liquid: Run) -> None:
+    check("longest O-H", longest_bond(liquid), 0.9, LONGEST[300], "A")
+
+
+@pytest.mark.parametrize("pair", list(REFERENCE))
+def test_structure(liquid: Run, pair: str) -> None:
+    universe = analysis.water_universe(liquid.path(liquid.positions[0]))
+    found = analysis.RadialDistribution(universe.atoms, pair, bin_width=BIN)
+    results = found.run(start=len(universe.trajectory) // 5).results
+    at = int(np.where(results.r < FIRST_SHELL[pair], results.g, 0.0).argmax())
+    r, height = REFERENCE[pair]
+    wide = 2 * float(results.error[at])  # of a short run
+    check(f"g_{pair}: first maximum at", results.r[at], r - 0.05, r + 0.05, "A")
+    check(f"g_{pair}: first maximum", results.g[at], height - 0.25 - wide, height + 0.25 + wide)
+
+
+def test_whole_at_600_K(run_deck: Execute, steps: Callable[[float], int]) -> None:
+    """20 ps."""
+    run = run_deck(DECK, steps=steps(20), variables={"temperature": "600"})
+    check("longest O-H", longest_bond(run), 0.9, LONGEST[600], "A")
+
+
+def test_energy_is_conserved(run_deck: Execute, steps: Callable[[float], int]) -> None:
+    """20 ps at constant energy."""
+    run = run_deck(DECK, steps=steps(20), variables={"ensemble": "nve"})
+    drift = analysis.conserved_drift(run.path(run.properties), n_atoms=run.n_atoms)
+    print(f"liquid: {drift}")
+    bar = max(DRIFT, 3 * drift.error)
+    check("drift", drift.slope, -bar, bar, "eV an atom a ps")

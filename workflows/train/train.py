@@ -1,0 +1,203 @@
+"""From frames to an archive with its card, in one command that goes on where it was stopped.
+
+    python workflows/train/train.py workflows/train/water-small.yaml --data FOLDER -o results/train
+
+See README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import ase.io
+import torch
+import typer
+from card import write_card
+from training.errors import errors
+from training.frames import Split, baselines, elements, split_all, training_frames, write_split
+from training.options import options
+from training.record import Record, device_name, new_record, thinned
+from training.settings import Settings, read_settings
+from training.stages import Stopped, history, run_stage, wall_time
+
+import pet_driver
+from pet_driver.errors import PetDriverError
+from pet_driver.runs.execute import locked
+from pet_driver.runs.progress import progress
+from pet_driver.runs.settings import parse_duration
+
+IDENTITY = "training.json"
+STOPPED = 75  # exit code of a training that is to be gone on with
+
+
+def train(
+    configuration: Annotated[Path, typer.Argument(help="such as water-small.yaml")],
+    data: Annotated[Path, typer.Option(help="folder with the files that it names")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="a folder for each model is made in it")
+    ],
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is any")] = "auto",
+    frames: Annotated[int | None, typer.Option(help="of the first set; for a curve")] = None,
+    time_limit: Annotated[str | None, typer.Option(help="stop after, as 23:30:00")] = None,
+    split_only: Annotated[bool, typer.Option(help="write the split and stop")] = False,
+) -> None:
+    """Train every member of a configuration, export it and write its card."""
+    try:
+        settings = read_settings(configuration, frames)
+        device = _device(device)
+        end = None if time_limit is None else time.monotonic() + parse_duration(time_limit)
+        splits = split_all(settings, data)
+        _check_batches(settings, splits, configuration)
+        for seed in range(1, settings.members + 1):
+            name = settings.name if settings.members == 1 else f"{settings.name}-{seed}"
+            folder = output / name
+            folder.mkdir(parents=True, exist_ok=True)
+            with locked(folder):
+                record = prepare(settings, name, seed, splits, folder)
+                if not split_only:
+                    _train_one(settings, record, splits, folder, device, end)
+                    write_card(folder / f"{name}.pt", data, device, quick=device == "cpu")
+            print(f"{name}: {'split in' if split_only else 'done, see'} {folder}", flush=True)
+    except Stopped:
+        print(f"{configuration}: stopped; the same command goes on", file=sys.stderr)
+        raise typer.Exit(STOPPED) from None
+    except PetDriverError as error:
+        print(f"pet-driver: error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def prepare(
+    settings: Settings, name: str, seed: int, splits: dict[str, Split], folder: Path
+) -> Record:
+    """Write the split and the identity of a training, or check that they are the same.
+
+    Raises:
+        PetDriverError: the folder holds another training.
+    """
+    record = new_record(settings, name, seed, {k: v.as_dict() for k, v in splits.items()})
+    # As JSON gives it back: tuples are lists there.
+    identity = json.loads(
+        json.dumps({"settings": record.settings, "seed": seed, "split": record.split})
+    )
+    path = folder / IDENTITY
+    if path.is_file():
+        before = json.loads(path.read_text())
+        if changed := _differences(before, identity):
+            raise PetDriverError(
+                f"{folder} holds another training (changed: {', '.join(changed)}); name another "
+                "folder with -o, or remove this one"
+            )
+    else:
+        path.write_text(json.dumps(identity, indent=1) + "\n")
+        write_split(splits, settings.seed, folder / "split")
+    return record
+
+
+def _train_one(
+    settings: Settings,
+    record: Record,
+    splits: dict[str, Split],
+    folder: Path,
+    device: str,
+    end: float | None,
+) -> None:
+    """All stages, then archive and record."""
+    archive = folder / f"{record.name}.pt"
+    if archive.is_file() and archive.with_suffix(".json").is_file():
+        return
+    atomic = baselines(settings, splits)
+    record.baselines = {str(z): energy for z, energy in atomic.items()}
+    last = None
+    for number, (name, stage) in enumerate(settings.stages.items(), 1):
+        place = folder / f"{number}-{name}"
+        sets = settings.of_stage(stage)
+        shown = f"{record.name}, {name}"
+        counts = _write_frames(settings, splits, sets, place)
+        chosen = options(settings, stage, record.seed, atomic, elements(splits), device, last)
+        with progress(shown) as advance:
+            last = run_stage(place, chosen, _left(end), advance)
+        record.stages[name] = {
+            **counts,
+            "device": device_name(device),
+            "seconds": wall_time(place),
+            "history": thinned(history(place)),
+        }
+    pet_driver.export(last, archive)
+    model = pet_driver.load(archive, device)
+    for name in settings.own:
+        if splits[name].held_out:
+            record.errors[name] = errors(model, splits[name].select("held_out")).as_dict()
+    record.write(archive.with_suffix(".json"))
+
+
+def _write_frames(
+    settings: Settings, splits: dict[str, Split], sets: tuple[str, ...], place: Path
+) -> dict[str, int]:
+    """``train.xyz`` and ``held-out.xyz`` of a stage; how many frames and atoms an epoch has."""
+    place.mkdir(exist_ok=True)
+    counts = {}
+    for part, file in (("train", "train.xyz"), ("held_out", "held-out.xyz")):
+        found = training_frames(settings, splits, sets, part)
+        if not found:
+            raise PetDriverError(
+                f"a stage on {', '.join(sets)} has no frames held out to watch; give one of these "
+                "sets 'held_out'"
+            )
+        ase.io.write(place / file, found, format="extxyz")
+        counts |= {f"{part}_frames": len(found), f"{part}_atoms": sum(map(len, found))}
+    return counts
+
+
+def _check_batches(settings: Settings, splits: dict[str, Split], configuration: Path) -> None:
+    """metatrain silently leaves out frames that no batch can hold."""
+    for name, stage in settings.stages.items():
+        for one in settings.of_stage(stage):
+            largest = max(map(len, splits[one].frames))
+            if largest > stage.batch_atoms:
+                raise PetDriverError(
+                    f"{configuration}: stages: {name}: batch_atoms is {stage.batch_atoms}, and a "
+                    f"frame of {one} has {largest} atoms; make it {largest} at least"
+                )
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any], where: str = "") -> list[str]:
+    """Names of the entries that differ."""
+    found = []
+    for key in sorted({*before, *now}):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(old, new, f"{where}{key}: ")
+        elif old != new:
+            found.append(f"{where}{key}")
+    return found
+
+
+def _left(end: float | None) -> float | None:
+    """Seconds until the time limit.
+
+    Raises:
+        Stopped: it has passed.
+    """
+    if end is None:
+        return None
+    if (left := end - time.monotonic()) <= 0:
+        raise Stopped
+    return left
+
+
+def _device(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda"):
+        raise PetDriverError(f"device {device!r} is not known; use cpu, cuda or auto")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise PetDriverError("device cuda was asked for, but torch finds no CUDA device here")
+    return device
+
+
+if __name__ == "__main__":
+    typer.run(train)

@@ -1,0 +1,80 @@
+"""The options of metatrain for one stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from training.settings import Settings, Stage
+
+TARGET = "energy"
+
+
+def options(
+    settings: Settings,
+    stage: Stage,
+    seed: int,
+    atomic_baseline: Mapping[int, float],
+    species: list[int],
+    device: str,
+    start: Path | None,
+) -> dict[str, Any]:
+    """What goes into ``options.yaml``, beside ``train.xyz`` and ``held-out.xyz``.
+
+    metatrain turns every frame by a random rotation, proper or improper, each time that it is
+    trained on, and fits and scales in float64; nothing of that is set here. Targets are not
+    scaled: energies are taken an atom and after the baseline, so that both they and forces are
+    of the order of 1 in eV and A, and the loss weights keep their meaning from data to data.
+
+    Args:
+        settings: the configuration.
+        stage: of it.
+        seed: of initial weights, rotations and batches.
+        atomic_baseline: eV by atomic number; empty: fitted by metatrain.
+        species: atomic numbers, ascending.
+        device: ``cpu`` or ``cuda``.
+        start: checkpoint whose weights this stage begins with.
+    """
+    training: dict[str, Any] = {
+        "num_epochs": stage.epochs,
+        "learning_rate": stage.learning_rate,
+        "warmup_fraction": stage.warmup,
+        "max_atoms_per_batch": stage.batch_atoms,
+        "checkpoint_interval": stage.checkpoint_epochs,
+        "scale_targets": False,
+        "loss": {
+            TARGET: {
+                "type": "mse",
+                "weight": stage.energy_weight,
+                "gradients": {"positions": {"type": "mse", "weight": stage.forces_weight}},
+            }
+        },
+    }
+    if atomic_baseline:
+        training["atomic_baseline"] = {TARGET: dict(atomic_baseline)}
+    if start is not None:
+        training["finetune"] = {"method": "full", "read_from": str(start.resolve())}
+    training |= stage.training
+    return {
+        "seed": seed,
+        "device": device,
+        "base_precision": 32,
+        "final_eval": False,
+        "architecture": {
+            "name": "pet",
+            "atomic_types": species,
+            "model": dict(settings.network),
+            "training": training,
+        },
+        "training_set": _set("train.xyz"),
+        "validation_set": _set("held-out.xyz"),
+    }
+
+
+def _set(file: str) -> dict[str, Any]:
+    target = {"key": "energy", "unit": "eV", "forces": {"key": "forces"}, "stress": False}
+    return {
+        "systems": {"read_from": file, "length_unit": "angstrom"},
+        "targets": {TARGET: target},
+    }

@@ -1,0 +1,101 @@
+"""What a training was: written beside the archive, and the source of its card."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pet_driver.errors import PetDriverError
+from training.settings import Settings
+
+PACKAGES = ("pet-driver", "metatrain", "torch")
+HISTORY_ROWS = 60  # of each stage; a card draws no more
+
+
+@dataclass
+class Record:
+    """One training.
+
+    Attributes:
+        name: of the model.
+        settings: the configuration, complete.
+        seed: of initial weights, rotations and batches; ``None``: not on record.
+        split: by set: file, checksum, indices to train on and held out.
+        baselines: eV by atomic number; empty if metatrain fitted them.
+        stages: by name: frames, atoms, seconds, device and history.
+        errors: by set: errors of the raw network on the frames held out.
+        curve: by number of training frames of the first set: the same, of other trainings.
+        versions: of packages.
+        machine: where it was trained.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    seed: int | None
+    split: dict[str, Any]
+    baselines: dict[str, float] = field(default_factory=dict)
+    stages: dict[str, Any] = field(default_factory=dict)
+    errors: dict[str, Any] = field(default_factory=dict)
+    curve: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    machine: str = ""
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, at once or not at all."""
+        partial = path.with_suffix(".part")
+        partial.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        os.replace(partial, path)
+
+    @property
+    def frames(self) -> int:
+        """Training frames of the first set."""
+        return len(self.split[next(iter(self.settings["data"]))]["train"])
+
+
+def read_record(path: Path) -> Record:
+    """Read a record.
+
+    Raises:
+        PetDriverError: there is none, or it is not one.
+    """
+    try:
+        return Record(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise PetDriverError(
+            f"there is no record of a training at {path}; train.py writes it beside the archive"
+        ) from None
+    except (json.JSONDecodeError, TypeError) as error:
+        raise PetDriverError(f"{path} is not a record of a training: {error}") from None
+
+
+def new_record(settings: Settings, name: str, seed: int, split: Mapping[str, Any]) -> Record:
+    """The record of a training that is about to begin."""
+    return Record(
+        name=name,
+        settings=settings.as_dict(),
+        seed=seed,
+        split=dict(split),
+        versions={package: importlib.metadata.version(package) for package in PACKAGES},
+        machine=f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+    )
+
+
+def thinned(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Some rows of a long history, the first and the last among them."""
+    step = max(1, -(-len(history) // HISTORY_ROWS))
+    return history[::step] + (history[-1:] if (len(history) - 1) % step else [])
+
+
+def device_name(device: str) -> str:
+    """What ``cuda`` or ``cpu`` is on this machine."""
+    if device.startswith("cuda") and torch.cuda.is_available():
+        return torch.cuda.get_device_name(device)
+    return "CPU"

@@ -1,0 +1,306 @@
+"""The sections of a card, each a piece of Markdown from a model, its record and its data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from ase import Atoms
+
+from pet_driver.evaluator import Model
+from training import paper
+from training.errors import Errors, errors
+from training.molecule import MODES, ReferenceSurface, equilibrium
+from training.record import Record, device_name
+from training.symmetry import GRIDS, draw, symmetry_errors
+
+AVERAGED = "2i"
+SPEED_REPEATS = 3
+ENOUGH_MOLECULES = 100  # for a reference surface
+
+
+@dataclass
+class Subject:
+    """What a card is about.
+
+    Attributes:
+        name: as the card calls the model.
+        path: of the archive.
+        model: loaded.
+        record: of its training.
+        frames: by set: all frames of the file.
+        quick: fewer frames for the symmetry of large structures.
+    """
+
+    name: str
+    path: Path
+    model: Model
+    record: Record
+    frames: dict[str, list[Atoms]]
+    quick: bool = False
+    measured: dict[str, Errors] = field(default_factory=dict)
+
+    def held_out(self, name: str) -> list[Atoms]:
+        """Frames of a set that were held out; all of them if that is not on record."""
+        indices = self.record.split[name]["held_out"]
+        return [self.frames[name][index] for index in indices] if indices else self.frames[name]
+
+    def knows_split(self, name: str) -> bool:
+        """Whether it is on record which frames were held out."""
+        return bool(self.record.split[name]["held_out"])
+
+
+def introduction(subject: Subject) -> str:
+    """What it is."""
+    metadata = subject.model.metadata
+    hypers = metadata["hypers"]
+    lines = [
+        f"# {subject.name}\n",
+        f"PET for {', '.join(subject.model.symbols)}: {metadata['parameters']:,} parameters, "
+        f"cutoff {subject.model.cutoff:g} A, width {hypers['d_pet']}, layers of message passing "
+        f"and of attention in each {hypers['num_gnn_layers']} x {hypers['num_attention_layers']}, "
+        f"{metadata['dtype']}, {subject.path.stat().st_size / 1e6:.1f} MB.",
+        subject.record.settings.get("about", ""),
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def data(subject: Subject) -> str:
+    """What it was trained on."""
+    record = subject.record
+    lines = ["| set | file | trained on | held out |", "|---|---|---|---|"]
+    for name, entry in record.split.items():
+        trained = entry["train"] if isinstance(entry["train"], int) else len(entry["train"])
+        held = len(entry["held_out"]) or "not on record"
+        shifted = ", energies shifted" if record.settings["data"].get(name, {}).get("shift") else ""
+        lines.append(f"| {name}{shifted} | {entry['file']} | {trained} | {held} |")
+    known = any(entry["held_out"] for entry in record.split.values())
+    if known:
+        lines.append(
+            f"\nThe split has the seed {record.settings['seed']}; the indices are in "
+            f"`{subject.path.stem}.json`. No weight depends on a frame held out: they choose no "
+            "epoch either."
+        )
+    if energies := record.settings.get("atomic_energies"):
+        listed = ", ".join(f"{symbol} {energy:g} eV" for symbol, energy in energies.items())
+        frames = record.settings.get("isolated_atoms", 0)
+        lines.append(
+            f"\nIsolated atoms: {listed}, which fix the baselines"
+            + (f" and are themselves {frames} frames an epoch each." if frames else ".")
+        )
+    if sources := record.settings.get("sources"):
+        lines.append(f"\n{sources.strip()}")
+    return "\n".join(lines)
+
+
+def training(subject: Subject) -> str:
+    """The stages, and how the errors went down."""
+    record = subject.record
+    lines = [
+        "| stage | epochs | learning rate | weights: energy, forces | frames, atoms | time |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, stage in record.settings["stages"].items():
+        found: dict[str, Any] = record.stages.get(name, {})
+        size = f"{found['train_frames']}, {found['train_atoms']}" if "train_frames" in found else ""
+        hours = f"{found['seconds'] / 3600:.2f} h, {found['device']}" if "seconds" in found else ""
+        lines.append(
+            f"| {name} | {stage['epochs']} | {stage['learning_rate']:g} | "
+            f"{stage['energy_weight']:g}, {stage['forces_weight']:g} | {size} | {hours} |"
+        )
+    lines.append(
+        f"\nBy metatrain {record.versions.get('metatrain', '')}"
+        + (f", seed {record.seed}" if record.seed is not None else "")
+        + ", every frame under a random rotation, proper or improper, each time."
+    )
+    if rows := _history_rows(record):
+        lines += [
+            "\nOn all frames held out, in meV an atom and meV/A:\n",
+            "| stage | epoch | energy RMSE | force RMSE | force MAE |",
+            "|---|---|---|---|---|",
+            *rows,
+        ]
+    return "\n".join(lines)
+
+
+def _history_rows(record: Record) -> list[str]:
+    rows = []
+    for name, stage in record.stages.items():
+        history = stage.get("history", [])
+        step = max(1, len(history) // 4)
+        some = [*history[:-1:step], *history[-1:]]
+        for row in some:
+            keys = ("held_out_energy_rmse", "held_out_force_rmse", "held_out_force_mae")
+            cells = " | ".join(f"{row.get(key, float('nan')):.4g}" for key in keys)
+            rows.append(f"| {name} | {int(row['epoch']) + 1} | {cells} |")
+    return rows
+
+
+def accuracy(subject: Subject) -> str:
+    """Errors on frames held out."""
+    lines = [
+        "| set | grid | frames | energy MAE, RMSE (meV an atom) | force MAE, RMSE (meV/A) |",
+        "|---|---|---|---|---|",
+    ]
+    for name in subject.frames:
+        frames = subject.held_out(name)
+        for grid in ("0", AVERAGED) if _are_molecules(frames) else ("0",):
+            found = errors(subject.model, frames, grid)
+            if grid == "0":
+                subject.measured[name] = found
+            # Of a single frame the mean error is all there is.
+            energy = f"{found.energy_mae:.3g}, {found.energy_rmse:.3g}" if len(frames) > 1 else ""
+            lines.append(
+                f"| {name} | {grid} | {found.frames} | {energy} | "
+                f"{found.force_mae:.3g}, {found.force_rmse:.3g} |"
+            )
+    cells = [f"{value:.3g}" for value in paper.TEST_ERRORS]
+    lines.append(
+        f"| the paper's model, liquid | 0 | {paper.TEST_FRAMES} | {cells[0]}, {cells[1]} | "
+        f"{cells[2]}, {cells[3]} |"
+    )
+    lines.append("\nEnergies after the mean error of the set is removed.")
+    if unknown := [name for name in subject.frames if not subject.knows_split(name)]:
+        lines.append(
+            f"Of {', '.join(unknown)} it is not on record which frames were held out: these are "
+            "errors over all frames, most of which the model was trained on."
+        )
+    return "\n".join(lines)
+
+
+def learning_curve(subject: Subject) -> str:
+    """Errors on the same frames after training on fewer; empty if there are no such runs."""
+    curve = subject.record.curve
+    if not curve:
+        return ""
+    first = next(iter(subject.record.settings["data"]))
+    lines = [
+        f"| frames of {first} | energy MAE, RMSE (meV an atom) | force MAE, RMSE (meV/A) |",
+        "|---|---|---|",
+    ]
+    for number in sorted(curve, key=int):
+        one = curve[number][first]
+        lines.append(
+            f"| {number} | {one['energy_mae']:.3g}, {one['energy_rmse']:.3g} | "
+            f"{one['force_mae']:.3g}, {one['force_rmse']:.3g} |"
+        )
+    lines.append(f"\nOn the {first} frames held out, raw; the other sets in full.")
+    return "\n".join(lines)
+
+
+def symmetry(subject: Subject) -> str:
+    """Deviations from a fine grid, beside the paper's, as table and figure."""
+    found = {}
+    for name in subject.frames:
+        frames = subject.held_out(name)
+        found[name] = symmetry_errors(subject.model, _sample(frames, subject.quick))
+    lines = ["| set | " + " | ".join(GRIDS) + " |", "|---" * (len(GRIDS) + 1) + "|"]
+    for name, one in found.items():
+        size = f"{one.atoms[0]}" if len(set(one.atoms)) == 1 else f"{one.atoms[0]}-{one.atoms[1]}"
+        title = f"{name}, {one.frames} x {size} atoms, against {one.reference}"
+        lines.append(_row(f"{title}: energy (meV)", one.energy))
+        lines.append(_row("force (meV/A)", one.force))
+        for what, values in (("energy", paper.ENERGY), ("force", paper.FORCE)):
+            if name in values:
+                lines.append(_row(f"the paper's model, {name}: {what}", values[name]))
+    picture = subject.path.with_name(f"{subject.path.stem}-symmetry.svg")
+    draw(found, picture)
+    lines.append(
+        "\nMean absolute differences: of the energy of a structure, of force components."
+        f"\n\n![Symmetry error against evaluations]({picture.name})"
+    )
+    return "\n".join(lines)
+
+
+def _row(title: str, values: dict[str, float]) -> str:
+    cells = [f"{values[grid]:.3g}" if grid in values else "" for grid in GRIDS]
+    return f"| {title} | " + " | ".join(cells) + " |"
+
+
+def _sample(frames: Sequence[Atoms], quick: bool) -> list[Atoms]:
+    """As many frames as there is patience for: 150 rotations of each are evaluated."""
+    largest = max(map(len, frames))
+    number = 100 if largest < 10 else 1 if quick or largest > 250 else 20
+    step = max(1, len(frames) // number)
+    return list(frames[::step][:number])
+
+
+def _are_molecules(frames: Sequence[Atoms]) -> bool:
+    return all(len(atoms) == 3 for atoms in frames)
+
+
+def molecule(subject: Subject) -> str:
+    """Geometry and frequencies of a molecule, averaged, beside those of its reference."""
+    if set(subject.model.atomic_numbers) != {1, 8}:
+        return ""
+    ours = equilibrium(subject.model, AVERAGED)
+    rows = [("this model", ours)]
+    molecules = next((f for f in subject.frames.values() if _are_molecules(f)), [])
+    if len(molecules) >= ENOUGH_MOLECULES:
+        rows.append(("reference surface", ReferenceSurface(molecules).equilibrium()))
+    lines = [
+        "| | r_OH (A) | angle (degrees) | " + " | ".join(f"{m} (cm^-1)" for m in MODES) + " |",
+        "|---" * (3 + len(MODES)) + "|",
+    ]
+    for name, one in rows:
+        cells = " | ".join(f"{value:.0f}" for value in one.frequencies)
+        lines.append(f"| {name} | {one.length:.4f} | {one.angle:.2f} | {cells} |")
+    if len(rows) == 2:
+        off = " | ".join(
+            f"{100 * (a / b - 1):+.1f} %"
+            for a, b in zip(ours.frequencies, rows[1][1].frequencies, strict=True)
+        )
+        lines.append(
+            f"| difference | {ours.length - rows[1][1].length:+.4f} | "
+            f"{ours.angle - rows[1][1].angle:+.2f} | {off} |"
+        )
+    lines.append(
+        f"\nRelaxed and harmonic, averaged over the grid {AVERAGED}. The reference is a polynomial "
+        "of fifth order in bonds and angle through the energies of the molecules in the data; the "
+        f"paper's model has its minimum at {paper.LENGTH} A, {paper.ANGLE} degrees."
+    )
+    return "\n".join(lines)
+
+
+def speed(subject: Subject) -> str:
+    """Time of an evaluation of the first set's frames on this machine."""
+    name, frames = next(iter(subject.frames.items()))
+    atoms = frames[0]
+    lines = [f"| {name}, {len(atoms)} atoms | evaluations | ms |", "|---|---|---|"]
+    for grid in ("0", AVERAGED):
+        times = []
+        for _ in range(SPEED_REPEATS + 1):
+            begin = time.perf_counter()
+            subject.model.evaluate(atoms, grid)
+            times.append(time.perf_counter() - begin)
+        rotations = int((subject.model.rotations(grid)[1] != 0).sum())
+        lines.append(f"| grid {grid} | {rotations} | {1e3 * median(times[1:]):.0f} |")
+    device = device_name(str(subject.model.device))
+    threads = f", {torch.get_num_threads()} threads" if device == "CPU" else ""
+    lines.append(
+        f"\nEnergy, forces and virial, neighbour list included, on this machine: {device}{threads}."
+    )
+    return "\n".join(lines)
+
+
+def limits(subject: Subject) -> str:
+    """What not to trust."""
+    lines = [
+        "- No long-range electrostatics and no dispersion beyond the cutoff "
+        f"({subject.model.cutoff:g} A, {subject.model.interaction_range:g} A through messages)."
+    ]
+    first = next(iter(subject.frames))
+    found = subject.measured.get(first) or errors(subject.model, subject.held_out(first))
+    lines.append(
+        f"- The force error on {first} is {found.force_mae:.0f} meV/A, "
+        f"{found.force_mae / paper.TEST_ERRORS[2]:.1f} times that of the paper's model."
+    )
+    covered = ", ".join(subject.frames)
+    lines.append(f"- It has seen {covered}, and nothing else: no ions, no surfaces.")
+    lines += [f"- {line}" for line in subject.record.settings.get("limits", ())]
+    return "\n".join(lines)

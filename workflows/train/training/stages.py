@@ -1,0 +1,164 @@
+"""One stage: metatrain as a process of its own, gone on with where it was stopped."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from pet_driver.errors import PetDriverError
+from pet_driver.runs.supervise import SCREEN, Outcome, supervise
+
+LAST = "last.ckpt"
+OPTIONS = "options.yaml"
+TIMES = "seconds.txt"
+KEEP = 2  # checkpoints; the one before the newest is for a kill in the middle of writing
+# Columns of metatrain's table, as (part of its header, name here); energies an atom, in meV and A.
+COLUMNS = (
+    ("Epoch", "epoch"),
+    ("learning rate", "learning_rate"),
+    ("training loss", "training_loss"),
+    ("training energy RMSE", "training_energy_rmse"),
+    ("training forces RMSE", "training_force_rmse"),
+    ("validation loss", "held_out_loss"),
+    ("validation energy RMSE", "held_out_energy_rmse"),
+    ("validation energy MAE", "held_out_energy_mae"),
+    ("validation forces RMSE", "held_out_force_rmse"),
+    ("validation forces MAE", "held_out_force_mae"),
+)
+
+
+class Stopped(Exception):
+    """Ctrl-C, SIGTERM or the time limit: the same command goes on."""
+
+
+def run_stage(
+    folder: Path,
+    options: dict[str, Any],
+    deadline: float | None,
+    advance: Callable[[int, int], None],
+) -> Path:
+    """Train, or go on with training, or find it done.
+
+    Args:
+        folder: of the stage, with ``train.xyz`` and ``held-out.xyz``.
+        options: of metatrain.
+        deadline: s from now on; ``None``: never.
+        advance: called twice a second with the epochs done and their number.
+
+    Returns:
+        The checkpoint with the weights of the last epoch. Not of the best one: frames held out
+        then decide on nothing, and the learning rate has come down to zero anyway.
+
+    Raises:
+        Stopped: before the end.
+        PetDriverError: metatrain failed; with its last lines.
+    """
+    last = folder / LAST
+    total = options["architecture"]["training"]["num_epochs"]
+    if last.is_file():
+        advance(total, total)
+        return last
+    (folder / OPTIONS).write_text(yaml.safe_dump(options, sort_keys=False))
+    command = [sys.executable, "-m", "metatrain", "train", OPTIONS, "-o", "model.pt"]
+    if (checkpoint := newest_checkpoint(folder)) is not None:
+        command += ["--restart", str(checkpoint.relative_to(folder))]
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+
+    def watch() -> None:
+        prune(folder)
+        done = history(folder)
+        advance(int(done[-1]["epoch"]) + 1 if done else 0, total)
+
+    begin = time.monotonic()
+    try:
+        outcome = supervise([command], folder, watch, deadline, environment)
+    finally:
+        with open(folder / TIMES, "a") as handle:
+            handle.write(f"{time.monotonic() - begin:.1f}\n")
+    if outcome is Outcome.STOPPED:
+        raise Stopped
+    if outcome is Outcome.FAILED or not (folder / "model.ckpt").is_file():
+        tail = "\n".join((folder / SCREEN).read_text(errors="replace").splitlines()[-15:])
+        raise PetDriverError(f"metatrain failed in {folder}:\n{tail}")
+    keep_last(folder / "model.ckpt", last)
+    watch()
+    return last
+
+
+def keep_last(checkpoint: Path, out: Path) -> None:
+    """Write a checkpoint whose best weights are its last ones."""
+    content = read_checkpoint(checkpoint)
+    content["best_model_state_dict"] = dict(content["model_state_dict"])
+    content["best_epoch"] = content["epoch"]
+    partial = out.with_suffix(".part")
+    torch.save(content, partial)
+    os.replace(partial, out)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The dictionary of a metatrain checkpoint, on the CPU."""
+    import metatomic.torch  # noqa: F401  registers the classes that a checkpoint holds
+
+    return torch.load(path, weights_only=False, map_location="cpu")
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint of any leg; one that a kill cut short is passed over."""
+    found = sorted(_checkpoints(folder), key=lambda path: path.stat().st_mtime, reverse=True)
+    return next((path for path in found if zipfile.is_zipfile(path)), None)
+
+
+def prune(folder: Path) -> None:
+    """Remove all but the newest checkpoints: a long training would fill the disk with them."""
+    found = sorted(_checkpoints(folder), key=lambda path: path.stat().st_mtime)
+    for path in found[:-KEEP]:
+        path.unlink()
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    found = folder.glob("outputs/*/*/model_*.ckpt")
+    return [path for path in found if re.fullmatch(r"model_\d+", path.stem)]
+
+
+def history(folder: Path) -> list[dict[str, float]]:
+    """What metatrain logged, by epoch, over all legs; epochs done twice count once."""
+    rows: dict[int, dict[str, float]] = {}
+    tables = sorted(folder.glob("outputs/*/*/train.csv"), key=lambda p: p.stat().st_mtime)
+    for path in tables:
+        with open(path, newline="") as handle:
+            header, *lines = list(csv.reader(handle)) or [[]]
+        names = [_name(title) for title in header]
+        for line in lines[1:]:  # the first has the units
+            row = {n: float(v) for n, v in zip(names, line, strict=False) if n and _is_number(v)}
+            if "epoch" in row:
+                rows[int(row["epoch"])] = row
+    return [rows[epoch] for epoch in sorted(rows)]
+
+
+def wall_time(folder: Path) -> float:
+    """Seconds of all legs of a stage that came to their end in an orderly way."""
+    path = folder / TIMES
+    return sum(map(float, path.read_text().split())) if path.is_file() else 0.0
+
+
+def _name(title: str) -> str | None:
+    words = title.strip()
+    return next((name for part, name in COLUMNS if words.startswith(part)), None)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
