@@ -1,7 +1,7 @@
 # make run    everything the package does, on the shipped model, in minutes: see results/
 # make test   the tests
 # make experiments   the paper's figures in small: a quarter of an hour more
-# make bench  speed beside the peers', an hour or two; BENCH=--quick for a few minutes
+# make bench  speed, side by side with the peers: hours; BENCH=--quick for minutes
 # make lint   ruff
 #
 # All set up their own environment in .venv. A machine that has torch already can lend it:

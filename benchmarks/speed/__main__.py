@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from benchmarks.speed.contenders import NAMES
 from benchmarks.speed.measure import Plan
 from benchmarks.speed.networks import NETWORKS
 from benchmarks.speed.structures import SIZES
+from pet_driver.compiling import cache_folder
 
 FOLDER = Path(__file__).parents[1] / "results"
 
@@ -78,7 +78,7 @@ def main() -> None:
     name = options.name or machine.slug(description) + ("-quick" if options.quick else "")
     results = options.output / f"{name}.json"
     plan = Plan(seconds=options.seconds or scope.seconds)
-    bench = Bench(results, cache(), options.device, plan)
+    bench = Bench(results, cache_folder() / "benchmark", options.device, plan)
     if options.parts != list(PARTS) and results.is_file():
         bench.values = json.loads(results.read_text())  # the other parts stay
         bench.left_out = bench.values.get("left_out", {})
@@ -124,12 +124,6 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def cache() -> Path:
-    """For checkpoints and converted models."""
-    folder = os.environ.get("PET_DRIVER_CACHE") or Path.home() / ".cache" / "pet-driver"
-    return Path(folder) / "benchmark"
-
-
 def chosen(cells: tuple[tuple[str, int], ...], options: argparse.Namespace) -> list:
     return [
         (network, atoms)
@@ -163,7 +157,8 @@ def measure_ipi(bench: Bench, scope: Scope, options: argparse.Namespace) -> None
     threads = max(options.threads)
     for n_atoms in scope.engine_sizes:
         ipi.measure(bench, "small", n_atoms, 1 if n_atoms == 3 else threads, *how)
-    ipi.beads(bench, "small", 192, 8, threads, *how)
+    for number in options.threads:
+        ipi.beads(bench, "small", 192, 8, number, *how)
 
 
 def measure_lammps(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
