@@ -33,7 +33,7 @@ template <typename T> class Evaluation {
 
  private:
   // About as many rows as keep a block's tables in the second level of cache.
-  static constexpr std::int64_t BLOCK_ROWS = 160, NODE_ROWS = 96, THREAD_ROWS = 128;
+  static constexpr std::int64_t BLOCK_ROWS = 160, NODE_ROWS = 96, THREAD_ROWS = 512;
 
   struct LayerKept {
     std::vector<typename TransformerLayer<T>::Kept> transformer;
@@ -85,7 +85,8 @@ template <typename T> class Evaluation {
   void prepare(int threads)
   {
     const std::int64_t n = graph_->n_atoms, e = graph_->n_edges;
-    // Threads that wait for each other cost more than they bring where there is little to do.
+    // Where there is little to do, threads wait for each other longer than they work, above all
+    // beside other busy processes.
     threads_ = static_cast<int>(std::clamp<std::int64_t>((n + e) / THREAD_ROWS, 1, threads));
     if (static_cast<int>(scratch_.size()) < threads_) scratch_.resize(threads_);
     const std::int64_t share = (n + e) / (4 * threads_);
