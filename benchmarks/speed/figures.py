@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,46 +32,46 @@ def draw(values: Record, stem: Path) -> list[Path]:
     return paths
 
 
-def draw_speed(values: Record) -> plt.Figure:
-    """Microseconds an atom by size, a panel for each network and number of threads."""
+def panels(
+    values: Record, label: str, sharey: str, draw: Callable[[Axes, list[Record]], None]
+) -> plt.Figure:
+    """A panel for each network and number of threads, with boxes of all sizes in it."""
     records = [r for r in values["speed"] if r["atoms"] > 3]
     networks = list(dict.fromkeys(r["network"] for r in records))
     threads = sorted({r["threads"] for r in records})
     size = (3.2 * len(networks), 2.8 * len(threads))
     figure, axes = plt.subplots(
-        len(threads), len(networks), figsize=size, sharex=True, sharey="col", squeeze=False
+        len(threads), len(networks), figsize=size, sharex=True, sharey=sharey, squeeze=False
     )
     for row, number in zip(axes, threads, strict=True):
         for axis, network in zip(row, networks, strict=True):
-            mine = [r for r in records if (r["network"], r["threads"]) == (network, number)]
-            lines(axis, mine, lambda r: 1e6 * r["seconds"] / r["atoms"])
+            draw(axis, [r for r in records if (r["network"], r["threads"]) == (network, number)])
             axis.set_title(f"{network}, {number} thread{'s' * (number > 1)}", fontsize=9)
-            axis.set_yscale("log")
-        row[0].set_ylabel("µs an atom")
+        row[0].set_ylabel(label)
     finish(figure, axes)
     return figure
+
+
+def draw_speed(values: Record) -> plt.Figure:
+    """Microseconds an atom by size."""
+
+    def draw(axis: Axes, records: list[Record]) -> None:
+        lines(axis, records, lambda r: 1e6 * r["seconds"] / r["atoms"])
+        axis.set_yscale("log")
+
+    return panels(values, "µs an atom", "col", draw)
 
 
 def draw_roofline(values: Record) -> plt.Figure:
     """GFLOP/s that count, under the rate of a large product of matrices."""
-    records = [r for r in values["speed"] if r["atoms"] > 3]
-    networks = list(dict.fromkeys(r["network"] for r in records))
-    threads = sorted({r["threads"] for r in records})
-    size = (3.2 * len(networks), 2.8 * len(threads))
-    figure, axes = plt.subplots(
-        len(threads), len(networks), figsize=size, sharex=True, sharey="row", squeeze=False
-    )
-    for row, number in zip(axes, threads, strict=True):
-        for axis, network in zip(row, networks, strict=True):
-            mine = [r for r in records if (r["network"], r["threads"]) == (network, number)]
-            lines(axis, mine, lambda r: r["operations"] / r["seconds"] / 1e9)
-            roof = {r["atoms"]: r["matmul_rate"] / 1e9 for r in mine}
-            axis.plot(*zip(*sorted(roof.items()), strict=True), "k--", label="matmul")
-            axis.set_title(f"{network}, {number} thread{'s' * (number > 1)}", fontsize=9)
-            axis.set_ylim(bottom=0)
-        row[0].set_ylabel("GFLOP/s")
-    finish(figure, axes)
-    return figure
+
+    def draw(axis: Axes, records: list[Record]) -> None:
+        lines(axis, records, lambda r: r["operations"] / r["seconds"] / 1e9)
+        roof = {r["atoms"]: r["matmul_rate"] / 1e9 for r in records}
+        axis.plot(*zip(*sorted(roof.items()), strict=True), "k--", label="matmul")
+        axis.set_ylim(bottom=0)
+
+    return panels(values, "GFLOP/s", "row", draw)
 
 
 def lines(axis: Axes, records: list[Record], value: Any) -> None:

@@ -58,7 +58,11 @@ class Network:
 
 
 def run(deck: str, ours: bool, warm: int, steps: int, device: str) -> dict[str, Any]:
-    """Run i-PI on ``deck`` in the present folder."""
+    """Run i-PI on ``deck`` in the present folder.
+
+    All steps are one run, as in the program i-pi: every run of its own would start threads anew
+    and write a RESTART.
+    """
     from ipi.pes.metatomic import MetatomicDriver
     from ipi.scripting import InteractiveSimulation
     from ipi.utils.depend import dstrip
@@ -72,13 +76,18 @@ def run(deck: str, ours: bool, warm: int, steps: int, device: str) -> dict[str, 
     first = np.array(dstrip(forces.f)[0]).reshape(-1, 3) * units.Hartree / units.Bohr
     network = Network(device) if ours else None
     found: dict[str, list[float]] = {"step": [], "used": [], "driver": [], "network": []}
-    for _ in range(warm + steps):
+    step = simulation.run_step
+
+    def timed_step(number: int) -> None:
         driver.seconds, started, used = 0.0, time.perf_counter(), time.process_time()
-        simulation.run(1, write_outputs=False)
+        step(number)
         found["step"].append(time.perf_counter() - started)
         found["used"].append(time.process_time() - used)
         found["driver"].append(driver.seconds)
         found["network"].append(network.take() if network else float("nan"))
+
+    simulation.run_step = timed_step
+    simulation.run(warm + steps, write_outputs=False)
     counted = {name: values[warm:] for name, values in found.items()}
     return counted | {"energy": energy, "forces": first}
 
