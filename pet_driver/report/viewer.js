@@ -37,6 +37,16 @@
         }
     }
 
-    choice.addEventListener('change', () => show(Number(choice.value)));
-    show(0);
+    // Chemiscope's map fits itself to its place one frame after the place has changed, and complains
+    // when it was taken away in between.
+    window.addEventListener('unhandledrejection', (event) => {
+        if (/^Resize must be passed a displayed plot/.test(event.reason?.message)) {
+            event.preventDefault();
+        }
+    });
+
+    let last = show(0); // one at a time, however fast the choice changes
+    choice.addEventListener('change', () => {
+        last = last.then(() => show(Number(choice.value)));
+    });
 })();

@@ -80,6 +80,24 @@ CANVASES = """(function deep(root) {
 })(document.getElementById('view-structure'))"""
 
 
+# To the liquid, in the instant between a change of the map's size and its fitting itself to it.
+SWITCH = """(() => {
+    const choice = document.getElementById('view-choice');
+    const map = document.getElementById('view-map');
+    const observer = new ResizeObserver(() => {
+        if (map.style.width) {
+            observer.disconnect();
+            Promise.resolve().then(() => {
+                choice.value = '2';
+                choice.dispatchEvent(new Event('change'));
+            });
+        }
+    });
+    observer.observe(map);
+    map.style.width = '300px';
+})()"""
+
+
 def oxygen_pixels(tab) -> int:
     """How many pixels of the structure are red."""
     place = tab.evaluate(
@@ -108,10 +126,7 @@ def test_a_browser_shows_the_structures(page, tmp_path):
         assert tab.evaluate(f"{CANVASES}.length") >= 1
         assert oxygen_pixels(tab) > 50
         # the liquid, and the code of the page itself still runs
-        tab.evaluate(
-            "choice = document.getElementById('view-choice'); choice.value = '2';"
-            "choice.dispatchEvent(new Event('change'))"
-        )
+        tab.evaluate(SWITCH)
         tab.wait_for(f"{shown} === '2'")
         assert tab.evaluate(f"{CANVASES}.length") >= 1
         assert oxygen_pixels(tab) > 50
