@@ -11,6 +11,7 @@
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/cuda.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <unordered_map>
 
@@ -114,8 +115,19 @@ class TorchScriptArchive : public pet::Archive {
     return raw ? raw_weight_values_ : weight_values_;
   }
 
+  /// Only the kernels know how.  Frames and adaptive cutoffs look at the edges of neighbours.
+  bool can_exchange() const override
+  {
+    const auto cutoffs = module_.attr("pair_cutoffs").toModule();
+    return kernels_ && frames_ == 0 && !cutoffs.attr("adaptive").toBool();
+  }
+
   void set_topology(const pet::Topology &topology) override
   {
+    exchanges_ = topology.exchange != nullptr;
+    if (kernels_)
+      kernels_->exchange_with(topology.exchange,
+                              std::count(topology.owned.begin(), topology.owned.end(), 1));
     guarded("copying the neighbour list", [&] {
       const auto nodes = static_cast<std::int64_t>(topology.numbers.size());
       const auto edges = static_cast<std::int64_t>(topology.centers.size());
@@ -163,6 +175,7 @@ class TorchScriptArchive : public pet::Archive {
   pet::Card card_;
   std::unique_ptr<pet::Kernels> kernels_;    // outlives the module that calls it
   torch::jit::Module module_;
+  bool exchanges_ = false;         // messages with other ranks
   bool random_ = false;            // the rotations of the grid are drawn anew at every step
   std::int64_t grid_step_ = 0;     // the step they were drawn for
   std::int64_t frames_ = 0;        // whether the structure is seen in frames that turn with it
@@ -274,7 +287,9 @@ class TorchScriptArchive : public pet::Archive {
     const auto outputs = module_
         .forward({numbers_, e.vectors, e.centers, e.neighbors, e.reverse, structures_, owned_,
                   static_cast<std::int64_t>(1), request.raw ? raw_rotations_ : rotations_,
-                  request.raw ? raw_weights_ : weights_, frames_, max_edges_})
+                  request.raw ? raw_weights_ : weights_, frames_,
+                  // ranks that exchange need the same number of passes: one for each rotation
+                  exchanges_ ? std::int64_t{1} : max_edges_})
         .toTuple();
     const at::Tensor gradients = outputs->elements()[2].toTensor().detach();
 

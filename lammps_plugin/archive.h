@@ -36,6 +36,19 @@ struct OpenOptions {
   int local_rank = 0;                 // "cuda" takes GPU (local_rank modulo number of GPUs)
 };
 
+/// Where the rows of edges go whose reverse edge another rank has, and where its rows come from.
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+
+  /// How many such edges there are here.
+  virtual std::int64_t size() const = 0;
+
+  /// Hands over rows [size, row_bytes] and takes those of the reverse edges, as all ranks do at the
+  /// same time.  A row that nobody has is zero.  Throws std::runtime_error.
+  virtual void swap(const void *outgoing, void *incoming, std::int64_t row_bytes) = 0;
+};
+
 /// The graph between two neighbour list rebuilds: N nodes, E directed edges with the skin included.
 struct Topology {
   std::vector<std::int64_t> numbers;    // [N] atomic numbers
@@ -44,6 +57,9 @@ struct Topology {
   std::vector<std::int64_t> neighbors;  // [E]
   std::vector<std::int64_t> reverse;    // [E] index of the edge seen from the other end
   std::vector<double> shifts;           // [E, 3] whole cell vectors added to the neighbour
+  // With an exchange, which may be null: owned nodes come first, all centres are owned, and the
+  // neighbour of remote edge s is a node of its own, the s-th after them.  Its reverse is itself.
+  Exchange *exchange = nullptr;
 };
 
 struct Request {
@@ -79,6 +95,9 @@ class Archive {
 
   /// Weights of `rotation_energies`, [R]; they sum to one, the raw network's extra entry is zero.
   virtual const std::vector<double> &weights(bool raw) const = 0;
+
+  /// Whether a topology may have an exchange.
+  virtual bool can_exchange() const = 0;
 
   virtual void set_topology(const Topology &topology) = 0;
 

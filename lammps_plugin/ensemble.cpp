@@ -50,6 +50,12 @@ void pet::Ensemble::join_cards()
   }
 }
 
+bool pet::Ensemble::can_exchange() const
+{
+  return std::all_of(members_.begin(), members_.end(),
+                     [](const auto &member) { return member->can_exchange(); });
+}
+
 void pet::Ensemble::set_topology(const Topology &topology)
 {
   for (auto &member : members_) member->set_topology(topology);

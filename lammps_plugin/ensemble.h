@@ -32,6 +32,9 @@ class Ensemble {
 
   const std::vector<double> &weights(bool raw) const { return members_[0]->weights(raw); }
 
+  /// Whether a topology may have an exchange: it may if it may for every archive.
+  bool can_exchange() const;
+
   /// One graph for all, with the edges of the largest cutoff: each archive drops its longer ones.
   void set_topology(const Topology &topology);
 

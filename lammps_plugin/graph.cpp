@@ -50,15 +50,32 @@ std::uint64_t reversed(int node, std::uint64_t key)
 void PETGraph::rebuild(const NeighList *list, const std::vector<int> &numbers, double cutoff,
                        double reach)
 {
-  find_nodes(numbers, reach);
+  find_owned(numbers);
+  const std::size_t owned = atoms_.size();
+  if (owned > 0) add_nearest_ghosts(numbers, reach);    // an empty domain computes nothing
   find_edges(list, cutoff);
   close_under_reversal();
   flatten();
+  label_nodes(numbers, owned);
 }
 
-void PETGraph::find_nodes(const std::vector<int> &numbers, double reach)
+void PETGraph::rebuild_local(const NeighList *list, const std::vector<int> &numbers, double cutoff,
+                             pet::Exchange *exchange)
+{
+  find_owned(numbers);
+  const std::size_t owned = atoms_.size();
+  find_edges(list, cutoff);
+  close_under_reversal();
+  add_remote_edges(list, numbers, cutoff);
+  flatten();
+  label_nodes(numbers, owned);
+  topology_.exchange = exchange;
+}
+
+void PETGraph::find_owned(const std::vector<int> &numbers)
 {
   topology_ = {};
+  remote_.clear();
   atoms_.clear();
   node_of_tag_.clear();
   for (int i = 0; i < atom->nlocal; i++) {
@@ -66,9 +83,10 @@ void PETGraph::find_nodes(const std::vector<int> &numbers, double reach)
     node_of_tag_.emplace(atom->tag[i], static_cast<int>(atoms_.size()));
     atoms_.push_back(i);
   }
-  const std::size_t owned = atoms_.size();
-  if (owned > 0) add_nearest_ghosts(numbers, reach);    // an empty domain computes nothing
+}
 
+void PETGraph::label_nodes(const std::vector<int> &numbers, std::size_t owned)
+{
   for (const int i : atoms_) topology_.numbers.push_back(numbers[atom->type[i]]);
   topology_.owned.assign(atoms_.size(), 0);
   std::fill_n(topology_.owned.begin(), owned, 1);
@@ -157,6 +175,26 @@ void PETGraph::find_edges(const NeighList *list, double cutoff)
   }
 }
 
+/// The neighbour of a remote edge is a node of its own, which comes after all others.
+void PETGraph::add_remote_edges(const NeighList *list, const std::vector<int> &numbers,
+                                double cutoff)
+{
+  for (std::size_t node = 0; node < rows_.size(); node++) {
+    const int i = atoms_[node];
+    const double *xi = atom->x[i];
+    for (int k = 0; k < list->numneigh[i]; k++) {
+      const int j = list->firstneigh[i][k] & NEIGHMASK;
+      if (numbers[atom->type[j]] == 0 || node_of_tag_.count(atom->tag[j]) > 0) continue;
+      const double *xj = atom->x[j];
+      const std::array<double, 3> d{xj[0] - xi[0], xj[1] - xi[1], xj[2] - xi[2]};
+      if (d[0] * d[0] + d[1] * d[1] + d[2] * d[2] > cutoff * cutoff) continue;
+      rows_[node].push_back(pack(static_cast<int>(atoms_.size()), {0, 0, 0}));
+      atoms_.push_back(j);
+      remote_.push_back({atom->tag[i], atom->tag[j], d, j});
+    }
+  }
+}
+
 /// Every edge needs its reverse.  At the rim of the ghost shell the image that would give it may
 /// lie outside; it exists by periodicity all the same.
 void PETGraph::close_under_reversal()
@@ -190,13 +228,15 @@ void PETGraph::flatten()
   for (std::size_t node = 0; node < rows_.size(); node++)
     for (const Key key : rows_[node]) {
       const int other = node_of(key);
-      const Key back = reversed(static_cast<int>(node), key);
-      const auto &row = rows_[other];
-      const auto place = std::lower_bound(row.begin(), row.end(), back) - row.begin();
+      topology_.reverse.push_back(static_cast<std::int64_t>(topology_.centers.size()));
       topology_.centers.push_back(static_cast<std::int64_t>(node));
       topology_.neighbors.push_back(other);
-      topology_.reverse.push_back(offsets[other] + place);
       for (const int component : shift_of(key)) topology_.shifts.push_back(component);
+      if (other >= static_cast<int>(rows_.size())) continue;    // remote
+      const auto &row = rows_[other];
+      const auto place = std::lower_bound(row.begin(), row.end(),
+                                          reversed(static_cast<int>(node), key));
+      topology_.reverse.back() = offsets[other] + (place - row.begin());
     }
 }
 

@@ -9,6 +9,9 @@
 // its surroundings are known at least as far as those of its images.  Forces on a representative
 // go home with LAMMPS' reverse communication.
 //
+// Ranks that exchange messages have no ghosts as nodes.  An edge to an atom of another rank has that
+// ghost as a node of its own, and its reverse edge is there.
+//
 // The graph is rebuilt with the neighbour list; in between only positions and the cell change.
 
 #ifndef PET_GRAPH_H
@@ -27,6 +30,13 @@ namespace LAMMPS_NS {
 
 class NeighList;
 
+/// An edge from a local atom to one of another rank.
+struct RemoteEdge {
+  tagint center, neighbor;
+  std::array<double, 3> vector;    // A, when the graph was built
+  int ghost;                       // LAMMPS index of the neighbour
+};
+
 class PETGraph : protected Pointers {
  public:
   using Pointers::Pointers;
@@ -35,6 +45,13 @@ class PETGraph : protected Pointers {
   /// type this potential ignores; `cutoff` and `reach` (of edges, and of ghosts from the local
   /// atoms) include the skin, in angstrom.  Throws std::runtime_error.
   void rebuild(const NeighList *list, const std::vector<int> &numbers, double cutoff, double reach);
+
+  /// The same for ranks that exchange messages.
+  void rebuild_local(const NeighList *list, const std::vector<int> &numbers, double cutoff,
+                     pet::Exchange *exchange);
+
+  /// Edges to other ranks after rebuild_local, in the order of their nodes.
+  const std::vector<RemoteEdge> &remote() const { return remote_; }
 
   const pet::Topology &topology() const { return topology_; }
 
@@ -53,14 +70,17 @@ class PETGraph : protected Pointers {
 
   pet::Topology topology_;
   std::vector<int> atoms_;
+  std::vector<RemoteEdge> remote_;
   std::unordered_map<tagint, int> node_of_tag_;
   std::vector<std::vector<Key>> rows_;    // [N] sorted edges of every node
 
-  void find_nodes(const std::vector<int> &numbers, double reach);
+  void find_owned(const std::vector<int> &numbers);
   void add_nearest_ghosts(const std::vector<int> &numbers, double reach);
   void find_edges(const NeighList *list, double cutoff);
+  void add_remote_edges(const NeighList *list, const std::vector<int> &numbers, double cutoff);
   void close_under_reversal();
   void flatten();
+  void label_nodes(const std::vector<int> &numbers, std::size_t owned);
 
   bool has_edge(int node, Key key) const;
   std::array<int, 3> shift(int atom, int node) const;

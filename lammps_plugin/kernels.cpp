@@ -21,25 +21,25 @@ namespace {
 constexpr std::int64_t MESSAGE_LENGTH = 500;
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor>
-differentiate(std::int64_t network, const at::Tensor &species, const at::Tensor &vectors,
+differentiate(std::int64_t handle, const at::Tensor &species, const at::Tensor &vectors,
               const at::Tensor &factors, const at::Tensor &centers, const at::Tensor &neighbors,
               const at::Tensor &reverse, const at::Tensor &seeds)
 {
-  const auto indices = [](const at::Tensor &tensor) { return tensor.to(at::kLong).contiguous(); };
-  const at::Tensor s = indices(species), c = indices(centers), n = indices(neighbors),
-                   r = indices(reverse), v = vectors.contiguous(), f = factors.contiguous(),
-                   w = seeds.to(at::kDouble).contiguous();
-  const at::Tensor energies = at::empty({s.size(0)}, at::kDouble);
-  const at::Tensor by_vector = at::empty_like(v), by_factor = at::empty_like(f);
-  char message[MESSAGE_LENGTH] = "";
-  const int failed = pet_run(
-      reinterpret_cast<void *>(network), s.size(0), c.size(0), s.const_data_ptr<std::int64_t>(),
-      v.const_data_ptr(), f.const_data_ptr(), c.const_data_ptr<std::int64_t>(),
-      n.const_data_ptr<std::int64_t>(), r.const_data_ptr<std::int64_t>(),
-      w.const_data_ptr<double>(), at::get_num_threads(), energies.mutable_data_ptr<double>(),
-      by_vector.mutable_data_ptr(), by_factor.mutable_data_ptr(), message, MESSAGE_LENGTH);
-  if (failed) throw std::runtime_error(message);
-  return {energies, by_vector, by_factor};
+  return reinterpret_cast<const pet::Kernels *>(handle)->differentiate(
+      species, vectors, factors, centers, neighbors, reverse, seeds);
+}
+
+/// For the kernels, which know no exceptions of others; the message lives until the next one.
+const char *swap_rows(void *context, const void *outgoing, void *incoming, std::int64_t row_bytes)
+{
+  thread_local std::string message;
+  try {
+    static_cast<pet::Exchange *>(context)->swap(outgoing, incoming, row_bytes);
+    return nullptr;
+  } catch (const std::exception &failure) {
+    message = failure.what();
+    return message.c_str();
+  }
 }
 
 // A namespace of its own: in a Python that has LAMMPS and pet-driver both may be loaded.
@@ -117,12 +117,43 @@ std::unique_ptr<pet::Kernels> pet::Kernels::attach(torch::jit::Module &module)
 
   torch::jit::Module stand_in("__torch__.KernelNetwork");
   stand_in.register_attribute("handle", c10::IntType::get(),
-                              reinterpret_cast<std::int64_t>(network));
+                              reinterpret_cast<std::int64_t>(kernels.get()));
   stand_in.define(DIFFERENTIATE, std::make_shared<Resolver>());
   module.setattr("network", stand_in._ivalue());
   return kernels;
 }
 
 pet::Kernels::~Kernels() { pet_destroy(network_); }
+
+void pet::Kernels::exchange_with(Exchange *exchange, std::int64_t owned)
+{
+  exchange_ = {exchange ? exchange->size() : 0, exchange, exchange ? swap_rows : nullptr};
+  owned_ = owned;
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor>
+pet::Kernels::differentiate(const at::Tensor &species, const at::Tensor &vectors,
+                            const at::Tensor &factors, const at::Tensor &centers,
+                            const at::Tensor &neighbors, const at::Tensor &reverse,
+                            const at::Tensor &seeds) const
+{
+  const auto indices = [](const at::Tensor &tensor) { return tensor.to(at::kLong).contiguous(); };
+  const at::Tensor s = indices(species), c = indices(centers), n = indices(neighbors),
+                   r = indices(reverse), v = vectors.contiguous(), f = factors.contiguous(),
+                   w = seeds.to(at::kDouble).contiguous();
+  const bool exchanges = exchange_.swap != nullptr;
+  const at::Tensor energies = at::zeros({s.size(0)}, at::kDouble);
+  const at::Tensor by_vector = at::empty_like(v), by_factor = at::empty_like(f);
+  char message[MESSAGE_LENGTH] = "";
+  const int failed = pet_run(
+      network_, exchanges ? owned_ : s.size(0), c.size(0), s.const_data_ptr<std::int64_t>(),
+      v.const_data_ptr(), f.const_data_ptr(), c.const_data_ptr<std::int64_t>(),
+      n.const_data_ptr<std::int64_t>(), r.const_data_ptr<std::int64_t>(),
+      w.const_data_ptr<double>(), exchanges ? &exchange_ : nullptr, at::get_num_threads(),
+      energies.mutable_data_ptr<double>(), by_vector.mutable_data_ptr(),
+      by_factor.mutable_data_ptr(), message, MESSAGE_LENGTH);
+  if (failed) throw std::runtime_error(message);
+  return {energies, by_vector, by_factor};
+}
 
 const char *pet::Kernels::level() const { return pet_level(network_); }

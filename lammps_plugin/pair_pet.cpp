@@ -3,7 +3,6 @@
 #include "pair_pet.h"
 
 #include "heap.h"
-#include "settings.h"
 
 #include "atom.h"
 #include "citeme.h"
@@ -34,7 +33,7 @@ static const char CITATION[] =
     " year = {2023}\n"
     "}\n\n";
 
-PairPET::PairPET(LAMMPS *lmp) : Pair(lmp), graph_(lmp)
+PairPET::PairPET(LAMMPS *lmp) : Pair(lmp), graph_(lmp), exchange_(lmp)
 {
   pet::keep_freed_memory();
   single_enable = 0;
@@ -44,6 +43,7 @@ PairPET::PairPET(LAMMPS *lmp) : Pair(lmp), graph_(lmp)
   // PET is not exactly invariant: sum r (x) f over atoms would have an antisymmetric part.
   no_virial_fdotr_compute = 1;
   centroidstressflag = CENTROID_NOTAVAIL;
+  comm_forward = 1;
   nextra = 4;
   pvector = new double[nextra]{};
   if (lmp->citeme) lmp->citeme->add(CITATION);
@@ -90,6 +90,7 @@ void PairPET::settings(int narg, char **arg)
                update->unit_style);
   }
   thresholds_ = settings.thresholds;
+  exchange_mode_ = settings.exchange;
   open_ensemble(settings.open);
   print_summary();
 }
@@ -179,6 +180,7 @@ void PairPET::coeff(int narg, char **arg)
 void PairPET::init_style()
 {
   check_environment();
+  exchanges_ = choose_exchange();
   request_ghosts();
   graph_is_fresh_ = false;
 }
@@ -204,10 +206,11 @@ void PairPET::check_environment() const
                  "use `special_bonds lj/coul 1.0 1.0 1.0`, or data without bonds");
 }
 
-/// A full list; on several ranks with the neighbours of ghosts, as far as energies reach.
+/// A full list; with the neighbours of ghosts, as far as energies reach, where a rank has to compute
+/// what others compute too.
 void PairPET::request_ghosts()
 {
-  const bool alone = comm->nprocs == 1;
+  const bool alone = comm->nprocs == 1 || exchanges_;
   neighbor->add_request(this, NeighConst::REQ_FULL | (alone ? 0 : NeighConst::REQ_GHOST));
   if (alone) return;
   comm->cutghostuser = std::max(comm->cutghostuser, ensemble_->card().interaction_range + skin());
@@ -232,7 +235,10 @@ void PairPET::compute(int eflag, int vflag)
   try {
     const bool begins = !graph_is_fresh_;
     if (neighbor->ago == 0 || begins) rebuild_graph();
-    if (begins) print_cost();
+    if (begins) {
+      print_shares();
+      print_cost();
+    }
     if (!graph_.atoms().empty()) result = evaluate();
     check_finite(result);
   } catch (const std::exception &e) {
@@ -246,7 +252,12 @@ void PairPET::compute(int eflag, int vflag)
 void PairPET::rebuild_graph()
 {
   const pet::Card &card = ensemble_->card();
-  graph_.rebuild(list, numbers_, card.cutoff + skin(), card.interaction_range + skin());
+  if (exchanges_) {
+    graph_.rebuild_local(list, numbers_, card.cutoff + skin(), &exchange_);
+    exchange_.rebuild(graph_.remote(), find_owners());
+  } else {
+    graph_.rebuild(list, numbers_, card.cutoff + skin(), card.interaction_range + skin());
+  }
   ensemble_->set_topology(graph_.topology());
   graph_is_fresh_ = true;
 }

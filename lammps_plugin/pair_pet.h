@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 //   pair_style pet <archive>[+<archive>...] [device auto|cpu|cuda|cuda:N] [grid <name>]
-//                  [max_edges N] [threads N] [warn F] [stop F]
+//                  [max_edges N] [threads N] [warn F] [stop F] [exchange auto|on|off]
 //   pair_coeff * * <element or NULL for every LAMMPS type>
 //
 // Units metal or real.  `compute pair` gives four numbers: the energy of the raw, unrotated network,
@@ -13,8 +13,11 @@
 // warning, above stop an error (in the force units of the input).  Several ranks send the forces of
 // every member on ghosts home, for which the pair style's own reverse communication serves.
 //
-// Several ranks: every rank computes its own atoms and all ghosts within the archive's interaction
-// range; the energies of its own atoms count, their derivatives give forces on atoms and ghosts.
+// Several ranks: on CPUs every rank computes its own atoms, and ranks exchange the messages of edges
+// between them in every layer, forward and back.  With exchange off, and where it cannot be (on GPUs,
+// without the kernels, with adaptive cutoffs, for grids with frames), every rank computes its own
+// atoms and all ghosts within the archive's interaction range.  Either way the energies of its own
+// atoms count, and derivatives give forces on atoms and ghosts, which LAMMPS sends home.
 // Per-atom virials: half of an edge's -r (x) dE/dr goes to either end.
 // Random grids (random, 2i+random@SEED, ...) draw anew at every time step, as a function of the seed
 // and the step: a restarted run draws what the uninterrupted one would have drawn.
@@ -24,7 +27,9 @@
 #define LMP_PAIR_PET_H
 
 #include "ensemble.h"
+#include "exchange.h"
 #include "graph.h"
+#include "settings.h"
 
 #include "pair.h"
 
@@ -46,6 +51,8 @@ class PairPET : public Pair {
   double init_one(int i, int j) override;
   double memory_usage() override;
   void *extract_peratom(const char *name, int &columns) override;
+  int pack_forward_comm(int n, int *list, double *buffer, int pbc_flag, int *pbc) override;
+  void unpack_forward_comm(int n, int first, double *buffer) override;
   int pack_reverse_comm(int n, int first, double *buffer) override;
   void unpack_reverse_comm(int n, int *list, double *buffer) override;
 
@@ -53,6 +60,10 @@ class PairPET : public Pair {
   std::unique_ptr<pet::Ensemble> ensemble_;
   pet::Thresholds thresholds_;
   PETGraph graph_;
+  PETExchange exchange_;
+  pet::ExchangeMode exchange_mode_ = pet::ExchangeMode::AUTO;
+  bool exchanges_ = false;         // messages with other ranks
+  std::vector<int> owners_;        // [atoms and ghosts] ranks, while they are collected
   std::vector<int> numbers_;       // [types + 1] atomic number of a type, 0 where it is ignored
   double energy_unit_ = 1.0;       // eV in the energy unit of the input
   bool graph_is_fresh_ = false;
@@ -66,6 +77,9 @@ class PairPET : public Pair {
   void print_summary() const;
   void check_environment() const;
   void request_ghosts();
+  bool choose_exchange() const;
+  std::vector<int> find_owners();
+  void print_shares();
   void rebuild_graph();
   void print_cost();
   pet::Evaluation evaluate();

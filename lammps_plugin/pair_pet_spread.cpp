@@ -25,9 +25,11 @@ void PairPET::measure_force_spread()
   const std::vector<int> &atoms = graph_.atoms();
   const int width = 3 * members;
   member_forces_.assign(static_cast<std::size_t>(atom->nlocal + atom->nghost) * width, 0.0);
-  for (std::size_t node = 0; node < atoms.size(); node++)
-    std::copy_n(apart_.forces.data() + node * width, width,
-                member_forces_.data() + static_cast<std::size_t>(atoms[node]) * width);
+  for (std::size_t node = 0; node < atoms.size(); node++) {
+    const double *one = apart_.forces.data() + node * width;
+    double *sum = member_forces_.data() + static_cast<std::size_t>(atoms[node]) * width;
+    for (int k = 0; k < width; k++) sum[k] += one[k];    // an atom may be several nodes
+  }
   comm->reverse_comm(this);
   for (int i = 0; i < atom->nlocal; i++)
     force_spread_[i] = energy_unit_ *

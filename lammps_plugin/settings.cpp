@@ -10,8 +10,8 @@
 
 namespace {
 
-constexpr std::array<const char *, 6> KEYWORDS{"device",  "grid", "max_edges",
-                                               "threads", "warn", "stop"};
+constexpr std::array<const char *, 7> KEYWORDS{"device", "grid", "max_edges", "threads",
+                                               "warn",   "stop", "exchange"};
 
 void check_keyword(const std::string &word)
 {
@@ -49,6 +49,14 @@ std::string checked_device(const std::string &word)
   throw std::runtime_error("unknown device '" + word + "': use cpu, cuda, cuda:N or auto");
 }
 
+pet::ExchangeMode exchange_mode(const std::string &word)
+{
+  if (word == "auto") return pet::ExchangeMode::AUTO;
+  if (word == "on") return pet::ExchangeMode::ON;
+  if (word == "off") return pet::ExchangeMode::OFF;
+  throw std::runtime_error("exchange is auto, on or off, not '" + word + "'");
+}
+
 int first_set(std::initializer_list<const char *> variables)
 {
   for (const char *variable : variables) {
@@ -64,7 +72,8 @@ pet::Settings pet::parse_settings(const std::vector<std::string> &words)
 {
   if (words.empty())
     throw std::runtime_error("no archive given: pair_style pet <path or name of an archive> "
-                             "[device D] [grid G] [max_edges N] [threads N] [warn F] [stop F]");
+                             "[device D] [grid G] [max_edges N] [threads N] [warn F] [stop F] "
+                             "[exchange E]");
   Settings settings;
   OpenOptions &options = settings.open;
   Thresholds &thresholds = settings.thresholds;
@@ -80,6 +89,7 @@ pet::Settings pet::parse_settings(const std::vector<std::string> &words)
     else if (keyword == "grid") options.grid = value;
     else if (keyword == "max_edges") options.max_edges = positive_integer(keyword, value);
     else if (keyword == "warn") thresholds.warn = positive_number(keyword, value);
+    else if (keyword == "exchange") settings.exchange = exchange_mode(value);
     else if (keyword == "stop") thresholds.stop = positive_number(keyword, value);
     else options.threads = static_cast<int>(std::min<std::int64_t>(
              positive_integer(keyword, value), 4096));

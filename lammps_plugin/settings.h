@@ -11,14 +11,18 @@
 
 namespace pet {
 
+/// Whether ranks exchange messages: where they can, always, or never.
+enum class ExchangeMode { AUTO, ON, OFF };
+
 struct Settings {
   OpenOptions open;
+  ExchangeMode exchange = ExchangeMode::AUTO;
   Thresholds thresholds;
 };
 
-/// Reads `<archive>[+<archive>...] [device D] [grid G] [max_edges N] [threads N] [warn F] [stop F]`.
-/// Throws std::runtime_error that names the word and what may stand there.  `threads` stays 0 where
-/// none is given.
+/// Reads `<archive>[+<archive>...]` and pairs of keyword and value; pair_pet.h says which.  Throws
+/// std::runtime_error that names the word and what may stand there.  `threads` stays 0 where none
+/// is given.
 Settings parse_settings(const std::vector<std::string> &words);
 
 /// Threads for torch: OMP_NUM_THREADS where it is set, else the cores shared by the node's ranks.

@@ -141,7 +141,7 @@ def load_library() -> ctypes.CDLL:
     kernels.pet_level.argtypes = [c_void_p]
     kernels.pet_destroy.argtypes = [c_void_p]
     kernels.pet_run.argtypes = [
-        *(c_void_p, c_int64, c_int64, *[c_void_p] * 7, c_int, *[c_void_p] * 3),
+        *(c_void_p, c_int64, c_int64, *[c_void_p] * 8, c_int, *[c_void_p] * 3),
         *(c_char_p, c_int64),
     ]
     return kernels
@@ -167,6 +167,7 @@ def _differentiate(
         species.shape[0],
         centers.shape[0],
         *(tensor.data_ptr() for tensor in inputs),
+        None,  # no exchange with other processes
         torch.get_num_threads(),
         *(tensor.data_ptr() for tensor in (energies, by_vector, by_factor)),
         message,

@@ -8,6 +8,9 @@ import torch
 from ase import Atoms
 
 import pet_driver
+from pet_driver.archive import save
+from pet_driver.checkpoints import Source
+from pet_driver.network import PET, Hypers
 
 from .lammps_deck import Outcome, evaluate, launch, water_box, write_structure
 
@@ -96,25 +99,50 @@ CASES = {
     "exactly symmetrized, 2": (lambda: water_box(1, 5.0), 2, {"grid": "ecse"}),
     "frames of the whole box": (lambda: water_box(1, 5.0), 1, {"grid": "ecse-pooled"}),
 }
+# Several ranks exchange messages, or compute their ghosts themselves.
+RUNS = [(case, "") for case in CASES] + [
+    (case, "exchange off")
+    for case, (_, ranks, options) in CASES.items()
+    if ranks > 1 and "ecse" not in options.get("grid", "")
+]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "exchange"), RUNS, ids=[" ".join(run).strip() for run in RUNS])
 def test_agrees_with_the_evaluator(
-    case: str, tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
+    case: str, exchange: str, tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
 ) -> None:
     make, ranks, options = CASES[case]
     atoms, options = make(), dict(options)
     grid = options.pop("grid", None)
-    keywords = f"grid {grid}" if grid else ""
+    keywords = " ".join([f"grid {grid}" if grid else "", exchange])
     outcome = evaluate(tmp_path, atoms, archive_f64, ranks=ranks, keywords=keywords, **options)
     assert_consistent(outcome)
     assert_same(outcome, model_f64.evaluate(atoms, grid=grid))
+    exchanged = ranks > 1 and not exchange and "ecse" not in (grid or "")
+    assert ("ranks exchange messages" in outcome.output) == exchanged
+    assert ("times the edges" in outcome.output) == (ranks > 1 and not exchanged)
     if grid:
         assert abs(outcome.raw_energy - outcome.energy) > SIGNAL
         assert f"grid {grid} with" in outcome.output
         assert ("raw evaluations a step" in outcome.output) == ("ecse" in grid)
     if grid == "2i":
         assert outcome.spread > SIGNAL
+
+
+@pytest.mark.parametrize("featurizer", ["residual", "feedforward"])
+def test_exchange_in_every_layer(featurizer: str, tmp_path: Path) -> None:
+    """Three layers of message passing, with two of attention in each, over four ranks."""
+    torch.manual_seed(3)
+    hypers = Hypers(
+        cutoff=3.5, d_pet=16, d_head=16, d_node=24, d_feedforward=16, num_heads=2,
+        num_attention_layers=2, num_gnn_layers=3, featurizer_type=featurizer,
+    )  # fmt: skip
+    weights = PET(hypers, 2).to(torch.float64).state_dict()
+    path, atoms = tmp_path / "random.pt", long_box()
+    save(Source(hypers, weights, [1, 8], 3.0, [-13.0, -430.0]), path, dtype="float64")
+    outcome = evaluate(tmp_path, atoms, path, ranks=4, keywords="exchange on")
+    assert_consistent(outcome)
+    assert_same(outcome, pet_driver.load(path).evaluate(atoms))
 
 
 def test_lone_atom(tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model) -> None:
@@ -176,7 +204,7 @@ def test_ghost_shell_is_needed(
     path = tmp_path / "short.pt"
     torch.jit.save(module, str(path), _extra_files=extra)
     atoms = long_box()
-    outcome = evaluate(tmp_path, atoms, path, ranks=2)
+    outcome = evaluate(tmp_path, atoms, path, ranks=2, keywords="exchange off")
     error = np.abs(outcome.forces - model_f64.evaluate(atoms).forces).max()
     assert error > 1e4 * FORCE_TOLERANCE
 

@@ -49,6 +49,7 @@ SHIPPED = {
     "unknown grid": ({"arguments": "water-small grid 7q"}, "unknown grid '7q'"),
     "unknown device": ({"arguments": "water-small device gpu"}, "unknown device 'gpu'"),
     "absent device": ({"arguments": "water-small device cuda:99"}, "device cuda:99"),
+    "unknown exchange": ({"arguments": "water-small exchange x"}, "auto, on or off, not 'x'"),
     "not a number": ({"arguments": "water-small max_edges x"}, "max_edges needs a whole number"),
     "missing archive": (
         {"arguments": "nowhere.pt"},
@@ -93,6 +94,17 @@ def test_unknown_element_names_the_known_ones(tmp_path: Path) -> None:
     output = error_of(tmp_path, arguments="water-small", coefficients="* * O Si")
     assert "unknown element Si" in output
     assert "knows H, O" in output
+
+
+@pytest.mark.parametrize("keywords", ["grid ecse", "kernels off"])
+def test_exchange_that_cannot_be(
+    keywords: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if keywords == "kernels off":
+        monkeypatch.setenv("PET_DRIVER_KERNELS", "off")
+        keywords = ""
+    output = error_of(tmp_path, ranks=2, arguments=f"water-small {keywords} exchange on")
+    assert "exchange on needs the kernels" in output and "use exchange auto" in output
 
 
 def test_one_error_on_several_ranks(tmp_path: Path) -> None:

@@ -32,6 +32,10 @@ template <typename T> void Evaluation<T>::backward(int g)
   const bool last_layer = g + 1 == network_->count();
   if (last_layer && !network_->residual)
     over(layout_.blocks(), [&](const Block &block, Scratch<T> &scratch) { turn(block, scratch); });
+  if (!network_->residual)
+    remote_.swap({dboth_.data() + width(), 2 * width()}, width(), dremote_);
+  else if (!last_layer)
+    remote_.swap({dmessages_[current_].data(), width()}, width(), dremote_);
   for (int l = static_cast<int>(layers.size()) - 1; l >= 0; l--) {
     over(node_blocks_,
          [&](const Block &block, Scratch<T> &scratch) { nodes_back(g, l, block, scratch); });
@@ -90,17 +94,17 @@ template <typename T> void Evaluation<T>::edges_back(int g, const Block &block, 
 {
   const bool last = g + 1 == network_->count();
   for (int r = 0; r < block.edges(); r++) {
-    const std::int64_t e = block.first_edge + r, back = graph_->reverse[e];
+    const std::int64_t e = block.first_edge + r;
     const T *own, *other;
     T weight = 1;
     T *to = dedges[r];
     if (network_->residual) {
       own = kept_[g].dedges.data() + e * width();
-      other = last ? own : dmessages_[current_].data() + back * width();
+      other = last ? own : reversed(e, {dmessages_[current_].data(), width()}, dremote_);
       weight = last ? T(0) : T(0.5);
     } else {
       own = dboth_.data() + e * 2 * width();
-      other = dboth_.data() + back * 2 * width() + width();
+      other = reversed(e, {dboth_.data() + width(), 2 * width()}, dremote_);
     }
 #pragma omp simd
     for (int c = 0; c < width(); c++) to[c] = own[c] + weight * other[c];

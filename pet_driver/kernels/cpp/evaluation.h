@@ -8,6 +8,7 @@
 #define PET_EVALUATION_H
 
 #include "network.h"
+#include "remote.h"
 
 #include <exception>
 #include <omp.h>
@@ -37,7 +38,7 @@ template <typename T> class Evaluation {
 
   struct LayerKept {
     std::vector<typename TransformerLayer<T>::Kept> transformer;
-    Buffer<T> compressed, edges, combined, dedges, dnodes;
+    Buffer<T> compressed, edges, combined, dedges, dnodes, remote;
   };
 
   const Network<T> *network_ = nullptr;
@@ -53,7 +54,8 @@ template <typename T> class Evaluation {
   std::vector<std::int32_t> species_;  // [E] of the neighbours
   std::vector<LayerKept> kept_;
   std::vector<Scratch<T>> scratch_;
-  Buffer<T> geometry_, dgeometry_, logs_, dlogs_;
+  Remote<T> remote_;
+  Buffer<T> geometry_, dgeometry_, logs_, dlogs_, dremote_;
   Buffer<T> nodes_, dnodes_, centers_, dcenters_, messages_, dmessages_[2], dboth_, dbetween_;
   int current_ = 0;  // which of dmessages_ is read
 
@@ -97,6 +99,7 @@ template <typename T> class Evaluation {
       node_blocks_.push_back({i, std::min(n, i + step), 0, 0});
     lay_out_atoms();
     reserve();
+    remote_.build(*graph_);
     over(layout_.blocks(), [&](const Block &block, Scratch<T> &) { start(block); });
   }
 
@@ -180,6 +183,14 @@ template <typename T> class Evaluation {
   void contract(int g, int l, const Block &block, Scratch<T> &scratch);
   /// The messages into layer g, and the tokens of its edges.
   void compress(int g, const Block &block, Scratch<T> &scratch);
+  /// Row ``e`` of a table of edges that are seen from their other end; ``elsewhere`` are the rows of
+  /// those whose other end is not here.
+  const T *reversed(std::int64_t e, Rows<const T> table, const Buffer<T> &elsewhere) const
+  {
+    const std::int64_t slot = remote_.slot(e);
+    return slot < 0 ? table[graph_->reverse[e]] : elsewhere.data() + slot * width();
+  }
+
   /// Messages of a block, from the edges that layer g gave out and their reverse edges.
   void exchange(int g, const Block &block, Rows<T> combined, Scratch<T> &scratch);
   /// Each edge that layer g gave out beside its reverse edge [edges, 2 D].

@@ -23,6 +23,8 @@ template <typename T> void Evaluation<T>::forward(int g)
     over(node_blocks_,
          [&](const Block &block, Scratch<T> &scratch) { update_nodes(g, l, block, scratch); });
   }
+  if (!network_->residual || g + 1 < network_->count())
+    remote_.swap({kept_[g].edges.data(), width()}, width(), kept_[g].remote);
 }
 
 template <typename T> void Evaluation<T>::embed(int g, const Block &block)
@@ -60,10 +62,10 @@ template <typename T>
 void Evaluation<T>::exchange(int g, const Block &block, Rows<T> combined, Scratch<T> &scratch)
 {
   const Rows<T> messages = rows(messages_, block.first_edge, width());
-  const T *edges = kept_[g].edges.data();
+  const Rows<const T> edges{kept_[g].edges.data(), width()};
   if (network_->residual) {
     for (int r = 0; r < block.edges(); r++) {
-      const T *back = edges + graph_->reverse[block.first_edge + r] * width();
+      const T *back = reversed(block.first_edge + r, edges, kept_[g].remote);
       T *message = messages[r];
 #pragma omp simd
       for (int c = 0; c < width(); c++) message[c] = T(0.5) * (message[c] + back[c]);
@@ -79,11 +81,11 @@ template <typename T>
 Rows<T> Evaluation<T>::both_ways(int g, const Block &block, Scratch<T> &scratch)
 {
   const Rows<T> both = scratch.rows(Scratch<T>::BOTH, block.edges(), 2 * width());
-  const T *edges = kept_[g].edges.data();
+  const Rows<const T> edges{kept_[g].edges.data(), width()};
   for (int r = 0; r < block.edges(); r++) {
     const std::int64_t e = block.first_edge + r;
-    std::memcpy(both[r], edges + e * width(), width() * sizeof(T));
-    std::memcpy(both[r] + width(), edges + graph_->reverse[e] * width(), width() * sizeof(T));
+    std::memcpy(both[r], edges[e], width() * sizeof(T));
+    std::memcpy(both[r] + width(), reversed(e, edges, kept_[g].remote), width() * sizeof(T));
   }
   return both;
 }

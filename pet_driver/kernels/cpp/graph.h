@@ -3,21 +3,25 @@
 #ifndef PET_GRAPH_H
 #define PET_GRAPH_H
 
+#include "interface.h"
+
 #include <cstdint>
 #include <vector>
 
 namespace pet {
 
-/// Atoms and their edges, sorted by centre.
+/// Atoms and their edges, sorted by centre.  A neighbour N + s is no atom here: the reverse of that
+/// edge is computed elsewhere, and comes and goes as row s of an exchange.
 template <typename T> struct Graph {
   std::int64_t n_atoms, n_edges;
-  const std::int64_t *species;    // [N]
+  const std::int64_t *species;    // [N + remote]
   const T *vectors;               // [E, 3]
   const T *factors;               // [E]
   const std::int64_t *centers;    // [E]
   const std::int64_t *neighbors;  // [E]
   const std::int64_t *reverse;    // [E]
   const double *seeds;            // [N] how much the energy of each atom counts in the gradient
+  const pet_exchange *exchange;   // null: all reverse edges are here
 };
 
 /// Consecutive atoms [first_atom, last_atom) and their edges.  Its tokens are rows of one matrix:

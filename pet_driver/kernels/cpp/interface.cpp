@@ -33,7 +33,8 @@ template <typename T>
 void run(pet::Engine<T> &engine, std::int64_t n_atoms, std::int64_t n_edges,
          const std::int64_t *species, const void *vectors, const void *factors,
          const std::int64_t *centers, const std::int64_t *neighbors, const std::int64_t *reverse,
-         const double *seeds, int threads, double *energies, void *dvectors, void *dfactors)
+         const double *seeds, const pet_exchange *exchange, int threads, double *energies,
+         void *dvectors, void *dfactors)
 {
   const pet::Graph<T> graph{n_atoms,
                             n_edges,
@@ -43,7 +44,8 @@ void run(pet::Engine<T> &engine, std::int64_t n_atoms, std::int64_t n_edges,
                             centers,
                             neighbors,
                             reverse,
-                            seeds};
+                            seeds,
+                            exchange};
   engine.run(graph, threads, energies, static_cast<T *>(dvectors), static_cast<T *>(dfactors));
 }
 
@@ -87,17 +89,17 @@ __attribute__((visibility("default"))) int
 pet_run(void *handle, std::int64_t n_atoms, std::int64_t n_edges, const std::int64_t *species,
         const void *vectors, const void *factors, const std::int64_t *centers,
         const std::int64_t *neighbors, const std::int64_t *reverse, const double *seeds,
-        int threads, double *energies, void *dvectors, void *dfactors, char *error,
-        std::int64_t size)
+        const pet_exchange *exchange, int threads, double *energies, void *dvectors,
+        void *dfactors, char *error, std::int64_t size)
 {
   auto *networks = static_cast<Handle *>(handle);
   return guarded(error, size, [&] {
     if (networks->single)
       run(*networks->single, n_atoms, n_edges, species, vectors, factors, centers, neighbors,
-          reverse, seeds, threads, energies, dvectors, dfactors);
+          reverse, seeds, exchange, threads, energies, dvectors, dfactors);
     else
       run(*networks->dual, n_atoms, n_edges, species, vectors, factors, centers, neighbors, reverse,
-          seeds, threads, energies, dvectors, dfactors);
+          seeds, exchange, threads, energies, dvectors, dfactors);
   });
 }
 }

@@ -22,14 +22,26 @@ void pet_destroy(void *network);
 /* The instruction set in use. */
 const char *pet_level(void *network);
 
+/* Edges whose reverse edge is computed elsewhere, by another process for one.  "swap" is called once
+   for every layer on the way forward and once on the way back, in the same order everywhere.  It
+   hands over row s of "outgoing" [n_remote, row_bytes] to where the reverse of edge s is, and puts
+   what comes from there into row s of "incoming".  0, or what went wrong. */
+typedef struct {
+  int64_t n_remote;
+  void *context;
+  const char *(*swap)(void *context, const void *outgoing, void *incoming, int64_t row_bytes);
+} pet_exchange;
+
 /* Energies [n_atoms], without scale and composition, and the gradients by vectors [n_edges, 3] and
    cutoff factors [n_edges] of the sum of seeds [n_atoms] times energies.  Edges are sorted by
-   centre.  Vectors, factors and gradients are in the precision of the network.  0, or 1 with the
-   reason in "error" [size]. */
+   centre.  Vectors, factors and gradients are in the precision of the network.  With an exchange,
+   which may be null, the neighbour of remote edge s is n_atoms + s, which has a species, and its
+   reverse is not read.  0, or 1 with the reason in "error" [size]. */
 int pet_run(void *network, int64_t n_atoms, int64_t n_edges, const int64_t *species,
             const void *vectors, const void *factors, const int64_t *centers,
-            const int64_t *neighbors, const int64_t *reverse, const double *seeds, int threads,
-            double *energies, void *dvectors, void *dfactors, char *error, int64_t size);
+            const int64_t *neighbors, const int64_t *reverse, const double *seeds,
+            const pet_exchange *exchange, int threads, double *energies, void *dvectors,
+            void *dfactors, char *error, int64_t size);
 
 #ifdef __cplusplus
 }
