@@ -47,6 +47,7 @@ class ArchiveModule(SymmetrizedPotential):
             source.atomic_numbers,
             source.scale,
             source.composition,
+            source.zbl_radii,
         )
         self.symbols = [chemical_symbols[z] for z in source.atomic_numbers]
         self.atomic_numbers = list(source.atomic_numbers)
@@ -102,6 +103,7 @@ class Archive:
 
     def source(self) -> Source:
         """The model behind the archive, to be exported anew with other options."""
+        radii = self.metadata.get("zbl_radii")
         return Source(
             hypers=Hypers.from_dict(self.metadata["hypers"]),
             weights={
@@ -112,6 +114,7 @@ class Archive:
             scale=self.metadata["scale"],
             composition=[self.metadata["composition"][s] for s in self.metadata["symbols"]],
             provenance=self.metadata["provenance"],
+            zbl_radii=None if radii is None else [radii[s] for s in self.metadata["symbols"]],
         )
 
 
@@ -141,6 +144,7 @@ def save(source: Source, path: Path, grid: str = "0", dtype: str = "float32") ->
         "hypers": source.hypers.to_dict(),
         "scale": source.scale,
         "composition": dict(zip(module.symbols, source.composition, strict=True)),
+        **_repulsion_metadata(source, module.symbols),
         "provenance": source.provenance,
         "parameters": sum(p.numel() for p in module.network.parameters()),
         "weights_sha256": weights_checksum(network.state_dict()),
@@ -151,6 +155,13 @@ def save(source: Source, path: Path, grid: str = "0", dtype: str = "float32") ->
         partial = path.with_name(path.name + ".partial")
         scripted.save(str(partial), _extra_files={METADATA_FILE: json.dumps(metadata, indent=1)})
     os.replace(partial, path)
+
+
+def _repulsion_metadata(source: Source, symbols: list[str]) -> dict[str, dict[str, float]]:
+    """Covalent radii (A) of the repulsion; nothing where there is none."""
+    if source.zbl_radii is None:
+        return {}
+    return {"zbl_radii": dict(zip(symbols, source.zbl_radii, strict=True))}
 
 
 def weights_checksum(weights: dict[str, torch.Tensor]) -> str:

@@ -113,6 +113,7 @@ def _eager_energy(source: Source, structure: Structure) -> float:
         source.atomic_numbers,
         source.scale,
         source.composition,
+        source.zbl_radii,
     )
     edges = find_edges(structure, source.hypers.cutoff)
     n_atoms = len(structure.numbers)

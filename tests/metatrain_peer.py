@@ -9,14 +9,20 @@ import pytest
 import torch
 from ase import Atoms
 
+from pet_driver.checkpoints.metatrain import double_precision
+
 metatrain = pytest.importorskip("metatrain", reason="metatrain is not installed")
 
+import metatensor.torch  # noqa: E402
 import metatomic.torch  # noqa: E402
 from metatrain.pet import PET as MetatrainPET  # noqa: E402
 from metatrain.utils.architectures import get_default_hypers  # noqa: E402
 from metatrain.utils.data import DatasetInfo  # noqa: E402
 from metatrain.utils.data.target_info import get_energy_target_info  # noqa: E402
-from metatrain.utils.neighbor_lists import get_system_with_neighbor_lists  # noqa: E402
+from metatrain.utils.neighbor_lists import (  # noqa: E402
+    get_requested_neighbor_lists,
+    get_system_with_neighbor_lists,
+)
 
 
 def random_model(atomic_types: list[int], **hypers: Any) -> MetatrainPET:
@@ -26,6 +32,14 @@ def random_model(atomic_types: list[int], **hypers: Any) -> MetatrainPET:
     targets = {"energy": get_energy_target_info("energy", {"quantity": "energy", "unit": "eV"})}
     info = DatasetInfo(length_unit="angstrom", atomic_types=atomic_types, targets=targets)
     return MetatrainPET(values, info).to(torch.float64).eval()
+
+
+def scale_energies(model: MetatrainPET, scale: float) -> None:
+    """Let the network's output count ``scale`` times, as a training with scaled targets does."""
+    for name in ("energy_scaler_buffer", "energy_per_target_scaler_buffer"):
+        scales = metatensor.torch.load_buffer(getattr(model.scaler, name))
+        scales.block().values[:] = scale
+        setattr(model.scaler, name, metatensor.torch.save_buffer(scales))
 
 
 def energy_and_forces(model: Any, atoms: Atoms, target: str = "energy") -> tuple[float, np.ndarray]:
@@ -38,8 +52,9 @@ def energy_and_forces(model: Any, atoms: Atoms, target: str = "energy") -> tuple
         cell=torch.tensor(np.array(atoms.cell), dtype=torch.float64),
         pbc=torch.tensor(atoms.pbc),
     )
-    system = get_system_with_neighbor_lists(system, model.requested_neighbor_lists())
+    system = get_system_with_neighbor_lists(system, get_requested_neighbor_lists(model))
     output = metatomic.torch.ModelOutput(unit="eV")
-    energy = model([system], {target: output})[target].block().values.sum()
+    with double_precision():
+        energy = model([system], {target: output})[target].block().values.sum()
     energy.backward()
     return energy.item(), -positions.grad.numpy()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,7 @@ def source_of_model(model: Any, target: str, file_name: str = "") -> Source:
         composition=composition,
         provenance={"kind": "metatrain checkpoint", "file": file_name, "target": target},
         reference=lambda structure: _metatrain_energy(model, structure, target),
+        zbl_radii=_zbl_radii(model, target),
     )
 
 
@@ -82,8 +85,10 @@ def _refuse_unknown_parts(path: Path, model: Any) -> None:
     refused = {
         "long_range": bool(hypers.get("long_range", {}).get("enable")),
         "system_conditioning": bool(hypers.get("system_conditioning")),
-        "zbl": bool(hypers.get("zbl")),
-        "more than one additive model": len(model.additive_models) > 1 and not hypers.get("zbl"),
+        "an additive model besides composition and zbl": any(
+            not _is_composition(additive) and not _is_zbl(additive)
+            for additive in model.additive_models
+        ),
     }
     for part, present in refused.items():
         if present:
@@ -163,7 +168,7 @@ def _scale_and_composition(model: Any, target: str) -> tuple[float, list[float]]
     scales = model.scaler.model.scales
     scale = float(values(scales[target])[0]) if target in scales else 1.0
     composition = torch.zeros(len(model.atomic_types), dtype=torch.float64)
-    for additive in model.additive_models:
+    for additive in filter(_is_composition, model.additive_models):
         additive.sync_tensor_maps()
         if target in additive.model.weights:
             weights = values(additive.model.weights[target])
@@ -172,10 +177,30 @@ def _scale_and_composition(model: Any, target: str) -> tuple[float, list[float]]
     return scale, composition.tolist()
 
 
+def _zbl_radii(model: Any, target: str) -> list[float] | None:
+    """Covalent radii (A) of the repulsion, which metatrain adds to energies in eV alone."""
+    for additive in filter(_is_zbl, model.additive_models):
+        if target in additive.outputs:
+            indices = additive.species_to_index[list(model.atomic_types)]
+            return additive.covalent_radii[indices].to(torch.float64).tolist()
+    return None
+
+
+def _is_composition(additive: Any) -> bool:
+    return hasattr(additive, "sync_tensor_maps")
+
+
+def _is_zbl(additive: Any) -> bool:
+    return hasattr(additive, "get_pairwise_zbl")
+
+
 def _metatrain_energy(model: Any, structure: Structure, target: str) -> float:
     """Energy (eV) by metatrain itself, in float64."""
     from metatomic.torch import ModelOutput, System
-    from metatrain.utils.neighbor_lists import get_system_with_neighbor_lists
+    from metatrain.utils.neighbor_lists import (
+        get_requested_neighbor_lists,
+        get_system_with_neighbor_lists,
+    )
 
     model = model.to(torch.float64).eval()
     system = System(
@@ -184,7 +209,22 @@ def _metatrain_energy(model: Any, structure: Structure, target: str) -> float:
         cell=torch.as_tensor(structure.cell, dtype=torch.float64),
         pbc=torch.tensor(structure.pbc),
     )
-    system = get_system_with_neighbor_lists(system, model.requested_neighbor_lists())
-    with torch.no_grad():
+    system = get_system_with_neighbor_lists(system, get_requested_neighbor_lists(model))
+    with torch.no_grad(), double_precision():
         outputs = model([system], {target: ModelOutput(quantity="energy", unit="eV")})
     return float(outputs[target].block().values)
+
+
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Let torch make float64 of what has no type of its own.
+
+    metatrain's ZBL takes the constants of a pair from integers, in torch's default precision: in
+    float32 they are off in the eighth digit, by how much depends on the place in the list of edges.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

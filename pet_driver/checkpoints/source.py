@@ -26,6 +26,11 @@ class Source:
         provenance: where the weights came from.
         reference: energy (eV, float64) of a structure by the code that trained the network,
             where that code is at hand.
+        zbl_radii: covalent radius of each species in A, for the repulsion of
+            :class:`pet_driver.network.Repulsion` that is added; ``None``: there is none.
+
+    Raises:
+        PetDriverError: the repulsion reaches further than the network.
     """
 
     hypers: Hypers
@@ -35,6 +40,21 @@ class Source:
     composition: list[float]
     provenance: dict[str, str] = field(default_factory=dict)
     reference: Callable[[Structure], float] | None = None
+    zbl_radii: list[float] | None = None
+
+    def __post_init__(self) -> None:
+        largest = 2.0 * max(self.zbl_radii or [0.0])
+        if largest > self.hypers.cutoff:
+            raise PetDriverError(
+                f"the ZBL repulsion of {self.origin} reaches {largest:.2f} A, further than the "
+                f"network's cutoff of {self.hypers.cutoff:.2f} A, and an archive has no longer "
+                "edges; train with a longer cutoff, or without zbl"
+            )
+
+    @property
+    def origin(self) -> str:
+        """The file that it came from, for messages."""
+        return self.provenance.get("file") or "the model"
 
     def build(self, dtype: torch.dtype) -> PET:
         """The network with its weights, in ``dtype``, ready for inference."""
@@ -42,9 +62,8 @@ class Source:
         try:
             network.load_state_dict(self.weights)
         except RuntimeError as error:
-            origin = self.provenance.get("file", "the checkpoint")
             raise PetDriverError(
-                f"the weights of {origin} do not fit the network that its hyper-parameters "
+                f"the weights of {self.origin} do not fit the network that its hyper-parameters "
                 f"describe: {error}"
             ) from None
         return network.requires_grad_(False).eval()

@@ -1,7 +1,8 @@
-"""The PET network and nothing else: torch only, every part TorchScript-able."""
+"""The PET network, and the repulsion beside it: torch only, every part TorchScript-able."""
 
 from pet_driver.network.cutoffs import PairCutoffs
 from pet_driver.network.hypers import Hypers
 from pet_driver.network.pet import PET, DifferentiableNetwork
+from pet_driver.network.repulsion import Repulsion
 
-__all__ = ["PET", "DifferentiableNetwork", "Hypers", "PairCutoffs"]
+__all__ = ["PET", "DifferentiableNetwork", "Hypers", "PairCutoffs", "Repulsion"]

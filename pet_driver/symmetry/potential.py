@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from pet_driver.network import DifferentiableNetwork, Hypers
+from pet_driver.network import DifferentiableNetwork, Hypers, Repulsion
 from pet_driver.symmetry.ecse import FrameAverage
+from pet_driver.symmetry.ecse_frames import sum_by
 from pet_driver.symmetry.grid_names import POOLED, parse_grid_name
 from pet_driver.symmetry.grids import RotationGrids
 
@@ -15,6 +16,7 @@ class SymmetrizedPotential(FrameAverage):
     Args:
         network, hypers, dtype, atomic_numbers, scale, composition: as for
             :class:`pet_driver.symmetry.averaging.RotationAverage`.
+        zbl_radii: covalent radii [S] (A) of the repulsion that is added; ``None``: there is none.
     """
 
     def __init__(
@@ -25,8 +27,10 @@ class SymmetrizedPotential(FrameAverage):
         atomic_numbers: list[int],
         scale: float,
         composition: list[float],
+        zbl_radii: list[float] | None = None,
     ) -> None:
         super().__init__(network, hypers, dtype, atomic_numbers, scale, composition)
+        self.repulsion = None if zbl_radii is None else Repulsion(atomic_numbers, zbl_radii)
         self.grids = RotationGrids()
         self.pooled = POOLED
 
@@ -87,6 +91,48 @@ class SymmetrizedPotential(FrameAverage):
         Raises:
             RuntimeError: frames are pooled and not all atoms are owned.
         """
+        energies, by_atom, gradients, by_rotation = self.symmetrized(
+            types,
+            edge_vectors,
+            centers,
+            neighbors,
+            reverse,
+            structures,
+            owned,
+            n_structures,
+            rotations,
+            weights,
+            frames,
+            max_edges,
+        )
+        if self.repulsion is not None:
+            # It knows lengths alone: once for all rotations.
+            species = self.species_of_number[types]
+            repelled, slopes = self.repulsion(species, edge_vectors, centers, neighbors, owned)
+            by_structure = sum_by(repelled, structures, n_structures)
+            total = weights.sum()
+            energies = energies + total * by_structure
+            by_atom = by_atom + total * repelled
+            gradients = gradients + total * slopes
+            by_rotation = by_rotation + by_structure
+        return energies, by_atom, gradients, by_rotation
+
+    def symmetrized(
+        self,
+        types: Tensor,
+        edge_vectors: Tensor,
+        centers: Tensor,
+        neighbors: Tensor,
+        reverse: Tensor,
+        structures: Tensor,
+        owned: Tensor,
+        n_structures: int,
+        rotations: Tensor,
+        weights: Tensor,
+        frames: int,
+        max_edges: int,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Arguments and results of :meth:`forward`, without the repulsion."""
         if frames == 0:
             return self.rotation_average(
                 types,

@@ -55,14 +55,59 @@ def test_checkpoint(name: str, tmp_path: Path) -> None:
     assert np.abs(ours.forces - forces).max() < FORCE
 
 
-@pytest.mark.parametrize("part", ["long_range", "zbl"])
+@pytest.mark.parametrize("part", ["long_range", "additive"])
 def test_parts_that_the_network_lacks_are_refused_by_name(part: str, tmp_path: Path) -> None:
     model = peer.random_model([1, 8])
-    model.hypers[part] = {"enable": True} if part == "long_range" else True
+    if part == "long_range":
+        model.hypers[part] = {"enable": True}
+    else:
+        model.additive_models.append(torch.nn.Identity())
     from pet_driver.checkpoints.metatrain import _refuse_unknown_parts
 
     with pytest.raises(pet_driver.PetDriverError, match=part):
         _refuse_unknown_parts(tmp_path / "model.ckpt", model)
+
+
+TINY = {"d_pet": 8, "d_head": 8, "d_node": 8, "d_feedforward": 8, "num_heads": 2}
+REPULSIVE = 1.0  # eV or eV/A that ZBL must be worth
+
+
+def dense(numbers: list[int]) -> Atoms:
+    """Three atoms of each element, closer to each other than they can be."""
+    structure = check_structure(numbers, 3 * len(numbers))
+    atoms = Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=structure.pbc)
+    atoms.set_cell(0.6 * atoms.cell, scale_atoms=True)
+    return atoms
+
+
+@pytest.mark.parametrize("numbers", [[1, 8], [1, 6, 7, 8, 14, 26, 79]], ids=["water", "many"])
+@pytest.mark.parametrize("stored", [torch.float64, torch.float32], ids=str)
+def test_zbl(numbers: list[int], stored: torch.dtype, tmp_path: Path) -> None:
+    """The repulsion, from a checkpoint in either precision; it comes after the scale."""
+    model = peer.random_model(numbers, zbl=True, **TINY).to(stored)
+    peer.scale_energies(model, 3.0)
+    checkpoint, archive = tmp_path / "model.ckpt", tmp_path / "model.pt"
+    torch.save(model.get_checkpoint(), checkpoint)
+    assert pet_driver.export(checkpoint, archive, dtype="float64").error < ENERGY
+    source = read_checkpoint(checkpoint)
+    assert source.scale == 3.0 and len(source.zbl_radii) == len(numbers)
+
+    atoms = dense(numbers)
+    theirs = peer.metatrain.utils.io.load_model(str(checkpoint))
+    energy, forces = peer.energy_and_forces(theirs, atoms)
+    ours = Model(Archive.load(archive)).evaluate(atoms)
+    assert abs(ours.energy - energy) < ENERGY
+    assert np.abs(ours.forces - forces).max() < FORCE
+    theirs.additive_models = theirs.additive_models[:1]
+    without, bare = peer.energy_and_forces(theirs, atoms)
+    assert energy - without > REPULSIVE and np.abs(forces - bare).max() > REPULSIVE
+
+
+def test_zbl_further_than_the_network(tmp_path: Path) -> None:
+    model = peer.random_model([1, 55], zbl=True, cutoff=4.0, **TINY)
+    torch.save(model.get_checkpoint(), tmp_path / "model.ckpt")
+    with pytest.raises(pet_driver.PetDriverError, match=r"ZBL repulsion of model.ckpt reaches"):
+        read_checkpoint(tmp_path / "model.ckpt")
 
 
 def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:

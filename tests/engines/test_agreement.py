@@ -4,6 +4,8 @@ The evaluator is the reference; ASE, i-PI in its process and through a socket, a
 and 4 ranks must agree with it. Cases that concern one engine alone stand in that engine's tests.
 """
 
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +14,15 @@ from ase import Atoms
 from ase.io import read
 
 import pet_driver
+from pet_driver.archive import Archive, save
 from pet_driver.engines.ipi.potential import BOHR_PER_ANGSTROM, HARTREE_PER_EV
 
 from .ipi_tools import client, direct, new_server, seen, simulation, write_input
 from .lammps_deck import evaluate, water_box
 
-ENERGY = {"f64": 1e-9, "deep": 1e-9, "f32": 1e-6}  # eV an atom
-FORCE = {"f64": 1e-8, "deep": 1e-8, "f32": 1e-4}  # eV/A
+ENERGY = {"f64": 1e-9, "deep": 1e-9, "zbl": 1e-9, "f32": 1e-6}  # eV an atom
+FORCE = {"f64": 1e-8, "deep": 1e-8, "zbl": 1e-8, "f32": 1e-4}  # eV/A
+REPULSIVE = 10.0  # eV or eV/A that the repulsion must be worth
 
 
 def triclinic() -> Atoms:
@@ -35,12 +39,31 @@ def molecule() -> Atoms:
     return one
 
 
+def pressed() -> Atoms:
+    """Bonds so short that atoms overlap; on 2 and 4 ranks, some lie across a boundary."""
+    box = water_box(2, 6.2).repeat((2, 1, 1))
+    for first in range(0, len(box), 3):
+        oxygen, hydrogen = box.positions[first], box.positions[first + 1 : first + 3]
+        hydrogen += 0.35 * (oxygen - hydrogen)
+    box.positions += 1.55  # a molecule's centre was halfway between the boundaries
+    return box
+
+
 STRUCTURES = {"liquid": lambda: water_box(4, 12.42), "triclinic": triclinic, "molecule": molecule}
 
 
+@pytest.fixture(scope="session")
+def archive_zbl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped network in float64, with the repulsion between nuclei."""
+    path = tmp_path_factory.mktemp("archives") / "zbl.pt"
+    source = Archive.load("water-small").source()
+    save(replace(source, zbl_radii=[0.31, 0.66]), path, dtype="float64")
+    return path
+
+
 @pytest.fixture
-def archive(precision: str, archive_f64: Path, archive_f32: Path, archive_deep: Path) -> Path:
-    return {"f64": archive_f64, "f32": archive_f32, "deep": archive_deep}[precision]
+def archive(precision: str, request: pytest.FixtureRequest) -> Path:
+    return request.getfixturevalue(f"archive_{precision}")
 
 
 def assert_same(found: tuple, expected: pet_driver.Results, precision: str) -> None:
@@ -67,10 +90,30 @@ def test_lammps(precision: str, structure: str, ranks: int, archive: Path, tmp_p
     assert_same((found.energy, found.forces, found.virial, found.energies), expected, precision)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
-@pytest.mark.parametrize("precision", ["f64", "f32", "deep"])
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+@pytest.mark.parametrize("grid", ["0", "i", "ecse"])
+def test_lammps_with_repulsion(
+    grid: str, ranks: int, archive_zbl: Path, archive_f64: Path, tmp_path: Path
+) -> None:
+    """Of a pair across a boundary either rank has one half."""
+    atoms = pressed() if grid != "ecse" else pressed()[:6]
+    expected, without = (
+        pet_driver.load(path).evaluate(atoms, grid) for path in (archive_zbl, archive_f64)
+    )
+    assert expected.energy - without.energy > REPULSIVE
+    assert np.abs(expected.forces - without.forces).max() > REPULSIVE
+    found = evaluate(tmp_path, atoms, archive_zbl, ranks=ranks, keywords=f"grid {grid}")
+    assert_same((found.energy, found.forces, found.virial, found.energies), expected, "zbl")
+    assert found.raw_energy == pytest.approx(expected.raw_energy, abs=1e-8)
+    assert found.spread == pytest.approx(expected.spread, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("precision", "structure"),
+    [*product(["f64", "f32", "deep"], STRUCTURES), ("zbl", "pressed")],
+)
 def test_ipi_and_ase(precision: str, structure: str, archive: Path, tmp_path: Path) -> None:
-    start = STRUCTURES[structure]()
+    start = pressed() if structure == "pressed" else STRUCTURES[structure]()
     model = pet_driver.load(archive)
 
     folder = tmp_path / "in-process"

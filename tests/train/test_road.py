@@ -73,6 +73,7 @@ def test_killed_and_gone_on_with(made_data: Path, tmp_path: Path) -> None:
 
     model = pet_driver.load(folder / "quick.pt")
     assert model.symbols == ["H", "O"]
+    assert model.metadata["zbl_radii"] == pytest.approx({"H": 0.31, "O": 0.66})
     check_fragments(record)
     check_card(folder / "quick.md", record)
     held_out = [f for f in read(made_data) if f.info.pop("index") in indices(record)]

@@ -64,6 +64,7 @@ def introduction(subject: Subject) -> str:
         f"PET for {', '.join(subject.model.symbols)}: {metadata['parameters']:,} parameters, "
         f"cutoff {subject.model.cutoff:g} A, width {hypers['d_pet']}, layers of message passing "
         f"and of attention in each {hypers['num_gnn_layers']} x {hypers['num_attention_layers']}, "
+        f"{'ZBL repulsion, ' if 'zbl_radii' in metadata else ''}"
         f"{metadata['dtype']}, {subject.path.stat().st_size / 1e6:.1f} MB.",
         subject.record.settings.get("about", ""),
     ]

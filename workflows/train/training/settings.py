@@ -13,6 +13,8 @@ from ase.data import atomic_numbers
 from pet_driver.errors import PetDriverError
 from pet_driver.network import Hypers
 
+BESIDE_NETWORK = ("zbl",)  # what metatrain counts among the hyper-parameters, and an archive has
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -223,13 +225,20 @@ def _converted(kind: str, value: Any, where: str) -> Any:
     return value
 
 
-def _check(settings: Settings) -> None:
-    if unknown := sorted(set(settings.network) - set(Hypers.__dataclass_fields__)):
+def _check_network(network: Mapping[str, Any]) -> None:
+    known = (*Hypers.__dataclass_fields__, *BESIDE_NETWORK)
+    if unknown := sorted(set(network) - set(known)):
         raise ValueError(
             f"network: {', '.join(unknown)} is nothing that pet-driver's network has; it has "
-            f"{', '.join(Hypers.__dataclass_fields__)}"
+            f"{', '.join(known)}"
         )
-    Hypers.from_dict(dict(settings.network))
+    if not isinstance(network.get("zbl", False), bool):
+        raise ValueError(f"network: zbl is {network['zbl']!r}; write true or false")
+    Hypers.from_dict(dict(network))
+
+
+def _check(settings: Settings) -> None:
+    _check_network(settings.network)
     least = [("members", settings.members, 1), ("isolated_atoms", settings.isolated_atoms, 0)]
     least += [("seed", settings.seed, 0)]
     if settings.frames is not None:
