@@ -20,6 +20,7 @@ from pet_driver.errors import PetDriverError
 from training.settings import DataSet, Settings
 
 INDICES = "split.json"
+OWN = Path(__file__).parents[1] / "data"  # what this package has itself
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Split:
 
 
 def split_all(settings: Settings, folder: Path) -> dict[str, Split]:
-    """Read every set of a configuration and split it.
+    """Read every set of a configuration, from a folder or from this package, and split it.
 
     A set's split depends on the seed, the name of the set and its number of frames, not on the
     other sets. With fewer frames to train on, those are among the ones of a larger number, and
@@ -67,6 +68,8 @@ def split_all(settings: Settings, folder: Path) -> dict[str, Split]:
     splits = {}
     for name, entry in settings.data.items():
         path = folder / entry.file
+        if not path.is_file() and (OWN / entry.file).is_file():
+            path = OWN / entry.file
         frames = read_frames(path)
         limit = settings.frames if name == settings.first else None
         train, held_out = split_indices(len(frames), entry, settings.seed, name, path, limit)
