@@ -96,7 +96,7 @@ template <typename T> void Evaluation<T>::edges_back(int g, const Block &block, 
     T *to = dedges[r];
     if (network_->residual) {
       own = kept_[g].dedges.data() + e * width();
-      other = last ? own : message_gradients().data() + back * width();
+      other = last ? own : dmessages_[current_].data() + back * width();
       weight = last ? T(0) : T(0.5);
     } else {
       own = dboth_.data() + e * 2 * width();
