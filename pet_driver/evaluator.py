@@ -244,7 +244,8 @@ class Model:
     def _compute_batch(
         self, edges: EdgeBatch, rotations: Tensor, weights: Tensor, frames: int
     ) -> list[Results]:
-        with torch.enable_grad():
+        # On a CPU nothing is fused, so that the bare interpreter of TorchScript is the fastest.
+        with torch.enable_grad(), torch.jit.optimized_execution(self.device.type != "cpu"):
             energies, by_atom, gradients, by_rotation = self.archive.module(
                 edges.numbers,
                 edges.vectors,
@@ -267,9 +268,10 @@ class Model:
 
 def forces_and_virials(edges: EdgeBatch, gradients: Tensor) -> tuple[Tensor, Tensor]:
     """Forces [N, 3] (eV/A) and virials [B, 3, 3] (eV) from edge gradients [E, 3] (eV/A)."""
-    forces = gradients.new_zeros(edges.numbers.shape[0], 3)
-    forces.index_add_(0, edges.centers, gradients)
-    forces.index_add_(0, edges.neighbors, gradients, alpha=-1)
+    none = gradients.new_zeros(edges.numbers.shape[0], 3)
+    forces = none.index_add(0, edges.centers, gradients)
+    # torch is ten times slower with a factor of -1
+    forces -= none.index_add_(0, edges.neighbors, gradients)
     if len(edges.counts) == 1:
         return forces, -(edges.vectors.T @ gradients)
     pairs = zip(edges.vectors.split(edges.counts), gradients.split(edges.counts), strict=True)

@@ -45,3 +45,9 @@ def test_settings_from_outside_are_obeyed() -> None:
     assert run(KEPT) == "True"
     assert run(KEPT, MALLOC_ARENA_MAX="2") == "False"
     assert run(KEPT, GLIBC_TUNABLES="glibc.malloc.tcache_count=7") == "False"
+
+
+def test_an_evaluation_does_without_scipy() -> None:
+    """45 MB, which only an export needs."""
+    code = "import sys, pet_driver.evaluator; print('scipy.integrate' in sys.modules)"
+    assert run(code) == "False"

@@ -36,6 +36,7 @@ class Thresholds:
             raise PetDriverError(f"warn {warn:g} is above stop {stop:g}: choose a smaller one")
         self.warn, self.stop = warn, stop
         self._next_warning = math.inf if warn is None else warn
+        self._watches = warn is not None or stop is not None
 
     def check(self, force_spread: np.ndarray, report: Callable[[str], None]) -> None:
         """Compare the force spread [N] (eV/A) of one structure with the thresholds.
@@ -47,7 +48,7 @@ class Thresholds:
         Raises:
             PetDriverError: one is above ``stop``.
         """
-        if len(force_spread) == 0:
+        if len(force_spread) == 0 or not self._watches:
             return
         atom = int(np.argmax(force_spread))
         largest = float(force_spread[atom])

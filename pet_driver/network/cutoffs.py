@@ -25,14 +25,22 @@ def cosine(distances: Tensor, cutoff: Tensor, width: float) -> Tensor:
 
 
 def bump_and_slope(distances: Tensor, cutoff: Tensor, width: float) -> tuple[Tensor, Tensor]:
-    """bump, and d bump / d cutoff in closed form, which is zero outside the width."""
-    s = (distances - (cutoff - width)) / width
-    active = (s > 0.0) & (s < 1.0)
-    angle = math.pi * s.clamp(1e-6, 1.0 - 1e-6)
+    """bump, and d bump / d cutoff in closed form.
+
+    The slope is exactly zero outside the width, where the hyperbolic tangent rounds to 1.
+    """
+    s = ((distances - (cutoff - width)) / width).clamp(1e-6, 1.0 - 1e-6)
+    angle = math.pi * s
     sine = torch.sin(angle)
     tanh = torch.tanh(torch.cos(angle) / sine)
     slope = (0.5 * math.pi / width) * (1.0 - tanh * tanh) / (sine * sine)
-    return 0.5 * (1.0 + tanh), torch.where(active, slope, torch.zeros_like(slope))
+    return 0.5 * (1.0 + tanh), slope
+
+
+def cosine_and_slope(distances: Tensor, cutoff: Tensor, width: float) -> tuple[Tensor, Tensor]:
+    """cosine, and d cosine / d cutoff."""
+    s = ((distances - (cutoff - width)) / width).clamp(0.0, 1.0)
+    return 0.5 * (1.0 + torch.cos(math.pi * s)), (0.5 * math.pi / width) * torch.sin(math.pi * s)
 
 
 def neighbor_count(
@@ -141,3 +149,12 @@ class PairCutoffs(nn.Module):
         if self.is_bump:
             return bump(distances, pair_cutoffs, self.width)
         return cosine(distances, pair_cutoffs, self.width)
+
+    def fixed_factors(self, distances: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight of each edge [E] and its derivative by distance, if the cutoff is not adaptive."""
+        cutoff = torch.full_like(distances, self.cutoff)
+        if self.is_bump:
+            factors, slopes = bump_and_slope(distances, cutoff, self.width)
+        else:
+            factors, slopes = cosine_and_slope(distances, cutoff, self.width)
+        return factors, -slopes

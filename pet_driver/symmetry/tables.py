@@ -6,7 +6,6 @@ Nodes and weights of the quadratures are normalised so that the weights of a rul
 from __future__ import annotations
 
 import numpy as np
-from scipy.integrate import lebedev_rule
 
 LARGEST_EULER_ORDER = 6
 LEBEDEV_DEGREES = tuple(range(3, 31, 2))
@@ -34,6 +33,9 @@ def lebedev() -> tuple[np.ndarray, np.ndarray, list[int]]:
     Returns:
         unit vectors [P, 3], weights [P], and where each rule starts and the last one ends.
     """
+    # Here, because it takes 45 MB and only an export needs it: archives hold the tables.
+    from scipy.integrate import lebedev_rule
+
     rules = [lebedev_rule(degree) for degree in LEBEDEV_DEGREES]
     points = np.concatenate([x.T for x, _ in rules])
     weights = np.concatenate([w / w.sum() for _, w in rules])

@@ -11,7 +11,7 @@ template <typename T> void Evaluation<T>::turn(const Block &block, Scratch<T> &s
 {
   const int g = network_->count() - 1;
   const Rows<T> messages = rows(messages_, block.first_edge, width());
-  const Rows<T> dmessages = rows(dmessages_[current_], block.first_edge, width());
+  const Rows<T> dmessages = rows(message_gradients(), block.first_edge, width());
   const Rows<T> combined = scratch.rows(Scratch<T>::D_QKV, block.edges(), 2 * width());
   exchange(g, block, combined, scratch);
   read_edges(0, block, messages, dmessages, scratch);
@@ -48,7 +48,7 @@ template <typename T> void Evaluation<T>::backward(int g)
   else if (g > 0)
     over(layout_.blocks(), [&](const Block &block, Scratch<T> &scratch) {
       combine_back(g - 1, block, rows(kept_[g - 1].combined, block.first_edge, 2 * width()),
-                   rows(dmessages_[current_], block.first_edge, width()), scratch);
+                   rows(message_gradients(), block.first_edge, width()), scratch);
     });
 }
 
@@ -110,7 +110,7 @@ template <typename T> void Evaluation<T>::edges_back(int g, const Block &block, 
     for (int c = 0; c < width(); c++) to[c] = own[c] + weight * other[c];
   }
   if (!network_->residual)
-    add<T>(block.edges(), width(), rows(dmessages_[current_], block.first_edge, width()), dedges);
+    add<T>(block.edges(), width(), rows(message_gradients(), block.first_edge, width()), dedges);
 }
 
 template <typename T>
@@ -118,7 +118,7 @@ void Evaluation<T>::compress_back(int g, const Block &block, Rows<const T> dtoke
                                   Scratch<T> &scratch)
 {
   const std::int64_t first = block.first_edge;
-  Rows<T> dmessages = rows(dmessages_[current_], first, width());
+  Rows<T> dmessages = rows(message_gradients(), first, width());
   if (network_->residual) {
     const T weight = g + 1 == network_->count() ? T(0) : T(0.5);
     const Rows<T> written = rows(dmessages_[1 - current_], first, width());
@@ -127,8 +127,9 @@ void Evaluation<T>::compress_back(int g, const Block &block, Rows<const T> dtoke
         written[r][c] = weight == T(0) ? T(0) : weight * dmessages[r][c];
     dmessages = written;
   }
-  network_->layers[g].compress.back(block.edges(), rows(kept_[g].compressed, first, width()),
-                                    dtokens, dgeometry_.data() + 4 * first, dmessages, scratch);
+  network_->layers[g].compress.back(block.edges(), geometry_.data() + 4 * first,
+                                    species_.data() + first, compressed(g, block, scratch), dtokens,
+                                    dgeometry_.data() + 4 * first, dmessages, scratch);
 }
 
 template <typename T> void Evaluation<T>::finish(T *dvectors)

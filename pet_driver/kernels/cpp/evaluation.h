@@ -59,6 +59,9 @@ template <typename T> class Evaluation {
   Buffer<T> nodes_, dnodes_, centers_, dcenters_, messages_, dmessages_[2], dboth_, dbetween_;
   int current_ = 0;  // which of dmessages_ is read
 
+  /// The feedforward featurizer turns round edge by edge: gradients take the place of messages.
+  Buffer<T> &message_gradients() { return network_->residual ? dmessages_[current_] : messages_; }
+
   int width() const { return network_->width; }
   int wide() const { return network_->wide; }
 
@@ -125,9 +128,10 @@ template <typename T> class Evaluation {
     for (Buffer<T> *buffer : {&logs_, &dlogs_}) buffer->get(e);
     for (Buffer<T> *buffer : {&nodes_, &dnodes_}) buffer->get(n * wide());
     for (Buffer<T> *buffer : {&centers_, &dcenters_}) buffer->get(n * d);
-    for (Buffer<T> *buffer : {&messages_, &dmessages_[0]}) buffer->get(e * d);
-    if (network_->residual) dmessages_[1].get(e * d);
-    else dboth_.get(2 * e * d);
+    messages_.get(e * d);
+    if (!network_->residual) dboth_.get(2 * e * d);
+    else
+      for (Buffer<T> &buffer : dmessages_) buffer.get(e * d);
     if (network_->layers[0].layers.size() > 1) dbetween_.get(e * d);
     kept_.resize(network_->count());
     for (int g = 0; g < network_->count(); g++) {
@@ -136,7 +140,7 @@ template <typename T> class Evaluation {
       kept.transformer.resize(layers.size());
       for (std::size_t l = 0; l < layers.size(); l++)
         layers[l].reserve(kept.transformer[l], n, e, weights_);
-      kept.compressed.get(e * d);
+      if (network_->layers[g].compress.keeps_hidden()) kept.compressed.get(e * d);
       kept.edges.get(e * d);
       if (network_->residual) kept.dedges.get(e * d), kept.dnodes.get(n * wide());
       else if (g + 1 < network_->count()) kept.combined.get(2 * e * d);
@@ -181,6 +185,13 @@ template <typename T> class Evaluation {
   void embed(int g, const Block &block);
   /// The centres' tokens for a layer, from the nodes.
   void contract(int g, int l, const Block &block, Scratch<T> &scratch);
+  /// What the first map of layer g makes of a block's edges, kept or not.
+  Rows<T> compressed(int g, const Block &block, Scratch<T> &scratch)
+  {
+    if (network_->layers[g].compress.keeps_hidden())
+      return rows(kept_[g].compressed, block.first_edge, width());
+    return scratch.rows(Scratch<T>::HIDDEN, block.edges(), width());
+  }
   /// The messages into layer g, and the tokens of its edges.
   void compress(int g, const Block &block, Scratch<T> &scratch);
   /// Row ``e`` of a table of edges that are seen from their other end; ``elsewhere`` are the rows of

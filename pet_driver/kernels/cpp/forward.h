@@ -54,7 +54,7 @@ template <typename T> void Evaluation<T>::compress(int g, const Block &block, Sc
   const TransformerLayer<T> &layer = network_->layers[g].layers[0];
   network_->layers[g].compress.forward(
       block.edges(), geometry_.data() + 4 * first, species_.data() + first, messages,
-      rows(kept_[g].compressed, first, width()),
+      compressed(g, block, scratch),
       layer.tokens(kept_[g].transformer[0], block.first_row() + block.atoms()), scratch);
 }
 

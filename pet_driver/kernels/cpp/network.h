@@ -57,33 +57,25 @@ template <typename T> class Compress {
     if (has_messages_) messages_ = Linear<T>(first.slice(2 * width, width), nullptr);
   }
 
-  bool has_messages() const { return has_messages_; }
+  /// Whether ``hidden`` is to be kept: without messages it takes next to nothing to work it out.
+  bool keeps_hidden() const { return has_messages_; }
 
   /// tokens [rows, D]; keeps ``hidden``.  geometry [rows, 4]; species of the neighbours [rows].
   void forward(int rows, const T *geometry, const std::int32_t *species, Rows<const T> messages,
                Rows<T> hidden, Rows<T> tokens, Scratch<T> &scratch) const
   {
-    const int width = table_.width;
-    const T *x = geometry_.data(), *y = x + width, *z = y + width, *length = z + width;
-    for (int r = 0; r < rows; r++) {
-      const T *bias = table_[species[r]], *g = geometry + 4 * r;
-      T *row = hidden[r];
-#pragma omp simd
-      for (int c = 0; c < width; c++)
-        row[c] = bias[c] + g[0] * x[c] + g[1] * y[c] + g[2] * z[c] + g[3] * length[c];
-    }
-    if (has_messages_) messages_.apply(rows, messages, hidden, hidden);
-    const Rows<T> active = scratch.rows(Scratch<T>::ACTIVE, rows, width);
-    for (int r = 0; r < rows; r++) silu(width, hidden[r], active[r]);
+    const Rows<T> active = scratch.rows(Scratch<T>::ACTIVE, rows, table_.width);
+    activate(rows, geometry, species, messages, hidden, active);
     second_.apply(rows, active, tokens);
   }
 
-  /// dgeometry += and dmessages += from dtokens.
-  void back(int rows, Rows<const T> hidden, Rows<const T> dtokens, T *dgeometry, Rows<T> dmessages,
-            Scratch<T> &scratch) const
+  /// dgeometry += and dmessages += from dtokens; ``hidden`` is overwritten if it was not kept.
+  void back(int rows, const T *geometry, const std::int32_t *species, Rows<T> hidden,
+            Rows<const T> dtokens, T *dgeometry, Rows<T> dmessages, Scratch<T> &scratch) const
   {
     const int width = table_.width;
     const Rows<T> d = scratch.rows(Scratch<T>::ACTIVE, rows, width);
+    if (!keeps_hidden()) activate(rows, geometry, species, {nullptr, 0}, hidden, d);
     second_.back(rows, dtokens, d);
     for (int r = 0; r < rows; r++) {
       scale(width, hidden[r], d[r]);
@@ -108,6 +100,23 @@ template <typename T> class Compress {
   Embedding<T> table_;
   bool has_messages_;
   Linear<T> messages_, second_;
+
+  /// The first map and its activation; ``hidden`` gets the derivative.
+  void activate(int rows, const T *geometry, const std::int32_t *species, Rows<const T> messages,
+                Rows<T> hidden, Rows<T> active) const
+  {
+    const int width = table_.width;
+    const T *x = geometry_.data(), *y = x + width, *z = y + width, *length = z + width;
+    for (int r = 0; r < rows; r++) {
+      const T *bias = table_[species[r]], *g = geometry + 4 * r;
+      T *row = hidden[r];
+#pragma omp simd
+      for (int c = 0; c < width; c++)
+        row[c] = bias[c] + g[0] * x[c] + g[1] * y[c] + g[2] * z[c] + g[3] * length[c];
+    }
+    if (has_messages_) messages_.apply(rows, messages, hidden, hidden);
+    for (int r = 0; r < rows; r++) silu(width, hidden[r], active[r]);
+  }
 };
 
 /// What the feedforward featurizer makes of an edge and its reverse.

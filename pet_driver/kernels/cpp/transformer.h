@@ -40,6 +40,12 @@ template <typename T> class FeedForward {
   void apply(int rows, Rows<const T> x, Rows<const T> start, Rows<T> hidden, Rows<T> y,
              Scratch<T> &scratch) const
   {
+    out_.apply(rows, activate(rows, x, hidden, scratch), start, y);
+  }
+
+  /// Works ``hidden`` out again, as ``apply`` does.
+  Rows<T> activate(int rows, Rows<const T> x, Rows<T> hidden, Scratch<T> &scratch) const
+  {
     const int width = out_.inputs();
     const Rows<T> active = scratch.rows(Scratch<T>::ACTIVE, rows, width);
     in_.apply(rows, x, hidden);
@@ -47,7 +53,7 @@ template <typename T> class FeedForward {
       if (gated_) gate(width, hidden[r], active[r]);
       else silu(width, hidden[r], active[r]);
     }
-    out_.apply(rows, active, start, y);
+    return active;
   }
 
   /// dx from dy.
@@ -179,8 +185,7 @@ template <typename T> class TransformerLayer {
     kept.qkv.get(rows * 3 * width_);
     kept.weights.get(weights);
     kept.sums.get(rows * width_);
-    kept.hidden.get(rows * mlp_.kept());
-    if (!pre_norm_) kept.outputs.get(rows * width_);
+    if (!pre_norm_) kept.hidden.get(rows * mlp_.kept()), kept.outputs.get(rows * width_);
     center_.reserve(kept.center, n_atoms);
   }
 
@@ -213,8 +218,7 @@ template <typename T> class TransformerLayer {
     if (pre_norm_) {
       out_.apply(atoms, mixed, centers);
       out_.apply(block.edges(), mixed.from(atoms), x.from(atoms), sums.from(atoms));
-      feed_forward_pre(block, sums.from(atoms), hidden_rows(kept, block).from(atoms), edges,
-                       scratch);
+      feed_forward_pre(block, sums.from(atoms), edges, scratch);
     } else {
       out_.apply(rows, mixed, x, sums);
       feed_forward_post(block, kept, sums, edges, centers, scratch);
@@ -232,10 +236,8 @@ template <typename T> class TransformerLayer {
     copy<T>(atoms, width_, dcenters, dout);
     copy<T>(block.edges(), width_, dedges, dout.from(atoms));
     if (pre_norm_) {
-      const Rows<T> dnormed = scratch.rows(S::NORMED, block.edges(), width_);
-      mlp_.back(block.edges(), hidden_rows(kept, block).from(atoms), dedges, dnormed, scratch);
-      norm_mlp_.back_accumulate(block.edges(), sum_rows(kept, block).from(atoms), dnormed,
-                                dout.from(atoms));
+      feed_forward_pre_back(block, sum_rows(kept, block).from(atoms), dedges, dout.from(atoms),
+                            scratch);
     } else {
       feed_forward_post_back(block, kept, dout, scratch);
     }
@@ -310,12 +312,28 @@ template <typename T> class TransformerLayer {
     return {kept.outputs.data() + block.first_row() * width_, width_};
   }
 
-  void feed_forward_pre(const Block &block, Rows<const T> sums, Rows<T> hidden, Rows<T> edges,
+  void feed_forward_pre(const Block &block, Rows<const T> sums, Rows<T> edges,
                         Scratch<T> &scratch) const
   {
-    const Rows<T> normed = scratch.rows(Scratch<T>::NORMED, block.edges(), width_);
+    using S = Scratch<T>;
+    const Rows<T> normed = scratch.rows(S::NORMED, block.edges(), width_);
+    const Rows<T> hidden = scratch.rows(S::HIDDEN, block.edges(), mlp_.kept());
     norm_mlp_.apply(block.edges(), sums, normed);
     mlp_.apply(block.edges(), normed, sums, hidden, edges, scratch);
+  }
+
+  /// dsums += from dedges.  The hidden features are worked out again: to keep them would take a
+  /// quarter of all memory, and most of the time that it saves.
+  void feed_forward_pre_back(const Block &block, Rows<const T> sums, Rows<const T> dedges,
+                             Rows<T> dsums, Scratch<T> &scratch) const
+  {
+    using S = Scratch<T>;
+    const Rows<T> normed = scratch.rows(S::NORMED, block.edges(), width_);
+    const Rows<T> hidden = scratch.rows(S::HIDDEN, block.edges(), mlp_.kept());
+    norm_mlp_.apply(block.edges(), sums, normed);
+    mlp_.activate(block.edges(), normed, hidden, scratch);
+    mlp_.back(block.edges(), hidden, dedges, normed, scratch);
+    norm_mlp_.back_accumulate(block.edges(), sums, normed, dsums);
   }
 
   void feed_forward_post(const Block &block, Kept &kept, Rows<const T> sums, Rows<T> edges,
