@@ -1,6 +1,6 @@
 """LAMMPS over MPI ranks: what it costs to compute ghosts, or to exchange messages, and why.
 
-    python -m benchmarks.ranks [--rounds 3] [--steps 20] [-o ranks.json]
+    python -m benchmarks.ranks [--rounds 3] [--steps 20] [-o benchmarks/results]
 
 One thread a rank. Boxes of liquid are run on one rank and on two, which exchange messages or
 compute their ghosts; rounds go through all of them in turn, and medians are told. Beside what is
@@ -33,7 +33,7 @@ from ase import Atoms
 import pet_driver
 from benchmarks.speed import structures
 from benchmarks.speed.lammps import write_data
-from benchmarks.speed.machine import describe
+from benchmarks.speed.machine import describe, slug
 from benchmarks.speed.process import environment
 from pet_driver.engines.lammps import build
 from pet_driver.engines.lammps.environment import find_environment
@@ -42,6 +42,8 @@ from pet_driver.engines.lammps.run import command, variables
 MODEL = "water-small"
 SKIN = 2.0  # A, LAMMPS' own
 BANDWIDTH = 5e9  # bytes a second and rank, assumed beyond this machine
+MEASURED = ["atoms", "ranks", "messages", "ms a step", "edges by own", "edges between ranks"]
+EXPECTED = ["atoms", "ranks", "atoms computed by own", "MB a step", "efficiency with messages"]
 DECK = """units metal
 atom_style atomic
 boundary p p p
@@ -174,51 +176,92 @@ def on_paper(model: pet_driver.Model, seconds: float, n_atoms: int) -> list[dict
     return rows
 
 
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Markdown."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def measure(rounds: int, steps: int, model: pet_driver.Model) -> list[dict[str, object]]:
+    """All cases in turn, beside what is predicted from one rank."""
+    found: dict[Case, list[tuple[float, float, float]]] = {case: [] for case in CASES}
+    for _ in range(rounds):
+        for case in CASES:
+            found[case].append(run(case, steps))
+    seconds = {case: statistics.median(one[0] for one in runs) for case, runs in found.items()}
+    alone = {case.atoms: seconds[case] for case in CASES if case.ranks == 1}
+    records = []
+    for case, runs in found.items():
+        factor, shared = predict(case, model)
+        base = alone.get(case.atoms, 2 * alone[648]) / case.ranks
+        records.append(
+            asdict(case)
+            | {"seconds": seconds[case], "predicted_seconds": base * factor}
+            | {"edges_computed": runs[0][1], "predicted_edges": factor}
+            | {"edges_shared": runs[0][2], "predicted_shared": shared}
+        )
+    return records
+
+
+def render(records: list[dict], paper: list[dict], machine: dict) -> str:
+    """What is measured, and what larger machines would do."""
+    measured = [
+        [
+            str(r["atoms"]),
+            str(r["ranks"]),
+            {"auto": "-", "on": "exchanged", "off": "ghosts computed"}[r["exchange"]],
+            f"{1e3 * r['seconds']:.0f} ({1e3 * r['predicted_seconds']:.0f})",
+            f"{r['edges_computed']:.2f} ({r['predicted_edges']:.2f})",
+            f"{100 * r['edges_shared']:.0f} % ({100 * r['predicted_shared']:.0f} %)",
+        ]
+        for r in records
+    ]
+    expected = [
+        [
+            f"{r['atoms']:,}",
+            str(r["ranks"]),
+            f"{r['ghost_factor']:.1f}",
+            f"{r['megabytes']:.1f}",
+            f"{100 * r['efficiency_exchange']:.0f} %",
+        ]
+        for r in paper
+    ]
+    return f"""# LAMMPS over MPI ranks, {MODEL}, on {machine["processor"]}
+
+`python -m benchmarks.ranks`; one thread a rank, boxes split along x, a skin of {SKIN:g} A. In
+brackets what geometry predicts, and for the time one rank's divided by the ranks, times the edges
+computed.
+
+{table(MEASURED, measured)}
+
+## On paper
+
+Cubes of a box on 8 to 512 ranks, from the time of one rank here: how many times its own atoms a
+rank that computes its ghosts has to compute; and for messages, what a rank sends in a step and how
+much of its time is left for computing at {BANDWIDTH / 1e9:g} GB/s.
+
+{table(EXPECTED, expected)}
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("-o", "--output", type=Path, help="folder for the results")
     arguments = parser.parse_args()
     build()
     model = pet_driver.load(MODEL)
-    found: dict[Case, list[tuple[float, float, float]]] = {case: [] for case in CASES}
-    for _ in range(arguments.rounds):
-        for case in CASES:
-            found[case].append(run(case, arguments.steps))
-    alone = {
-        case.atoms: statistics.median(seconds for seconds, *_ in runs)
-        for case, runs in found.items()
-        if case.ranks == 1
-    }
-    records = []
-    print("atoms ranks exchange   ms a step   edges computed   shared edges   time: predicted")
-    for case, runs in found.items():
-        seconds = statistics.median(one[0] for one in runs)
-        _, times, shared = runs[0]
-        factor, crossing = predict(case, model)
-        base = alone.get(case.atoms, 2 * alone[648]) / case.ranks
-        records.append(
-            asdict(case)
-            | {"seconds": seconds, "edges_computed": times, "edges_shared": shared}
-            | {"predicted_edges": factor, "predicted_shared": crossing}
-            | {"predicted_seconds": base * factor}
-        )
-        print(
-            f"{case.atoms:5d} {case.ranks:5d} {case.exchange:>8s} {1e3 * seconds:11.1f} "
-            f"{times:8.2f} ({factor:4.2f}) {shared:8.2f} ({crossing:4.2f}) "
-            f"{1e3 * base * factor:11.1f}"
-        )
-    paper = on_paper(model, alone[1944], 1944)
-    print("\non paper:  atoms ranks   ghosts: atoms computed   messages: MB a step, efficiency")
-    for row in paper:
-        print(
-            f"{row['atoms']:16d} {row['ranks']:5d} {row['ghost_factor']:15.1f} "
-            f"{row['megabytes']:20.2f} {row['efficiency_exchange']:14.3f}"
-        )
+    records = measure(arguments.rounds, arguments.steps, model)
+    largest = next(r for r in records if r["atoms"] == 1944 and r["ranks"] == 1)
+    paper = on_paper(model, largest["seconds"], 1944)
+    machine = describe("cpu")
+    text = render(records, paper, machine)
+    print(text)
     if arguments.output:
-        text = {"machine": describe("cpu"), "cases": records, "on_paper": paper}
-        arguments.output.write_text(json.dumps(text, indent=1) + "\n")
+        path = arguments.output / f"{slug(machine)}-ranks"
+        path.with_suffix(".md").write_text(text)
+        content = {"machine": machine, "cases": records, "on_paper": paper}
+        path.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":
