@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from training import sections
-from training.frames import checksum, read_frames
+from training.frames import checksum, find_file, read_frames
 from training.record import Record, read_record
 from training.sections import Subject
 
@@ -90,7 +90,7 @@ def _frames(record: Record, folder: Path) -> dict:
     for name, entry in record.split.items():
         if record.settings["data"].get(name, {}).get("shift"):
             continue
-        path = folder / entry["file"]
+        path = find_file(folder, entry["file"])
         frames = read_frames(path)
         if checksum(path) != entry["sha256"]:
             raise PetDriverError(

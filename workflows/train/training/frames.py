@@ -67,14 +67,17 @@ def split_all(settings: Settings, folder: Path) -> dict[str, Split]:
     """
     splits = {}
     for name, entry in settings.data.items():
-        path = folder / entry.file
-        if not path.is_file() and (OWN / entry.file).is_file():
-            path = OWN / entry.file
+        path = find_file(folder, entry.file)
         frames = read_frames(path)
         limit = settings.frames if name == settings.first else None
         train, held_out = split_indices(len(frames), entry, settings.seed, name, path, limit)
         splits[name] = Split(entry.file, checksum(path), frames, train, held_out)
     return splits
+
+
+def find_file(folder: Path, name: str) -> Path:
+    """A file of data: in the folder, or else this package's own."""
+    return OWN / name if not (folder / name).is_file() and (OWN / name).is_file() else folder / name
 
 
 def split_indices(

@@ -81,11 +81,17 @@ def data(subject: Subject) -> str:
         shifted = ", energies shifted" if record.settings["data"].get(name, {}).get("shift") else ""
         lines.append(f"| {name}{shifted} | {entry['file']} | {trained} | {held} |")
     known = any(entry["held_out"] for entry in record.split.values())
+    older = [name for name, stage in record.stages.items() if "train_frames" not in stage]
     if known:
         lines.append(
             f"\nThe split has the seed {record.settings['seed']}; the indices are in "
-            f"`{subject.path.stem}.json`. No weight depends on a frame held out: they choose no "
-            "epoch either."
+            f"`{subject.path.stem}.json`. "
+            + (
+                f"Which frames stages {', '.join(older)} held out is not on record: some of those "
+                "held out later were among their training frames."
+                if older
+                else "No weight depends on a frame held out: they choose no epoch either."
+            )
         )
     if energies := record.settings.get("atomic_energies"):
         listed = ", ".join(f"{symbol} {energy:g} eV" for symbol, energy in energies.items())
