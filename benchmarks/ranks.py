@@ -258,10 +258,10 @@ def main() -> None:
     text = render(records, paper, machine)
     print(text)
     if arguments.output:
-        path = arguments.output / f"{slug(machine)}-ranks"
-        path.with_suffix(".md").write_text(text)
+        name = f"{slug(machine)}-ranks"
+        (arguments.output / f"{name}.md").write_text(text)
         content = {"machine": machine, "cases": records, "on_paper": paper}
-        path.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+        (arguments.output / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":
