@@ -52,6 +52,12 @@ def execute(
         previous = find_previous(folder, leg)
         if previous is not None and is_done(previous, leg.total):
             return previous
+        if previous is not None and leg.is_complete():
+            # Its supervisor was killed; the engine came to its end all the same.
+            run = replace(leg.describe(), state="finished", steps=leg.total)
+            run = replace(run, wall_time=previous.wall_time, command=previous.command)
+            run.write()
+            return run
         return _execute(leg, previous, advance)
 
 

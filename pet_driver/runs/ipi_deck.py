@@ -189,7 +189,7 @@ def resume(deck: IPIDeck, folder: Path, total_steps: int) -> int | None:
     """Write an input that goes on from the latest whole checkpoint in ``folder``.
 
     Returns:
-        The step it goes on from, or None if there is no checkpoint.
+        The step it goes on from, or None if there is no checkpoint with steps left to do.
     """
     found = []
     for path in [folder / "RESTART", *folder.glob(f"{deck.prefix}.chk*")]:
@@ -197,7 +197,9 @@ def resume(deck: IPIDeck, folder: Path, total_steps: int) -> int | None:
             root = ElementTree.parse(path).getroot()
         except (FileNotFoundError, ElementTree.ParseError):
             continue
-        found.append((int(root.findtext("step", "0")), root))
+        # One of the last step without a RESTART may be ahead of the other files.
+        if (step := int(root.findtext("step", "0"))) < total_steps:
+            found.append((step, root))
     if not found:
         return None
     step, root = max(found, key=lambda entry: entry[0])

@@ -49,6 +49,9 @@ class Leg(Protocol):
 
     def last_step(self) -> int: ...
 
+    def is_complete(self) -> bool:
+        """Whether the files in the folder tell that all steps are done."""
+
     def is_finished(self, outcome: Outcome) -> bool: ...
 
 
@@ -86,15 +89,18 @@ class IPILeg:
     def last_step(self) -> int:
         return last_step(self.folder / self.deck.properties)
 
-    def is_finished(self, outcome: Outcome) -> bool:
-        """i-PI ends with 0 also when it was stopped half-way: its RESTART tells."""
-        if outcome is Outcome.ENDED and self.describe().ends_itself:
-            return True
+    def is_complete(self) -> bool:
+        """i-PI writes RESTART when it ends, after everything else."""
         try:
             root = ElementTree.parse(self.folder / "RESTART").getroot()
         except (FileNotFoundError, ElementTree.ParseError):
             return False
         return int(root.findtext("step", "0")) >= self.total
+
+    def is_finished(self, outcome: Outcome) -> bool:
+        """i-PI ends with 0 also when it was stopped half-way."""
+        ends_itself = outcome is Outcome.ENDED and self.describe().ends_itself
+        return ends_itself or self.is_complete()
 
 
 class LAMMPSLeg:
@@ -134,6 +140,10 @@ class LAMMPSLeg:
 
     def last_step(self) -> int:
         return last_step(self.folder / lammps_deck.LOG)
+
+    def is_complete(self) -> bool:
+        """Not for its files to tell: one that was done goes on for no steps, and ends."""
+        return False
 
     def is_finished(self, outcome: Outcome) -> bool:
         """LAMMPS ends with 0 also at its time limit, wherever in the deck that was."""

@@ -44,7 +44,7 @@ def wait_until_free(folder: Path) -> None:
 
 def test_molecule_goes_on_as_if_never_interrupted(molecule_deck, tmp_path):
     """Once killed, once stopped, and with random rotations, which must be those of the step."""
-    options = ("--steps", "400", "--grid", "random@3")
+    options = ("--steps", "800", "--grid", "random@3")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     done = run(molecule_deck, whole, *options)
     assert done.returncode == 0, done.stderr
@@ -63,7 +63,7 @@ def test_molecule_goes_on_as_if_never_interrupted(molecule_deck, tmp_path):
     assert done.returncode == 0, done.stderr
     name = "raw.pos_0.extxyz"
     ours, theirs = positions(broken / name), positions(whole / name)
-    assert len(theirs) == 101
+    assert len(theirs) == 201
     # Eight digits are in the file; the checkpoint has fifteen.
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
     for column in ("conserved", "potential"):
@@ -232,6 +232,37 @@ def test_a_run_without_a_checkpoint_begins_again_and_loses_nothing(molecule_deck
     assert execute(molecule_deck, folder, Settings(steps=8)).steps == 8
     assert (folder / "set-aside-1" / "notes.txt").read_text() == "looks good"
     assert (folder / "set-aside-1" / found.positions[0]).read_text() == before
+
+
+def killed_at_the_end(folder: Path) -> None:
+    """What is in a folder whose supervisor was killed before it saw the engine's end."""
+    record = folder / "run.json"
+    record.write_text(record.read_text().replace('"finished"', '"running"'))
+    assert read_run(record).state == "running"
+
+
+def test_an_engine_that_came_to_its_end_alone(molecule_deck, tmp_path):
+    folder = tmp_path / "run"
+    execute(molecule_deck, folder, Settings(steps=40))
+    killed_at_the_end(folder)
+    before = (folder / "raw.pos_0.extxyz").read_bytes()
+    again = execute(molecule_deck, folder, Settings(steps=40))
+    assert again.state == "finished" and again.steps == 40
+    assert (folder / "raw.pos_0.extxyz").read_bytes() == before
+    assert not list(folder.glob("set-aside-*"))
+    # It is still there to be gone on with.
+    assert execute(molecule_deck, folder, Settings(steps=80)).steps == 80
+
+
+def test_a_checkpoint_of_the_last_step_is_not_the_end(molecule_deck, tmp_path):
+    """Without a RESTART the engine was killed before it wrote all."""
+    folder = tmp_path / "run"
+    execute(molecule_deck, folder, Settings(steps=40))
+    before = positions(folder / "raw.pos_0.extxyz")
+    killed_at_the_end(folder)
+    (folder / "RESTART").unlink()
+    assert execute(molecule_deck, folder, Settings(steps=40)).state == "finished"
+    np.testing.assert_allclose(positions(folder / "raw.pos_0.extxyz"), before, atol=2e-6)
 
 
 def test_files_that_are_no_decks(tmp_path):
