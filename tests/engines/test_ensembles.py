@@ -35,6 +35,8 @@ FORCE_TOLERANCE = 1e-10  # eV/A
 IPI_TOLERANCE = 2e-6  # eV, eV/A: i-PI writes eight decimals, its constants differ from ASE's
 SIGNAL = 1e-2  # below this a spread would prove nothing
 
+N_STEPS = 24  # more than one vibration of O-H
+
 FIX = "fix spread all pair 1 pet force_spread 0"
 DUMP = "write_dump all custom spread.dump id f_spread modify sort id format float %.16e"
 
@@ -265,7 +267,7 @@ def test_ipi_and_ase(
 def largest(members: list[Path], tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     """The largest force spread in each step of a run without thresholds."""
     folder = tmp_path_factory.mktemp("free")
-    write_run(folder, direct("+".join(map(str, members))), steps=8)
+    write_run(folder, direct("+".join(map(str, members))), steps=N_STEPS)
     with running("i-pi", "input.xml", folder=folder) as process:
         assert "force spread" not in finish(process)
     return np.loadtxt(folder / "run.spreads_0")[:, 2]
@@ -280,7 +282,7 @@ def test_ipi_warns_and_stops(
     assert largest[0] < largest.max()
     stop = 0.5 * (largest[0] + largest.max())
     if way == "in process":
-        write_run(folder, direct(name, more=f", warn: 0.001, stop: {stop}"), steps=8)
+        write_run(folder, direct(name, more=f", warn: 0.001, stop: {stop}"), steps=N_STEPS)
         with running("i-pi", "input.xml", folder=folder) as process:
             output = finish(process)
         ended = process
@@ -288,7 +290,7 @@ def test_ipi_warns_and_stops(
     else:
         with new_server("unix") as server:
             end = "<exit_on_disconnect> True </exit_on_disconnect>"
-            write_run(folder, server.forcefield(more=end), steps=8)
+            write_run(folder, server.forcefield(more=end), steps=N_STEPS)
             with (
                 running("i-pi", "input.xml", folder=folder) as process,
                 client(
