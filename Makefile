@@ -28,7 +28,7 @@ experiments: .venv/.ready-for-experiments
 test: .venv/.ready-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: .venv/.ready-for-bench
 	$(BIN)/python -m benchmarks.speed $(BENCH)

@@ -2,6 +2,7 @@
 
 #include "archive.h"
 
+#include "compiled.h"
 #include "kernels.h"
 
 #include <ATen/ATen.h>
@@ -14,10 +15,12 @@
 #include <algorithm>
 #include <stdexcept>
 #include <unordered_map>
+#include <utility>
 
 namespace {
 
 constexpr int FORMAT_VERSION = 2;
+constexpr const char *PACKAGE_FILE = "network.pt2";
 // A CPU is fastest while a pass stays near its caches; a GPU wants work and has memory.
 constexpr std::int64_t MAX_EDGES_CPU = 20000;
 constexpr std::int64_t MAX_EDGES_CUDA = 2000000;
@@ -102,7 +105,7 @@ class TorchScriptArchive : public pet::Archive {
     card_.device = device_.str();
     load();
     read_card();
-    if (device_.is_cpu()) kernels_ = pet::Kernels::attach(module_);
+    choose_network();
     card_.grid = options.grid.empty() ? module_.attr("default_grid").toStringRef() : options.grid;
     random_ = card_.grid.find("random") != std::string::npos;
     set_grid(0);
@@ -174,7 +177,9 @@ class TorchScriptArchive : public pet::Archive {
   std::int64_t max_edges_;
   at::Device device_;
   pet::Card card_;
-  std::unique_ptr<pet::Kernels> kernels_;    // outlives the module that calls it
+  std::unique_ptr<pet::Kernels> kernels_;      // these two outlive the module that calls them
+  std::unique_ptr<pet::Compiled> compiled_;
+  std::string package_;    // the compiled network, until it is loaded
   torch::jit::Module module_;
   bool exchanges_ = false;         // messages with other ranks
   bool random_ = false;            // the rotations of the grid are drawn anew at every step
@@ -201,7 +206,7 @@ class TorchScriptArchive : public pet::Archive {
 
   void load()
   {
-    std::unordered_map<std::string, std::string> extra{{"metadata.json", ""}};
+    std::unordered_map<std::string, std::string> extra{{"metadata.json", ""}, {PACKAGE_FILE, ""}};
     try {
       module_ = torch::jit::load(card_.path, device_, extra);
     } catch (const std::exception &error) {
@@ -210,6 +215,7 @@ class TorchScriptArchive : public pet::Archive {
                                "it again");
     }
     module_.eval();
+    package_ = std::move(extra[PACKAGE_FILE]);
     for (const char *name : {"symbols", "atomic_numbers", "cutoff", "interaction_range",
                              "default_grid", "format_version", "dtype_name"})
       if (extra["metadata.json"].empty() || !module_.hasattr(name))
@@ -221,6 +227,20 @@ class TorchScriptArchive : public pet::Archive {
                                std::to_string(version) + ", this plugin reads version " +
                                std::to_string(FORMAT_VERSION) +
                                ": export the potential again, or update pet-driver");
+  }
+
+  /// The fastest that there is for this machine.
+  void choose_network()
+  {
+    compiled_ = guarded("loading the compiled network", [&] {
+      return pet::Compiled::attach(module_, std::exchange(package_, {}), device_, card_.note);
+    });
+    if (compiled_)
+      card_.network = "compiled";
+    else if (device_.is_cpu() && (kernels_ = pet::Kernels::attach(module_)))
+      card_.network = kernels_->level();
+    else
+      card_.network = "TorchScript";
   }
 
   void read_card()

@@ -20,6 +20,8 @@ struct Card {
   std::string path;                         // where it was found
   std::string device;                       // where it runs: "cpu", "cuda:0"
   std::string dtype;                        // of the network: "float32" or "float64"
+  std::string network;                      // "compiled", an instruction set, or "TorchScript"
+  std::string note;                         // what the user should know of it, or nothing
   std::string grid;                         // the rotations it is averaged over
   std::vector<std::string> symbols;         // chemical elements it knows
   std::vector<std::int64_t> atomic_numbers; // same order

@@ -3,11 +3,10 @@
 #include "kernels.h"
 
 #include "interface.h"
+#include "stand_in.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <torch/csrc/jit/frontend/resolver.h>
-#include <torch/csrc/jit/frontend/sugared_value.h>
 #include <torch/library.h>
 
 #include <cstdlib>
@@ -42,33 +41,18 @@ const char *swap_rows(void *context, const void *outgoing, void *incoming, std::
   }
 }
 
-// A namespace of its own: in a Python that has LAMMPS and pet-driver both may be loaded.
-TORCH_LIBRARY(pet_driver_lammps, library)
+TORCH_LIBRARY(PET_OPERATORS, library)
 {
-  library.def("differentiate(int network, Tensor species, Tensor vectors, Tensor factors, "
-              "Tensor centers, Tensor neighbors, Tensor reverse, Tensor seeds) "
-              "-> (Tensor, Tensor, Tensor)",
-              &differentiate);
+  library.def("differentiate" PET_NETWORK_SCHEMA, &differentiate);
 }
 
 constexpr const char *DIFFERENTIATE = R"(
 def differentiate(self, species: Tensor, vectors: Tensor, factors: Tensor, centers: Tensor,
                   neighbors: Tensor, reverse: Tensor,
                   seeds: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-    return kernels.differentiate(self.handle, species, vectors, factors, centers, neighbors,
-                                 reverse, seeds)
+    return operators.differentiate(self.handle, species, vectors, factors, centers, neighbors,
+                                   reverse, seeds)
 )";
-
-/// What "kernels" means in the code above.
-struct Resolver : torch::jit::Resolver {
-  std::shared_ptr<torch::jit::SugaredValue> resolveValue(const std::string &name,
-                                                         torch::jit::GraphFunction &,
-                                                         const torch::jit::SourceRange &) override
-  {
-    if (name != "kernels") return nullptr;
-    return std::make_shared<torch::jit::BuiltinModule>("pet_driver_lammps");
-  }
-};
 
 /// Hands the weights of a network to the kernels; null, with a message, if they refuse.
 void *create(const torch::jit::Module &network, std::string &message)
@@ -118,7 +102,7 @@ std::unique_ptr<pet::Kernels> pet::Kernels::attach(torch::jit::Module &module)
   torch::jit::Module stand_in("__torch__.KernelNetwork");
   stand_in.register_attribute("handle", c10::IntType::get(),
                               reinterpret_cast<std::int64_t>(kernels.get()));
-  stand_in.define(DIFFERENTIATE, std::make_shared<Resolver>());
+  stand_in.define(DIFFERENTIATE, std::make_shared<OperatorResolver>());
   module.setattr("network", stand_in._ivalue());
   return kernels;
 }

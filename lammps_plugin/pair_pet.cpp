@@ -144,10 +144,11 @@ void PairPET::print_summary() const
 {
   if (comm->me != 0) return;
   const pet::Card &card = ensemble_->card();
-  utils::logmesg(lmp, "pair_style pet: {} ({}) on {}, grid {} with {} rotation(s), "
+  utils::logmesg(lmp, "pair_style pet: {} ({}, {}) on {}, grid {} with {} rotation(s), "
                  "cutoff {:.6g} A, interaction range {:.6g} A\n",
-                 card.path, card.dtype, card.device, card.grid, ensemble_->weights(false).size(),
-                 card.cutoff, card.interaction_range);
+                 card.path, card.dtype, card.network, card.device, card.grid,
+                 ensemble_->weights(false).size(), card.cutoff, card.interaction_range);
+  if (!card.note.empty()) error->warning(FLERR, "pair_style pet: {}", card.note);
 }
 
 void PairPET::coeff(int narg, char **arg)

@@ -23,6 +23,7 @@ from ase.data import chemical_symbols
 
 from pet_driver import models
 from pet_driver.checkpoints.source import Source
+from pet_driver.compiled import PACKAGE_FILE, attach, compile_network, conditions
 from pet_driver.errors import PetDriverError
 from pet_driver.kernels import binding
 from pet_driver.network import Hypers
@@ -38,7 +39,12 @@ class ArchiveModule(SymmetrizedPotential):
     """The potential, and the facts an engine asks for before it runs it."""
 
     def __init__(
-        self, network: torch.jit.ScriptModule, source: Source, grid: str, dtype_name: str
+        self,
+        network: torch.jit.ScriptModule,
+        source: Source,
+        grid: str,
+        dtype_name: str,
+        compiled_for: list[str],
     ) -> None:
         super().__init__(
             network,
@@ -56,6 +62,7 @@ class ArchiveModule(SymmetrizedPotential):
         self.default_grid = grid
         self.dtype_name = dtype_name
         self.format_version = FORMAT_VERSION
+        self.compiled_for = torch.jit.Attribute(compiled_for, list[str])  # may be empty
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,8 @@ class Archive:
     """An archive in memory.
 
     Attributes:
-        module: the TorchScript module, on its device; on the CPU the kernels stand in for its
-            network.
+        module: the TorchScript module, on its device. A network that was compiled for this device
+            stands in for its own, or on the CPU the kernels.
         weights: of the network, by name.
         metadata: what the file says of itself.
         path: where it came from.
@@ -91,13 +98,16 @@ class Archive:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                module = torch.jit.load(str(path), map_location=device)
+                extra = {PACKAGE_FILE: b""} if "compiled" in metadata else {}
+                module = torch.jit.load(str(path), map_location=device, _extra_files=extra)
         except RuntimeError as error:
             raise PetDriverError(f"{path} cannot be loaded on {device}: {error}") from None
         weights = dict(module.network.state_dict())
         if weights_checksum(weights) != metadata["weights_sha256"]:
             raise PetDriverError(f"{path}: the weights do not match their checksum; fetch it again")
-        if torch.device(device).type == "cpu":
+        made_for, here = metadata.get("compiled"), torch.device(device)
+        compiled = made_for and attach(module, extra[PACKAGE_FILE], made_for, here)
+        if not compiled and here.type == "cpu":
             binding.attach(module)
         return cls(module, weights, metadata, path)
 
@@ -118,14 +128,32 @@ class Archive:
         )
 
 
-def save(source: Source, path: Path, grid: str = "0", dtype: str = "float32") -> None:
-    """Write ``source`` to ``path``; an interrupted write leaves no half file behind."""
+def save(
+    source: Source,
+    path: Path,
+    grid: str = "0",
+    dtype: str = "float32",
+    compile_for: str | None = None,
+) -> None:
+    """Write ``source`` to ``path``; an interrupted write leaves no half file behind.
+
+    Args:
+        source: the model.
+        path: the file.
+        grid: of rotations, unless a run chooses another.
+        dtype: of the network.
+        compile_for: a device of this machine to compile the network for too.
+
+    Raises:
+        PetDriverError: an unknown grid or precision, or torch cannot compile the network.
+    """
     if dtype not in DTYPES:
         raise PetDriverError(f"dtype {dtype!r} is not known; choose from {', '.join(DTYPES)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network = torch.jit.script(source.build(DTYPES[dtype]))
-    module = ArchiveModule(network, source, grid, dtype)
+    made_for = {} if compile_for is None else conditions(torch.device(compile_for))
+    module = ArchiveModule(network, source, grid, dtype, list(made_for.values()))
     try:
         module.grid(grid)
     except ValueError as error:
@@ -148,12 +176,17 @@ def save(source: Source, path: Path, grid: str = "0", dtype: str = "float32") ->
         "provenance": source.provenance,
         "parameters": sum(p.numel() for p in module.network.parameters()),
         "weights_sha256": weights_checksum(network.state_dict()),
+        **({"compiled": made_for} if made_for else {}),
     }
+    extra: dict[str, str | bytes] = {METADATA_FILE: json.dumps(metadata, indent=1)}
+    if compile_for is not None:
+        network = source.build(DTYPES[dtype])
+        extra[PACKAGE_FILE] = compile_network(network, torch.device(compile_for))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scripted = torch.jit.script(module.eval())
         partial = path.with_name(path.name + ".partial")
-        scripted.save(str(partial), _extra_files={METADATA_FILE: json.dumps(metadata, indent=1)})
+        scripted.save(str(partial), _extra_files=extra)
     os.replace(partial, path)
 
 

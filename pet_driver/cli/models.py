@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,13 @@ from pet_driver.cli.common import (
 )
 
 
+class ArchiveFormat(StrEnum):
+    """What `export` can write."""
+
+    torchscript = "torchscript"
+    pt2 = "pt2"
+
+
 @clear_errors
 def export(
     checkpoint: Annotated[
@@ -29,11 +37,17 @@ def export(
     grid: Annotated[str, typer.Option(help=GRID_HELP)] = "0",
     dtype: Annotated[str, typer.Option(help="float32 or float64")] = "float32",
     target: Annotated[str | None, typer.Option(help="the energy, if there are several")] = None,
+    format: Annotated[
+        ArchiveFormat,
+        typer.Option(help="torchscript, or pt2: that and the network compiled for this machine"),
+    ] = ArchiveFormat.torchscript,
+    device: Annotated[str, typer.Option(help="to compile for: cpu or cuda")] = "cpu",
 ) -> None:
     """Write an archive from a trained checkpoint, and check it against its source."""
     from pet_driver.exporting import export as write
 
-    check = write(checkpoint, output, grid, dtype, target)
+    compile_for = device if format is ArchiveFormat.pt2 else None
+    check = write(checkpoint, output, grid, dtype, target, compile_for)
     print(
         f"{output}: {check.error:.1e} eV from {check.by}, on a structure of {check.archive:.3f} eV"
     )

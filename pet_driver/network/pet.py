@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pet_driver.network.hypers import Hypers
-from pet_driver.network.transformer import Layout, make_layer, make_layout
+from pet_driver.network.transformer import Layout, make_layer, make_layout, table_width
 
 
 class MessagePassingLayer(nn.Module):
@@ -97,8 +97,9 @@ class FeedForwardFeaturizer(nn.Module):
         centers: Tensor,
         neighbors: Tensor,
         reverse: Tensor,
+        width: int,
     ) -> Tensor:
-        layout = make_layout(centers, factors, species.shape[0])
+        layout = make_layout(centers, factors, species.shape[0], width)
         neighbor_species = species[neighbors]
         messages = self.edge_embedder(neighbor_species)
         nodes = self.node_embedders[0](species)
@@ -134,8 +135,9 @@ class ResidualFeaturizer(nn.Module):
         centers: Tensor,
         neighbors: Tensor,
         reverse: Tensor,
+        width: int,
     ) -> Tensor:
-        layout = make_layout(centers, factors, species.shape[0])
+        layout = make_layout(centers, factors, species.shape[0], width)
         neighbor_species = species[neighbors]
         messages = self.edge_embedder(neighbor_species)
         energies = torch.zeros(species.shape[0], dtype=torch.float64, device=species.device)
@@ -176,9 +178,23 @@ class PET(nn.Module):
         reverse: Tensor,
     ) -> Tensor:
         """Species indices [N], edge vectors [E, 3] (A), cutoff factors [E] -> energies [N]."""
+        width = table_width(centers, species.shape[0])
+        return self.energies(species, vectors, factors, centers, neighbors, reverse, width)
+
+    def energies(
+        self,
+        species: Tensor,
+        vectors: Tensor,
+        factors: Tensor,
+        centers: Tensor,
+        neighbors: Tensor,
+        reverse: Tensor,
+        width: int,
+    ) -> Tensor:
+        """As ``forward``, in tables of a known ``width``; see :class:`Layout`."""
         lengths = torch.sqrt((vectors * vectors).sum(dim=1, keepdim=True) + 1e-15)
         geometry = torch.cat([vectors, lengths], dim=1)
-        return self.featurizer(species, geometry, factors, centers, neighbors, reverse)
+        return self.featurizer(species, geometry, factors, centers, neighbors, reverse, width)
 
     @torch.jit.export
     def differentiate(
@@ -192,9 +208,26 @@ class PET(nn.Module):
         seeds: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See :class:`DifferentiableNetwork`."""
+        width = table_width(centers, species.shape[0])
+        return self.differentiate_in_tables(
+            species, vectors, factors, centers, neighbors, reverse, seeds, width
+        )
+
+    def differentiate_in_tables(
+        self,
+        species: Tensor,
+        vectors: Tensor,
+        factors: Tensor,
+        centers: Tensor,
+        neighbors: Tensor,
+        reverse: Tensor,
+        seeds: Tensor,
+        width: int,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As ``differentiate``, in tables of a known ``width``; see :class:`Layout`."""
         vectors = vectors.detach().requires_grad_(True)
         factors = factors.detach().requires_grad_(True)
-        energies = self.forward(species, vectors, factors, centers, neighbors, reverse)
+        energies = self.energies(species, vectors, factors, centers, neighbors, reverse, width)
         gradients = torch.autograd.grad([(energies * seeds).sum()], [vectors, factors])
         by_vector, by_factor = gradients[0], gradients[1]
         assert by_vector is not None and by_factor is not None

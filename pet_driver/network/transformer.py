@@ -19,14 +19,23 @@ class Layout(NamedTuple):
 
     slots: Tensor  # [N + E] position of each row in the flattened table
     log_factors: Tensor  # [N, 1, 1, width] log of the cutoff factor of each key, -inf on padding
-    width: int  # 1 + the largest number of neighbours
+    width: int  # at least 1 + the largest number of neighbours
 
 
-def make_layout(centers: Tensor, factors: Tensor, n_atoms: int) -> Layout:
-    """Lay out edges sorted by ``centers`` [E] with cutoff ``factors`` [E]."""
+def count_edges(centers: Tensor, n_atoms: int) -> Tensor:
+    """How many edges each atom has [N]."""
     counts = torch.zeros(n_atoms, dtype=torch.int64, device=centers.device)
-    counts = counts.index_add(0, centers, torch.ones_like(centers))
-    width = 1 + int(counts.max()) if n_atoms > 0 else 1
+    return counts.index_add(0, centers, torch.ones_like(centers))
+
+
+def table_width(centers: Tensor, n_atoms: int) -> int:
+    """The narrowest table that edges sorted by ``centers`` [E] fit in."""
+    return 1 + int(count_edges(centers, n_atoms).max()) if n_atoms > 0 else 1
+
+
+def make_layout(centers: Tensor, factors: Tensor, n_atoms: int, width: int) -> Layout:
+    """Lay out edges sorted by ``centers`` [E] with cutoff ``factors`` [E]."""
+    counts = count_edges(centers, n_atoms)
     first = torch.cumsum(counts, 0) - counts
     column = 1 + torch.arange(centers.shape[0], device=centers.device) - first[centers]
     atoms = torch.arange(n_atoms, device=centers.device)

@@ -129,18 +129,19 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_trained_checkpoint_on_training_frames(data: Path, tmp_path: Path) -> None:
-    """The checkpoint that the shipped model was made from, on frames of its reference."""
+    """Trained weights, in both precisions, on frames of what they were trained for."""
     checkpoint = data / "starter-small.ckpt"
     archive = tmp_path / "archive.pt"
     check = pet_driver.export(checkpoint, archive, dtype="float64")
     assert check.by == "the code that trained it"
     frames = read(data / "water-revpbe0-d3-150.xyz", "::75")
     theirs = peer.metatrain.utils.io.load_model(str(checkpoint))
-    shipped = pet_driver.load("water-small")
+    pet_driver.export(checkpoint, tmp_path / "single.pt")
+    single_precision = pet_driver.load(tmp_path / "single.pt")
     for frame, ours in zip(frames, Model(Archive.load(archive)).evaluate(frames), strict=True):
         energy, forces = peer.energy_and_forces(theirs, frame)
         assert abs(ours.energy - energy) < ENERGY
         assert np.abs(ours.forces - forces).max() < FORCE
-        single = shipped.evaluate(frame)
+        single = single_precision.evaluate(frame)
         assert np.abs(single.forces - forces).max() < 2e-3
         assert np.abs(single.forces - frame.get_forces()).mean() < 0.25

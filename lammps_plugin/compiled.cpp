@@ -1,0 +1,111 @@
+// The compiled network as an operator of torch, which TorchScript can call.
+
+#include "compiled.h"
+
+#include "stand_in.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Version.h>
+#include <torch/library.h>
+#include <torch/version.h>
+
+#include <filesystem>
+#include <fstream>
+#include <unistd.h>
+
+namespace {
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor>
+differentiate(std::int64_t handle, const at::Tensor &species, const at::Tensor &vectors,
+              const at::Tensor &factors, const at::Tensor &centers, const at::Tensor &neighbors,
+              const at::Tensor &reverse, const at::Tensor &seeds)
+{
+  return reinterpret_cast<pet::Compiled *>(handle)->differentiate(species, vectors, factors, centers,
+                                                                  neighbors, reverse, seeds);
+}
+
+TORCH_LIBRARY_FRAGMENT(PET_OPERATORS, library)
+{
+  library.def("differentiate_compiled" PET_NETWORK_SCHEMA, &differentiate);
+}
+
+// What was not compiled are structures without sizes.
+constexpr const char *DIFFERENTIATE = R"(
+def differentiate(self, species: Tensor, vectors: Tensor, factors: Tensor, centers: Tensor,
+                  neighbors: Tensor, reverse: Tensor,
+                  seeds: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    if species.shape[0] < 2 or centers.shape[0] < 2:
+        return self.plain.differentiate(species, vectors, factors, centers, neighbors, reverse,
+                                        seeds)
+    return operators.differentiate_compiled(self.handle, species, vectors, factors, centers,
+                                            neighbors, reverse, seeds)
+)";
+
+/// A file that is there as long as this object.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string &content)
+      : path_((std::filesystem::temp_directory_path() / "pet-network-XXXXXX.pt2").string())
+  {
+    const int handle = mkstemps(path_.data(), 4);
+    if (handle < 0) throw std::runtime_error("cannot write " + path_ + ": set TMPDIR to a folder "
+                                             "that you may write");
+    close(handle);
+    std::ofstream(path_, std::ios::binary) << content;
+  }
+  ~TemporaryFile() { std::filesystem::remove(path_); }
+  TemporaryFile(const TemporaryFile &) = delete;
+  TemporaryFile &operator=(const TemporaryFile &) = delete;
+  const std::string &path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+}    // namespace
+
+std::unique_ptr<pet::Compiled> pet::Compiled::attach(torch::jit::Module &module,
+                                                     const std::string &package, at::Device device,
+                                                     std::string &note)
+{
+  if (package.empty()) return nullptr;
+  const auto made_for = module.attr("compiled_for").toListRef();
+  const std::string type = made_for[0].toStringRef(), target = made_for[1].toStringRef(),
+                    release = made_for[2].toStringRef();
+  if (type != (device.is_cuda() ? "cuda" : "cpu")) return nullptr;
+  // What kind of GPU there is only CUDA itself tells, and it refuses what is for another.
+  const std::string here = device.is_cuda() ? target : at::get_cpu_capability();
+  if (target != here || release != TORCH_VERSION) {
+    note = "the network was compiled for " + target + " and torch " + release + ", this is " + here +
+        " and torch " TORCH_VERSION ": it runs uncompiled; export the archive again here";
+    return nullptr;
+  }
+  const TemporaryFile file(package);
+  std::unique_ptr<Compiled> compiled(
+      new Compiled(file.path(), device.is_cuda() ? device.index() : c10::DeviceIndex{-1}));
+
+  torch::jit::Module stand_in("__torch__.CompiledNetwork");
+  stand_in.register_module("plain", module.attr("network").toModule());
+  stand_in.register_attribute("handle", c10::IntType::get(),
+                              reinterpret_cast<std::int64_t>(compiled.get()));
+  stand_in.define(DIFFERENTIATE, std::make_shared<OperatorResolver>());
+  module.setattr("network", stand_in._ivalue());
+  return compiled;
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor>
+pet::Compiled::differentiate(const at::Tensor &species, const at::Tensor &vectors,
+                             const at::Tensor &factors, const at::Tensor &centers,
+                             const at::Tensor &neighbors, const at::Tensor &reverse,
+                             const at::Tensor &seeds)
+{
+  // The tables of attention are as wide as the largest number of neighbours asks for.
+  const at::Tensor counts = at::zeros({species.size(0)}, centers.options())
+                                .index_add_(0, centers, at::ones_like(centers));
+  const at::Tensor columns = at::arange(1 + counts.max().item<std::int64_t>(), centers.options());
+  const at::NoGradGuard no_gradients;
+  const std::vector<at::Tensor> found = loader_.run(
+      {species.contiguous(), vectors.contiguous(), factors.contiguous(), centers.contiguous(),
+       neighbors.contiguous(), reverse.contiguous(), seeds.to(at::kDouble).contiguous(), columns});
+  return {found[0], found[1], found[2]};
+}

@@ -1,0 +1,103 @@
+"""Tracing the network with its gradient, and compiling what comes out."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor, nn
+
+from pet_driver.errors import PetDriverError
+from pet_driver.network import PET
+
+PACKAGE_FILE = "network.pt2"  # the entry of an archive that holds the compiled network
+_N_ATOMS, _WIDTH = 5, 7  # of the example: sizes that are the same would be taken as one
+_LARGEST = 2**31 - 1
+
+
+def conditions(device: torch.device) -> dict[str, str]:
+    """What a network compiled here runs on and nowhere else.
+
+    Returns:
+        "device", the kind of it; "target", the instruction set or the kind of GPU; "torch".
+
+    Raises:
+        PetDriverError: there is no such device.
+    """
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise PetDriverError(
+                f"there is no GPU to compile the network for {device}: do so where there is one"
+            )
+        target = "sm_{}{}".format(*torch.cuda.get_device_capability(device))
+    else:
+        target = torch.backends.cpu.get_cpu_capability()
+    return {"device": device.type, "target": target, "torch": torch.__version__.split("+")[0]}
+
+
+def compile_network(network: PET, device: torch.device) -> bytes:
+    """Compile energies and gradients of a network for any number of atoms and edges above one.
+
+    Args:
+        network: with its weights, which become constants.
+        device: to compile for: this machine's CPU, or a GPU of it.
+
+    Returns:
+        a package of AOTInductor. Its function takes the arguments of
+        :meth:`pet_driver.network.DifferentiableNetwork.differentiate`, and indices [W] of the
+        columns of its tables, whose number is all that counts: see
+        :class:`pet_driver.network.transformer.Layout`.
+
+    Raises:
+        PetDriverError: the compiler fails.
+    """
+    network = network.to(device).eval().requires_grad_(False)
+    arguments = _example(next(network.parameters()).dtype, device)
+    atoms, edges, columns = (
+        torch.export.Dim(name, min=2, max=_LARGEST) for name in ("atoms", "edges", "columns")
+    )
+    shapes = ({0: atoms}, *[{0: edges}] * 5, {0: atoms}, {0: columns})
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            traced = _trace(network, arguments)
+            exported = torch.export.export(traced, arguments, dynamic_shapes=shapes)
+            path = torch._inductor.aoti_compile_and_package(
+                exported,
+                package_path=str(Path(folder) / PACKAGE_FILE),
+                # torch is told how many threads to use when it runs, not when it compiles.
+                inductor_configs={"cpp.dynamic_threads": True},
+            )
+        except Exception as error:  # whatever the compiler's many layers may raise
+            raise PetDriverError(f"torch cannot compile the network: {error}") from error
+        return Path(path).read_bytes()
+
+
+def _trace(network: PET, arguments: tuple[Tensor, ...]) -> nn.Module:
+    """The network and its gradient as one graph, without autograd."""
+    from torch.fx.experimental.proxy_tensor import make_fx  # late: slow, and only this asks
+
+    def differentiate(*inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        *known, columns = inputs
+        return network.differentiate_in_tables(*known, columns.shape[0])
+
+    return make_fx(differentiate, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*arguments)
+
+
+def _example(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
+    """Arguments of the right kinds, of sizes that all differ."""
+    centers = torch.arange(_N_ATOMS).repeat_interleave(3)
+    n_edges = len(centers)
+    tensors = (
+        torch.zeros(_N_ATOMS, dtype=torch.int64),
+        torch.ones(n_edges, 3, dtype=dtype),
+        torch.full((n_edges,), 0.5, dtype=dtype),
+        centers,
+        (centers + 1) % _N_ATOMS,
+        torch.arange(n_edges),
+        torch.ones(_N_ATOMS, dtype=torch.float64),
+        torch.arange(_WIDTH),
+    )
+    return tuple(tensor.to(device) for tensor in tensors)
