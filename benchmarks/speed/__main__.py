@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import speed
 from benchmarks.speed import ipi, lammps, machine, memory, python_speed, report, together
 from benchmarks.speed.bench import Bench, say
-from benchmarks.speed.contenders import NAMES
+from benchmarks.speed.contenders import COMPILED, NAMES
 from benchmarks.speed.measure import Plan
 from benchmarks.speed.networks import NETWORKS
 from benchmarks.speed.structures import SIZES
@@ -104,7 +104,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few sizes, a few minutes")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", nargs="+", type=int, help="1 and 2; 1 with a GPU")
-    parser.add_argument("--contenders", nargs="+", default=list(NAMES), choices=NAMES)
+    parser.add_argument(
+        "--contenders", nargs="+", choices=NAMES, help=f"all; on a CPU all but {COMPILED}"
+    )
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--sizes", nargs="+", type=int, default=[3, *SIZES])
     parser.add_argument(
@@ -121,6 +123,9 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if options.threads is None:
         options.threads = [1] if options.device == "cuda" else [1, 2]
+    if options.contenders is None:
+        slow = options.device == "cpu"
+        options.contenders = [name for name in NAMES if not (slow and name == COMPILED)]
     return options
 
 

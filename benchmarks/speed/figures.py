@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 
 from benchmarks.speed.contenders import NAMES
 
-COLORS = dict(zip(NAMES, ("#0072b2", "#d55e00", "#009e73", "#cc79a7"), strict=True))
+COLORS = dict(zip(NAMES, ("#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7"), strict=True))
 Record = dict[str, Any]
 
 

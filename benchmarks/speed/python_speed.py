@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.speed import flops, networks, structures
 from benchmarks.speed.accuracy import errors, exact
 from benchmarks.speed.bench import Bench, say
-from benchmarks.speed.contenders import OURS, Answer, matmul
+from benchmarks.speed.contenders import OWN, Answer, matmul
 from benchmarks.speed.measure import Race, in_turn
 from benchmarks.speed.process import ContenderError, Process
 
@@ -92,7 +92,7 @@ def runner(process: Process, frames: structures.Frames) -> Callable[[int], tuple
 
 def fastest_peer(race: Race) -> float:
     """Seconds; not a number where there is no peer."""
-    peers = [t.median for name, t in race.timings.items() if name not in (OURS, "matmul")]
+    peers = [t.median for name, t in race.timings.items() if name not in (*OWN, "matmul")]
     return min(peers, default=float("nan"))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed import figures
-from benchmarks.speed.contenders import OURS
+from benchmarks.speed.contenders import OURS, OWN
 
 Record = dict[str, Any]
 
@@ -42,7 +42,7 @@ def head(values: Record) -> str:
 
 def speed(records: list[Record]) -> str:
     names = contenders(records)
-    peers = [name for name in names if name != OURS]
+    peers = [name for name in names if name not in OWN]
     header = ["network", "atoms", "threads", *names, "to the fastest peer", "load"]
     rows = []
     for known, group in grouped(records, "network", "atoms", "threads"):
@@ -102,7 +102,7 @@ def memory(records: list[Record]) -> str:
     for known, group in grouped(records, "network", "atoms", "threads"):
         peaks = {record["contender"]: record["peak"] for record in group}
         loaded = {record["contender"]: record["loaded"] for record in group}
-        leanest = min((peak for name, peak in peaks.items() if name != OURS), default=None)
+        leanest = min((peak for name, peak in peaks.items() if name not in OWN), default=None)
         cells = [f"{peaks[n]:.0f} ({loaded[n]:.0f})" if n in peaks else "-" for n in names]
         rows.append([*known, *cells, f"**{peaks[OURS] / leanest:.2f}**" if leanest else "-"])
     note = "A process of its own for each; in brackets before the first evaluation."

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.speed import structures
 from benchmarks.speed.accuracy import errors, exact
 from benchmarks.speed.bench import Bench, say
-from benchmarks.speed.contenders import OURS, Answer, Frame
+from benchmarks.speed.contenders import OURS, OWN, Answer, Frame
 from benchmarks.speed.measure import Race, in_turn
 from benchmarks.speed.process import ContenderError, Process
 
@@ -91,7 +91,7 @@ def rotations(bench: Bench, network: str, n_atoms: int, threads: int) -> None:
             try:
                 for way, run in ways(bench, stack, name, model, grid, (n_atoms, threads)).items():
                     answer = run(frames[0])[2]
-                    mean = answer if name == OURS else average(answer, grid, weights)
+                    mean = answer if name in OWN else average(answer, grid, weights)
                     found[way] = known | {"contender": name, "way": way} | errors(mean, reference)
                     racers[way] = lambda index, run=run: run(frames[index])[:2]
             except ContenderError as error:
@@ -117,7 +117,7 @@ def ways(
         process.call(method, model, *arguments)
         return process
 
-    if name == OURS:
+    if name in OWN:
         process = start("prepare", {"grid": GRID})
         return {f"{name} {GRID}": lambda frame: process.call("time", frame)}
     single = start("prepare", {})

@@ -20,8 +20,10 @@ from types import ModuleType
 import numpy as np
 
 OURS = "pet-driver"
+COMPILED = "pet-driver-pt2"
+OWN = (OURS, COMPILED)
 PEERS = ("metatomic", "pet-kokkos", "pet-jax")
-NAMES = (OURS, *PEERS)
+NAMES = (*OWN, *PEERS)
 
 
 @dataclass(frozen=True)
