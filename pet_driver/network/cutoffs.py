@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pet_driver.network.hypers import Hypers
+from pet_driver.network.transformer import count_edges, table_width
 
 
 def bump(distances: Tensor, cutoff: Tensor, width: float) -> Tensor:
@@ -55,15 +56,27 @@ def neighbor_count(
     return count + target * (radii / rmax) ** 3
 
 
+def distance_table(distances: Tensor, centers: Tensor, n_atoms: int, far: float) -> Tensor:
+    """The distances [E] of edges sorted by centre, a row for each atom, filled up with ``far``.
+
+    Sums over rows are several times faster than sums by index.
+    """
+    width = table_width(centers, n_atoms) - 1
+    counts = count_edges(centers, n_atoms)
+    first = torch.cumsum(counts, 0) - counts
+    column = torch.arange(centers.shape[0], device=centers.device) - first[centers]
+    table = torch.full((n_atoms * width,), far, dtype=distances.dtype, device=distances.device)
+    return table.index_copy(0, centers * width + column, distances).view(n_atoms, width)
+
+
 def count_and_slope(
-    radii: Tensor, distances: Tensor, centers: Tensor, rmax: float, width: float, target: float
+    radii: Tensor, table: Tensor, rmax: float, width: float, target: float
 ) -> tuple[Tensor, Tensor]:
-    """neighbor_count [N], and its derivative by ``radii`` [N]."""
-    inside, slopes = bump_and_slope(distances, radii[centers], width)
-    count = torch.zeros_like(radii).index_add(0, centers, inside)
-    slope = torch.zeros_like(radii).index_add(0, centers, slopes)
+    """neighbor_count [N] from a table of distances [N, W], and its derivative by ``radii`` [N]."""
+    inside, slopes = bump_and_slope(table, radii[:, None], width)
     relative = radii / rmax
-    return count + target * relative**3, slope + 3.0 * target * relative**2 / rmax
+    count = inside.sum(dim=1) + target * relative**3
+    return count, slopes.sum(dim=1) + 3.0 * target * relative**2 / rmax
 
 
 def adaptive_radii_solver(
@@ -74,12 +87,13 @@ def adaptive_radii_solver(
     Ten steps of Newton's method, guarded by bisection, find the root without gradients; one
     last Newton step whose residual keeps its gradient attaches them (implicit function theorem).
     """
-    fixed = distances.detach()
+    # Beyond the largest radius nothing counts.
+    table = distance_table(distances.detach(), centers, n_atoms, rmax + 1.0)
     low = torch.zeros(n_atoms, dtype=distances.dtype, device=distances.device)
     high = torch.full_like(low, rmax)
     radii = 0.5 * high
     for _ in range(10):
-        count, slope = count_and_slope(radii, fixed, centers, rmax, width, target)
+        count, slope = count_and_slope(radii, table, rmax, width, target)
         residual = count - target
         below = residual <= 0
         low = torch.where(below, radii, low)
@@ -87,7 +101,7 @@ def adaptive_radii_solver(
         newton = radii - residual / slope.clamp(min=1e-6)
         inside = (newton >= low) & (newton <= high)
         radii = torch.where(inside, newton, 0.5 * (low + high))
-    _, slope = count_and_slope(radii, fixed, centers, rmax, width, target)
+    _, slope = count_and_slope(radii, table, rmax, width, target)
     residual = neighbor_count(radii, distances, centers, rmax, width, target) - target
     return (radii - residual / slope.clamp(min=1e-6)).clamp(rmax / 16.0, rmax)
 
