@@ -355,8 +355,8 @@ class TorchScriptArchive : public pet::Archive {
     std::copy(total.begin(), total.end(), result.virial.begin());
     if (!request.atomic_virials) return;
     at::Tensor virials = at::zeros({nodes, 6}, gradients.options());
-    virials.index_add_(0, e.centers, edge_virials, 0.5);
-    virials.index_add_(0, e.neighbors, edge_virials, 0.5);
+    const at::Tensor halves = 0.5 * edge_virials;    // torch is ten times slower with a factor
+    virials.index_add_(0, e.centers, halves).index_add_(0, e.neighbors, halves);
     result.atomic_virials = to_vector(virials);
   }
 };

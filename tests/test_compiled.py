@@ -15,11 +15,13 @@ from pet_driver.archive import METADATA_FILE, read_metadata, save
 from pet_driver.checkpoints import Source
 from pet_driver.cli import app
 from pet_driver.network import PET, Hypers
+from tests.engines.lammps_deck import Outcome, water_box
 from tests.engines.lammps_deck import evaluate as evaluate_in_lammps
-from tests.engines.lammps_deck import water_box
 
 ENERGY_TOLERANCE = 1e-9  # eV
 FORCE_TOLERANCE = 1e-10  # eV/A
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+on_a_cpu = pytest.mark.skipif(DEVICE == "cuda", reason="there is a GPU")
 
 pytestmark = pytest.mark.xdist_group("compiled")  # one process compiles
 
@@ -42,7 +44,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compiled(plain: Path) -> Path:
     """The same, compiled for this machine."""
     path = plain.with_name("compiled.pt")
-    arguments = ["export", str(plain), "-o", str(path), "--dtype", "float64", "--format", "pt2"]
+    arguments = ["export", str(plain), "-o", str(path), "--dtype", "float64"]
+    arguments += ["--format", "pt2", "--device", DEVICE]
     done = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return path
@@ -69,7 +72,9 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_compiled_is_plain(case: str, plain: Path, compiled: Path) -> None:
     make, grid = CASES[case]
-    found, expected = (pet_driver.load(path).evaluate(make(), grid) for path in (compiled, plain))
+    found, expected = (
+        pet_driver.load(path, DEVICE).evaluate(make(), grid) for path in (compiled, plain)
+    )
     assert found.energy == pytest.approx(expected.energy, abs=ENERGY_TOLERANCE)
     assert found.raw_energy == pytest.approx(expected.raw_energy, abs=ENERGY_TOLERANCE)
     np.testing.assert_allclose(found.forces, expected.forces, atol=FORCE_TOLERANCE, rtol=0)
@@ -79,17 +84,17 @@ def test_compiled_is_plain(case: str, plain: Path, compiled: Path) -> None:
 def test_batches(plain: Path, compiled: Path) -> None:
     """Structures of different sizes together, one without any edges."""
     frames = [water_box(2, 6.2), without_edges(), pair()]
-    found, expected = (pet_driver.load(path).evaluate(frames) for path in (compiled, plain))
+    found, expected = (pet_driver.load(path, DEVICE).evaluate(frames) for path in (compiled, plain))
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.energy == pytest.approx(theirs.energy, abs=ENERGY_TOLERANCE)
         np.testing.assert_allclose(ours.forces, theirs.forces, atol=FORCE_TOLERANCE, rtol=0)
 
 
 def test_what_the_file_says(plain: Path, compiled: Path) -> None:
-    model = pet_driver.load(compiled)
+    model = pet_driver.load(compiled, DEVICE)
     assert model.archive.module.network.original_name == "CompiledNetwork"
     made_for = read_metadata(compiled)["compiled"]
-    assert made_for["device"] == "cpu"
+    assert made_for["device"] == DEVICE
     assert made_for["torch"] == torch.__version__.split("+")[0]
     assert "compiled" not in read_metadata(plain)
     again = plain.with_name("again.pt")
@@ -117,12 +122,13 @@ def test_compiled_elsewhere(
     path = made_elsewhere(compiled, tmp_path / "elsewhere.pt", **conditions)
     [[key, value]] = conditions.items()
     with pytest.warns(UserWarning, match=f"compiled for {key} {value}.* --format pt2"):
-        model = pet_driver.load(path)
+        model = pet_driver.load(path, DEVICE)
     box = water_box(1, 3.1)
-    expected = pet_driver.load(plain).evaluate(box).energy
+    expected = pet_driver.load(plain, DEVICE).evaluate(box).energy
     assert model.evaluate(box).energy == pytest.approx(expected, abs=ENERGY_TOLERANCE)
 
 
+@on_a_cpu
 def test_compiled_for_a_gpu(compiled: Path, tmp_path: Path, recwarn) -> None:
     """On a CPU it is as good as any other, and nothing is to be said."""
     path = made_elsewhere(compiled, tmp_path / "gpu.pt", device="cuda", target="sm_90")
@@ -131,7 +137,7 @@ def test_compiled_for_a_gpu(compiled: Path, tmp_path: Path, recwarn) -> None:
     assert not [str(one.message) for one in recwarn if "compiled" in str(one.message)]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@on_a_cpu
 def test_no_gpu_to_compile_for(plain: Path, tmp_path: Path) -> None:
     out = tmp_path / "gpu.pt"
     arguments = ["export", str(plain), "-o", str(out), "--format", "pt2", "--device", "cuda"]
@@ -141,20 +147,25 @@ def test_no_gpu_to_compile_for(plain: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def in_lammps(folder: Path, atoms: Atoms, archive: Path, ranks: int = 1) -> Outcome:
+    style = f"pet {archive} device {DEVICE}"
+    return evaluate_in_lammps(folder, atoms, archive, ranks=ranks, pair_style=style)
+
+
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_lammps(ranks: int, compiled: Path, plain: Path, tmp_path: Path) -> None:
     atoms = water_box(2, 6.2)
-    outcome = evaluate_in_lammps(tmp_path, atoms, compiled, ranks=ranks)
-    expected = pet_driver.load(plain).evaluate(atoms)
-    assert "(float64, compiled) on cpu" in outcome.output
+    outcome = in_lammps(tmp_path, atoms, compiled, ranks)
+    expected = pet_driver.load(plain, DEVICE).evaluate(atoms)
+    assert f"(float64, compiled) on {DEVICE}" in outcome.output
     assert outcome.energy == pytest.approx(expected.energy, abs=ENERGY_TOLERANCE)
     np.testing.assert_allclose(outcome.forces, expected.forces, atol=FORCE_TOLERANCE, rtol=0)
     np.testing.assert_allclose(outcome.virial, expected.virial, atol=ENERGY_TOLERANCE, rtol=0)
 
 
 def test_lammps_with_one_atom(compiled: Path, plain: Path, tmp_path: Path) -> None:
-    outcome = evaluate_in_lammps(tmp_path, without_edges(), compiled)
-    expected = pet_driver.load(plain).evaluate(without_edges()).energy
+    outcome = in_lammps(tmp_path, without_edges(), compiled)
+    expected = pet_driver.load(plain, DEVICE).evaluate(without_edges()).energy
     assert outcome.energy == pytest.approx(expected, abs=ENERGY_TOLERANCE)
 
 
@@ -164,9 +175,9 @@ def test_lammps_compiled_elsewhere(compiled: Path, plain: Path, tmp_path: Path) 
     folder.mkdir()
     path = tmp_path / "elsewhere.pt"
     module = torch.jit.load(str(compiled))
-    module.compiled_for = ["cpu", "SVE", "2.1.0"]
+    module.compiled_for = [DEVICE, "SVE", "2.1.0"]
     module.save(str(path), _extra_files={METADATA_FILE: "{}", "network.pt2": "none"})
-    outcome = evaluate_in_lammps(folder, water_box(1, 5.0), path)
+    outcome = in_lammps(folder, water_box(1, 5.0), path)
     assert "compiled for SVE and torch 2.1.0" in outcome.output
-    expected = pet_driver.load(plain).evaluate(water_box(1, 5.0)).energy
+    expected = pet_driver.load(plain, DEVICE).evaluate(water_box(1, 5.0)).energy
     assert outcome.energy == pytest.approx(expected, abs=ENERGY_TOLERANCE)
