@@ -9,10 +9,36 @@ dimension. The gradient of the average with respect to the unrotated edges is
 where f are the cutoff factors, which depend on lengths alone.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from pet_driver.network import DifferentiableNetwork, Hypers, PairCutoffs
+
+
+class Structures(NamedTuple):
+    """What is to be evaluated; see :meth:`SymmetrizedPotential.forward`."""
+
+    types: Tensor  # [N] atomic numbers
+    vectors: Tensor  # [E, 3]
+    centers: Tensor  # [E]
+    neighbors: Tensor  # [E]
+    reverse: Tensor  # [E]
+    structures: Tensor  # [N]
+    owned: Tensor  # [N]
+    n_structures: int
+
+
+class Edges(NamedTuple):
+    """What the network sees, but for rotations."""
+
+    species: Tensor  # [N]
+    vectors: Tensor  # [E, 3]
+    factors: Tensor  # [E]
+    centers: Tensor  # [E]
+    neighbors: Tensor  # [E]
+    reverse: Tensor  # [E]
 
 
 class RotationAverage(nn.Module):
@@ -49,116 +75,66 @@ class RotationAverage(nn.Module):
         self.scale = float(scale)
 
     def rotation_average(
-        self,
-        types: Tensor,
-        edge_vectors: Tensor,
-        centers: Tensor,
-        neighbors: Tensor,
-        reverse: Tensor,
-        structures: Tensor,
-        owned: Tensor,
-        n_structures: int,
-        rotations: Tensor,
-        weights: Tensor,
-        max_edges: int,
+        self, batch: Structures, rotations: Tensor, weights: Tensor, max_edges: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Arguments and results of :meth:`SymmetrizedPotential.forward`, without frames."""
-        species = self.species_of_number[types]
+        """Results of :meth:`SymmetrizedPotential.forward`, without frames."""
         if self.pair_cutoffs.adaptive:
-            by_atom, gradients = self.adaptive_passes(
-                species,
-                edge_vectors,
-                centers,
-                neighbors,
-                reverse,
-                owned,
-                rotations,
-                weights,
-                max_edges,
-            )
+            by_atom, gradients = self.adaptive_passes(batch, rotations, weights, max_edges)
         else:
-            by_atom, gradients = self.fixed_passes(
-                species,
-                edge_vectors,
-                centers,
-                neighbors,
-                reverse,
-                owned,
-                rotations,
-                weights,
-                max_edges,
-            )
-        by_atom = by_atom + self.owned_composition(species, owned)
-        if n_structures == 1:
+            by_atom, gradients = self.fixed_passes(batch, rotations, weights, max_edges)
+        by_atom = by_atom + self.owned_composition(batch)
+        if batch.n_structures == 1:
             by_rotation = by_atom.sum(dim=1, keepdim=True)
         else:
             by_rotation = torch.zeros(
-                rotations.shape[0], n_structures, dtype=torch.float64, device=types.device
-            ).index_add(1, structures, by_atom)
+                rotations.shape[0], batch.n_structures, dtype=torch.float64, device=by_atom.device
+            ).index_add(1, batch.structures, by_atom)
         atomic_energies = torch.matmul(weights, by_atom)
         energies = torch.matmul(weights, by_rotation)
         return energies, atomic_energies, gradients, by_rotation
 
     def fixed_passes(
-        self,
-        species: Tensor,
-        edge_vectors: Tensor,
-        centers: Tensor,
-        neighbors: Tensor,
-        reverse: Tensor,
-        owned: Tensor,
-        rotations: Tensor,
-        weights: Tensor,
-        max_edges: int,
+        self, batch: Structures, rotations: Tensor, weights: Tensor, max_edges: int
     ) -> tuple[Tensor, Tensor]:
         """Energies [R, N] and the weighted gradients [E, 3], with one cutoff for all edges.
 
         All edges are near, and a factor depends on its own edge alone: its slope is known, and
         there is nothing to select. That is half of the time of a molecule.
         """
-        lengths = torch.linalg.vector_norm(edge_vectors, dim=1)
+        lengths = torch.linalg.vector_norm(batch.vectors, dim=1)
         factors, slopes = self.pair_cutoffs.fixed_factors(lengths.to(self.zero.dtype))
-        by_atom, gradients, by_factor = self.rotated_passes(
-            species,
-            edge_vectors,
+        edges = Edges(
+            self.species_of_number[batch.types],
+            batch.vectors,
             factors,
-            centers,
-            neighbors,
-            reverse,
-            owned,
-            rotations,
-            weights,
-            max_edges,
+            batch.centers,
+            batch.neighbors,
+            batch.reverse,
         )
-        gradients.addcmul_(edge_vectors, (by_factor * slopes / lengths)[:, None])
+        by_atom, gradients, by_factor = self.rotated_passes(
+            edges, batch.owned, rotations, weights, max_edges
+        )
+        gradients.addcmul_(batch.vectors, (by_factor * slopes / lengths)[:, None])
         return by_atom, gradients
 
     def adaptive_passes(
-        self,
-        species: Tensor,
-        edge_vectors: Tensor,
-        centers: Tensor,
-        neighbors: Tensor,
-        reverse: Tensor,
-        owned: Tensor,
-        rotations: Tensor,
-        weights: Tensor,
-        max_edges: int,
+        self, batch: Structures, rotations: Tensor, weights: Tensor, max_edges: int
     ) -> tuple[Tensor, Tensor]:
         """As ``fixed_passes``, where each atom has a cutoff of its own."""
-        leaf = edge_vectors.detach().requires_grad_(True)
-        kept, position, factors = self.near_edges(leaf, centers, neighbors, species.shape[0])
-        by_atom, by_vector, by_factor = self.rotated_passes(
-            species,
-            edge_vectors[kept],
+        leaf = batch.vectors.detach().requires_grad_(True)
+        kept, position, factors = self.near_edges(
+            leaf, batch.centers, batch.neighbors, batch.types.shape[0]
+        )
+        edges = Edges(
+            self.species_of_number[batch.types],
+            batch.vectors[kept],
             factors.detach(),
-            centers[kept],
-            neighbors[kept],
-            position[reverse[kept]],
-            owned,
-            rotations,
-            weights,
-            max_edges,
+            batch.centers[kept],
+            batch.neighbors[kept],
+            position[batch.reverse[kept]],
+        )
+        by_atom, by_vector, by_factor = self.rotated_passes(
+            edges, batch.owned, rotations, weights, max_edges
         )
         gradients = self.through_factors(leaf, factors, by_factor)
         return by_atom, gradients.index_add_(0, kept, by_vector)
@@ -188,41 +164,24 @@ class RotationAverage(nn.Module):
         assert chained is not None
         return chained
 
-    def owned_composition(self, species: Tensor, owned: Tensor) -> Tensor:
+    def owned_composition(self, batch: Structures) -> Tensor:
         """The part of the energy of each atom that its species sets [N]."""
-        return self.composition[species] * owned
+        return self.composition[self.species_of_number[batch.types]] * batch.owned
 
     def rotated_passes(
-        self,
-        species: Tensor,
-        vectors: Tensor,
-        factors: Tensor,
-        centers: Tensor,
-        neighbors: Tensor,
-        reverse: Tensor,
-        owned: Tensor,
-        rotations: Tensor,
-        weights: Tensor,
-        max_edges: int,
+        self, edges: Edges, owned: Tensor, rotations: Tensor, weights: Tensor, max_edges: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Energies [R, N], and the weighted gradients [E, 3] and [E] by vectors and factors."""
+        n_edges = edges.vectors.shape[0]
         by_atom: list[Tensor] = []
-        vector_gradients = torch.zeros_like(vectors)
-        factor_gradients = torch.zeros(vectors.shape[0], dtype=vectors.dtype, device=vectors.device)
+        vector_gradients = torch.zeros_like(edges.vectors)
+        factor_gradients = torch.zeros_like(edges.factors, dtype=edges.vectors.dtype)
         counted = self.scale * owned.to(torch.float64)
-        step = max(1, max_edges // max(1, vectors.shape[0]))
+        step = max(1, max_edges // max(1, n_edges))
         for start in range(0, rotations.shape[0], step):
             matrices = rotations[start : start + step]
-            energies, by_vector, by_factor = self.rotated_pass(
-                species,
-                vectors,
-                factors,
-                centers,
-                neighbors,
-                reverse,
-                matrices,
-                weights[start : start + step, None] * counted,
-            )
+            seeds = weights[start : start + step, None] * counted
+            energies, by_vector, by_factor = self.rotated_pass(edges, matrices, seeds)
             # v = r R, so dE/dr = dE/dv R^T.
             vector_gradients += torch.matmul(by_vector, matrices.transpose(1, 2)).sum(dim=0)
             factor_gradients += by_factor.sum(dim=0)
@@ -230,15 +189,7 @@ class RotationAverage(nn.Module):
         return torch.cat(by_atom), vector_gradients, factor_gradients
 
     def rotated_pass(
-        self,
-        species: Tensor,
-        vectors: Tensor,
-        factors: Tensor,
-        centers: Tensor,
-        neighbors: Tensor,
-        reverse: Tensor,
-        matrices: Tensor,
-        seeds: Tensor,
+        self, edges: Edges, matrices: Tensor, seeds: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The network on C copies of a batch, each rotated by its own of ``matrices``.
 
@@ -246,6 +197,7 @@ class RotationAverage(nn.Module):
             its output [C, N]; the gradients, float64, of the sum of ``seeds`` [C, N] times it, by
             rotated vectors [C, E, 3] and by factors [C, E].
         """
+        species, vectors, factors, centers, neighbors, reverse = edges
         n_copies, n_atoms, n_edges = matrices.shape[0], species.shape[0], vectors.shape[0]
         rotated = torch.matmul(vectors, matrices).reshape(n_copies * n_edges, 3).to(factors.dtype)
         if n_copies > 1:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from pet_driver.network import DifferentiableNetwork, Hypers
-from pet_driver.symmetry.averaging import RotationAverage
+from pet_driver.symmetry.averaging import RotationAverage, Structures
 from pet_driver.symmetry.ecse_fields import Fields, make_batch, make_fields, surroundings
 from pet_driver.symmetry.ecse_frames import FrameBuilder, sum_by
 
@@ -129,96 +129,68 @@ class FrameAverage(RotationAverage):
         self.hops = hypers.hops
 
     def frame_average(
-        self,
-        types: Tensor,
-        edge_vectors: Tensor,
-        centers: Tensor,
-        neighbors: Tensor,
-        reverse: Tensor,
-        structures: Tensor,
-        owned: Tensor,
-        n_structures: int,
-        rotations: Tensor,
-        weights: Tensor,
-        pooled: bool,
-        max_edges: int,
+        self, batch: Structures, rotations: Tensor, weights: Tensor, pooled: bool, max_edges: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Arguments and results of :meth:`SymmetrizedPotential.forward`.
+        """Results of :meth:`SymmetrizedPotential.forward`.
 
         Raises:
             RuntimeError: frames are pooled and not all atoms are owned.
         """
         rotations = mirrored(rotations)
-        leaf = edge_vectors.detach().requires_grad_(True)
-        graph, kept, factors = self.make_graph(types, leaf, centers, neighbors, reverse, structures)
+        device, n_structures = batch.types.device, batch.n_structures
+        leaf = batch.vectors.detach().requires_grad_(True)
+        graph, kept, factors = self.make_graph(batch, leaf)
         sums = Sums(
-            torch.zeros(rotations.shape[0], n_structures, dtype=torch.float64, device=types.device),
-            torch.zeros(types.shape[0], dtype=torch.float64, device=types.device),
+            torch.zeros(rotations.shape[0], n_structures, dtype=torch.float64, device=device),
+            torch.zeros(batch.types.shape[0], dtype=torch.float64, device=device),
             torch.zeros_like(graph.vectors),
             torch.zeros_like(graph.factors, dtype=torch.float64),
         )
-        by_frame = torch.zeros_like(edge_vectors)
-        alone = self.isolated_energies(types)
-        for atoms in self.blocks(graph, owned, pooled, max_edges):
+        by_frame = torch.zeros_like(batch.vectors)
+        alone = self.isolated_energies(batch.types)
+        for atoms in self.blocks(graph, batch.owned, pooled, max_edges):
             by_frame += self.evaluate_block(
                 graph, atoms, n_structures, alone, rotations, weights, sums, pooled, max_edges
             )
         gradients = by_frame + self.through_factors(leaf, factors, sums.by_factor)
         gradients.index_add_(0, kept, sums.by_vector)
 
-        composition = self.owned_composition(graph.species, owned)
-        by_rotation = sums.by_rotation + sum_by(composition, structures, n_structures)
+        composition = self.owned_composition(batch)
+        by_rotation = sums.by_rotation + sum_by(composition, batch.structures, n_structures)
         energies = (weights[:, None] * by_rotation).sum(dim=0)
         return energies, sums.by_atom + composition, gradients, by_rotation
 
     def frame_workload(
-        self,
-        types: Tensor,
-        edge_vectors: Tensor,
-        centers: Tensor,
-        neighbors: Tensor,
-        reverse: Tensor,
-        structures: Tensor,
-        owned: Tensor,
-        n_structures: int,
-        pooled: bool,
-        max_edges: int,
+        self, batch: Structures, pooled: bool, max_edges: int
     ) -> tuple[int, int, int]:
         """See :meth:`SymmetrizedPotential.workload`."""
-        graph, kept, _ = self.make_graph(
-            types, edge_vectors, centers, neighbors, reverse, structures
-        )
+        graph, kept, _ = self.make_graph(batch, batch.vectors)
         n_frames, n_edges = 0, 0
-        for atoms in self.blocks(graph, owned, pooled, max_edges):
-            block = self.make_block(graph, atoms, graph.all_vectors, n_structures, pooled)
+        for atoms in self.blocks(graph, batch.owned, pooled, max_edges):
+            block = self.make_block(graph, atoms, graph.all_vectors, batch.n_structures, pooled)
             n_frames += block.chosen.shape[0]
             n_edges += int(block.fields.n_edges[block.chosen].sum())
         return n_frames, n_edges, kept.shape[0]
 
-    def make_graph(
-        self,
-        types: Tensor,
-        edge_vectors: Tensor,
-        centers: Tensor,
-        neighbors: Tensor,
-        reverse: Tensor,
-        structures: Tensor,
-    ) -> tuple[Graph, Tensor, Tensor]:
-        """The graph, the edges within their pair cutoffs, their factors, differentiable."""
-        n_atoms = types.shape[0]
-        kept, position, factors = self.near_edges(edge_vectors, centers, neighbors, n_atoms)
+    def make_graph(self, batch: Structures, vectors: Tensor) -> tuple[Graph, Tensor, Tensor]:
+        """The graph, the edges within their pair cutoffs, their factors.
+
+        The factors are differentiable with respect to ``vectors``, those of ``batch``.
+        """
+        n_atoms, centers = batch.types.shape[0], batch.centers
+        kept, position, factors = self.near_edges(vectors, centers, batch.neighbors, n_atoms)
         all_counts = sum_by(torch.ones_like(centers), centers, n_atoms)
         counts = sum_by(torch.ones_like(kept), centers[kept], n_atoms)
         graph = Graph(
-            self.species_of_number[types],
-            structures,
-            edge_vectors.detach(),
+            self.species_of_number[batch.types],
+            batch.structures,
+            vectors.detach(),
             torch.cumsum(all_counts, 0) - all_counts,
             all_counts,
-            edge_vectors.detach()[kept],
+            vectors.detach()[kept],
             factors.detach(),
-            neighbors[kept],
-            position[reverse[kept]],
+            batch.neighbors[kept],
+            position[batch.reverse[kept]],
             torch.cumsum(counts, 0) - counts,
             counts,
         )

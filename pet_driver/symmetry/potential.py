@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from pet_driver.network import DifferentiableNetwork, Hypers, Repulsion
+from pet_driver.symmetry.averaging import Structures
 from pet_driver.symmetry.ecse import FrameAverage
 from pet_driver.symmetry.ecse_frames import sum_by
 from pet_driver.symmetry.grid_names import POOLED, parse_grid_name
@@ -91,19 +92,11 @@ class SymmetrizedPotential(FrameAverage):
         Raises:
             RuntimeError: frames are pooled and not all atoms are owned.
         """
+        batch = Structures(
+            types, edge_vectors, centers, neighbors, reverse, structures, owned, n_structures
+        )
         energies, by_atom, gradients, by_rotation = self.symmetrized(
-            types,
-            edge_vectors,
-            centers,
-            neighbors,
-            reverse,
-            structures,
-            owned,
-            n_structures,
-            rotations,
-            weights,
-            frames,
-            max_edges,
+            batch, rotations, weights, frames, max_edges
         )
         if self.repulsion is not None:
             # It knows lengths alone: once for all rotations.
@@ -118,68 +111,21 @@ class SymmetrizedPotential(FrameAverage):
         return energies, by_atom, gradients, by_rotation
 
     def symmetrized(
-        self,
-        types: Tensor,
-        edge_vectors: Tensor,
-        centers: Tensor,
-        neighbors: Tensor,
-        reverse: Tensor,
-        structures: Tensor,
-        owned: Tensor,
-        n_structures: int,
-        rotations: Tensor,
-        weights: Tensor,
-        frames: int,
-        max_edges: int,
+        self, batch: Structures, rotations: Tensor, weights: Tensor, frames: int, max_edges: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Arguments and results of :meth:`forward`, without the repulsion."""
+        """Results of :meth:`forward`, without the repulsion."""
         if frames == 0:
-            return self.rotation_average(
-                types,
-                edge_vectors,
-                centers,
-                neighbors,
-                reverse,
-                structures,
-                owned,
-                n_structures,
-                rotations,
-                weights,
-                max_edges,
-            )
+            return self.rotation_average(batch, rotations, weights, max_edges)
         framed = torch.nonzero(weights != 0.0).squeeze(1)
         energies, by_atom, gradients, by_frame = self.frame_average(
-            types,
-            edge_vectors,
-            centers,
-            neighbors,
-            reverse,
-            structures,
-            owned,
-            n_structures,
-            rotations[framed],
-            weights[framed],
-            frames == self.pooled,
-            max_edges,
+            batch, rotations[framed], weights[framed], frames == self.pooled, max_edges
         )
         raw = torch.nonzero(weights == 0.0).squeeze(1)
         if raw.shape[0] == 0:
             return energies, by_atom, gradients, by_frame
-        _, _, _, by_raw = self.rotation_average(
-            types,
-            edge_vectors,
-            centers,
-            neighbors,
-            reverse,
-            structures,
-            owned,
-            n_structures,
-            rotations[raw],
-            weights[raw],
-            max_edges,
-        )
+        _, _, _, by_raw = self.rotation_average(batch, rotations[raw], weights[raw], max_edges)
         by_rotation = torch.zeros(
-            rotations.shape[0], n_structures, dtype=torch.float64, device=types.device
+            rotations.shape[0], batch.n_structures, dtype=torch.float64, device=by_frame.device
         )
         by_rotation = by_rotation.index_copy(0, framed, by_frame).index_copy(0, raw, by_raw)
         return energies, by_atom, gradients, by_rotation
@@ -204,15 +150,7 @@ class SymmetrizedPotential(FrameAverage):
             number of frames; edges that the network will see in all of them; edges that the raw
             network sees.
         """
-        return self.frame_workload(
-            types,
-            edge_vectors,
-            centers,
-            neighbors,
-            reverse,
-            structures,
-            owned,
-            n_structures,
-            frames == self.pooled,
-            max_edges,
+        batch = Structures(
+            types, edge_vectors, centers, neighbors, reverse, structures, owned, n_structures
         )
+        return self.frame_workload(batch, frames == self.pooled, max_edges)
