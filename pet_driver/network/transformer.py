@@ -33,11 +33,16 @@ def table_width(centers: Tensor, n_atoms: int) -> int:
     return 1 + int(count_edges(centers, n_atoms).max()) if n_atoms > 0 else 1
 
 
-def make_layout(centers: Tensor, factors: Tensor, n_atoms: int, width: int) -> Layout:
-    """Lay out edges sorted by ``centers`` [E] with cutoff ``factors`` [E]."""
+def places(centers: Tensor, n_atoms: int) -> Tensor:
+    """Which of its atom's edges each edge is [E], from 0; edges are sorted by ``centers``."""
     counts = count_edges(centers, n_atoms)
     first = torch.cumsum(counts, 0) - counts
-    column = 1 + torch.arange(centers.shape[0], device=centers.device) - first[centers]
+    return torch.arange(centers.shape[0], device=centers.device) - first[centers]
+
+
+def make_layout(centers: Tensor, factors: Tensor, n_atoms: int, width: int) -> Layout:
+    """Lay out edges sorted by ``centers`` [E] with cutoff ``factors`` [E]."""
+    column = 1 + places(centers, n_atoms)
     atoms = torch.arange(n_atoms, device=centers.device)
     slots = torch.cat([atoms * width, centers * width + column])
     # A factor of zero is bounded by 1e-15, as in training, so that its gradient stays finite.

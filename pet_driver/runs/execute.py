@@ -54,8 +54,13 @@ def execute(
             return previous
         if previous is not None and leg.is_complete():
             # Its supervisor was killed; the engine came to its end all the same.
-            run = replace(leg.describe(), state="finished", steps=leg.total)
-            run = replace(run, wall_time=previous.wall_time, command=previous.command)
+            run = replace(
+                leg.describe(),
+                state="finished",
+                steps=leg.total,
+                wall_time=previous.wall_time,
+                command=previous.command,
+            )
             run.write()
             return run
         return _execute(leg, previous, advance)
