@@ -67,10 +67,10 @@ def test_far_apart_the_energy_is_that_of_the_parts(
         )
 
 
-def test_what_the_package_has() -> None:
+@pytest.mark.parametrize("name", ["water-clusters.xyz", "water-pairs.xyz"])
+def test_what_the_package_has(name: str) -> None:
     """The committed clusters: bound ones, pressed ones, none beyond the limits."""
-    path = clusters.Path(clusters.__file__).parent / "data" / "water-clusters.xyz"
-    frames = ase.io.read(path, ":")
+    frames = ase.io.read(clusters.Path(clusters.__file__).parent / "data" / name, ":")
     interaction = np.array([frame.info["interaction"] for frame in frames])
     assert len(frames) >= 90 and interaction.min() > -1.0
     assert (interaction < -0.1).sum() > 10 and (interaction > 0.5).sum() > 3

@@ -54,19 +54,23 @@ def generate(
     split: Annotated[Path, typer.Option(help="folder with liquid- and molecule-train.xyz")],
     output: Annotated[Path, typer.Option("--output", "-o", help="extended XYZ")],
     frames: Annotated[int, typer.Option(help="how many")] = 300,
+    pairs: Annotated[bool, typer.Option(help="pairs only, none cut from the liquid")] = False,
+    first: Annotated[int, typer.Option(help="number of the first one, in a new file")] = 0,
     workers: Annotated[int, typer.Option(help="processes of one thread each")] = 2,
 ) -> None:
     """Write clusters with energies and forces."""
     molecules = ase.io.read(split / "molecule-train.xyz", f":{MOLECULES}")
     liquid = ase.io.read(split / "liquid-train.xyz", ":")
     done = ase.io.read(output, ":") if output.is_file() else []
-    start = 1 + max((frame.info["index"] for frame in done), default=-1)
+    start = 1 + max((frame.info["index"] for frame in done), default=first - 1)
     missing = frames - len(done)
     with (
         multiprocessing.Pool(workers, _prepare, (molecules, liquid)) as pool,
         tqdm(total=frames, initial=len(done)) as bar,
     ):
-        found = (frame for frame in pool.imap(_labelled, count(start)) if frame is not None)
+        # Pairs have even numbers, so that a cluster's number says what it is in any file.
+        numbers = count(start + start % 2, 2) if pairs else count(start)
+        found = (frame for frame in pool.imap(_labelled, numbers) if frame is not None)
         for frame in islice(found, missing):
             ase.io.write(output, frame, format="extxyz", append=True)
             bar.update()
