@@ -9,6 +9,8 @@
 #include <torch/library.h>
 #include <torch/version.h>
 
+#include <algorithm>
+#include <dlfcn.h>
 #include <filesystem>
 #include <fstream>
 #include <unistd.h>
@@ -62,6 +64,21 @@ class TemporaryFile {
   std::string path_;
 };
 
+/// "sm_90", from the driver of CUDA, which torch has loaded: the plugin is built without CUDA.
+std::string kind_of_gpu(int index)
+{
+  constexpr int MAJOR = 75, MINOR = 76;    // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_...
+  void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+  using Attribute = int (*)(int *, int, int);
+  const auto attribute =
+      driver == nullptr ? nullptr : reinterpret_cast<Attribute>(dlsym(driver, "cuDeviceGetAttribute"));
+  int major = 0, minor = 0;
+  const bool known = attribute != nullptr && attribute(&major, MAJOR, index) == 0 &&
+      attribute(&minor, MINOR, index) == 0;
+  if (driver != nullptr) dlclose(driver);
+  return known ? "sm_" + std::to_string(major) + std::to_string(minor) : "an unknown kind of GPU";
+}
+
 }    // namespace
 
 std::unique_ptr<pet::Compiled> pet::Compiled::attach(torch::jit::Module &module,
@@ -73,8 +90,8 @@ std::unique_ptr<pet::Compiled> pet::Compiled::attach(torch::jit::Module &module,
   const std::string type = made_for[0].toStringRef(), target = made_for[1].toStringRef(),
                     release = made_for[2].toStringRef();
   if (type != (device.is_cuda() ? "cuda" : "cpu")) return nullptr;
-  // What kind of GPU there is only CUDA itself tells, and it refuses what is for another.
-  const std::string here = device.is_cuda() ? target : at::get_cpu_capability();
+  const std::string here =
+      device.is_cuda() ? kind_of_gpu(std::max<int>(0, device.index())) : at::get_cpu_capability();
   if (target != here || release != TORCH_VERSION) {
     note = "the network was compiled for " + target + " and torch " + release + ", this is " + here +
         " and torch " TORCH_VERSION ": it runs uncompiled; export the archive again here";

@@ -17,7 +17,9 @@ void pet::keep_freed_memory()
     const std::string text = *variable;
     if (text.rfind("MALLOC_", 0) == 0 || text.rfind("GLIBC_TUNABLES=", 0) == 0) return;
   }
-  mallopt(M_MMAP_THRESHOLD, std::numeric_limits<int>::max());    // the heap serves smaller buffers,
-  mallopt(M_TRIM_THRESHOLD, -1);                                 // and does not shrink
+  // The heap serves smaller buffers, and does not shrink.  Older libraries allow 32 MB at most.
+  if (mallopt(M_MMAP_THRESHOLD, std::numeric_limits<int>::max()) ||
+      mallopt(M_MMAP_THRESHOLD, 32 << 20))
+    mallopt(M_TRIM_THRESHOLD, -1);
 #endif
 }

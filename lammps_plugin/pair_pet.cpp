@@ -43,6 +43,7 @@ PairPET::PairPET(LAMMPS *lmp) : Pair(lmp), graph_(lmp), exchange_(lmp)
   // PET is not exactly invariant: sum r (x) f over atoms would have an antisymmetric part.
   no_virial_fdotr_compute = 1;
   centroidstressflag = CENTROID_NOTAVAIL;
+  ghostneigh = 1;    // other styles of a hybrid must not shorten the lists of ghosts
   comm_forward = 1;
   nextra = 4;
   pvector = new double[nextra]{};
@@ -55,6 +56,7 @@ PairPET::~PairPET()
   if (!allocated) return;
   memory->destroy(setflag);
   memory->destroy(cutsq);
+  memory->destroy(cutghost);
 }
 
 void PairPET::allocate()
@@ -62,6 +64,7 @@ void PairPET::allocate()
   const int types = atom->ntypes + 1;
   memory->create(setflag, types, types, "pair:setflag");
   memory->create(cutsq, types, types, "pair:cutsq");
+  memory->create(cutghost, types, types, "pair:cutghost");
   for (int i = 0; i < types; i++)
     for (int j = 0; j < types; j++) setflag[i][j] = 0;
   map = new int[types];
@@ -91,8 +94,10 @@ void PairPET::settings(int narg, char **arg)
   }
   thresholds_ = settings.thresholds;
   exchange_mode_ = settings.exchange;
+  ensemble_.reset();    // a caller that goes on after an error has none
   open_ensemble(settings.open);
   print_summary();
+  if (!numbers_.empty()) find_numbers();    // a second pair_style keeps pair_coeff
 }
 
 void PairPET::open_ensemble(pet::OpenOptions options)
@@ -153,6 +158,7 @@ void PairPET::print_summary() const
 
 void PairPET::coeff(int narg, char **arg)
 {
+  require_ensemble();
   if (!allocated) allocate();
   if (narg < 3 || strcmp(arg[0], "*") != 0 || strcmp(arg[1], "*") != 0)
     error->all(FLERR, "pair_style pet: write `pair_coeff * *` and an element for every one of the "
@@ -162,7 +168,12 @@ void PairPET::coeff(int narg, char **arg)
                "one for every type, NULL where the potential does not apply",
                narg - 2, atom->ntypes);
   map_element2type(narg - 2, arg + 2);
+  find_numbers();
+}
 
+/// The atomic numbers of the mapped types, if the archive knows their elements.
+void PairPET::find_numbers()
+{
   const pet::Card &card = ensemble_->card();
   numbers_.assign(atom->ntypes + 1, 0);
   for (int type = 1; type <= atom->ntypes; type++) {
@@ -180,7 +191,9 @@ void PairPET::coeff(int narg, char **arg)
 
 void PairPET::init_style()
 {
+  require_ensemble();
   check_environment();
+  pairs_ = 0;
   exchanges_ = choose_exchange();
   request_ghosts();
   graph_is_fresh_ = false;
@@ -195,16 +208,31 @@ void PairPET::check_environment() const
   if (domain->dimension != 3) error->all(FLERR, "pair_style pet needs `dimension 3`");
   if (comm->mode != Comm::SINGLE)
     error->all(FLERR, "pair_style pet needs one ghost cutoff: use `comm_modify mode single`");
-  const int exclusions = neighbor->nex_type + neighbor->nex_group + neighbor->nex_mol;
-  if (neighbor->includegroup || exclusions > 0)
-    error->all(FLERR, "pair_style pet needs every pair within its cutoff: remove `neigh_modify "
-               "include` and `neigh_modify exclude`");
   if (atom->molecular == Atom::ATOMIC || (atom->nbonds == 0 && atom->molecular == Atom::MOLECULAR))
     return;
   for (int k = 1; k <= 3; k++)
     if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
       error->all(FLERR, "pair_style pet needs the pairs of bonded atoms, which LAMMPS leaves out: "
                  "use `special_bonds lj/coul 1.0 1.0 1.0`, or data without bonds");
+}
+
+/// Without its archive, as after a pair_style that failed.
+void PairPET::require_ensemble() const
+{
+  if (!ensemble_) error->all(FLERR, "pair_style pet has no archive: give pair_style again");
+}
+
+/// What is known only when all is set up: fixes may exclude pairs, and other styles take them over.
+void PairPET::check_pairs() const
+{
+  const int exclusions = neighbor->nex_type + neighbor->nex_group + neighbor->nex_mol;
+  if (neighbor->includegroup || exclusions > 0)
+    error->all(FLERR, "pair_style pet needs every pair within its cutoff: remove `neigh_modify "
+               "include` and `neigh_modify exclude`, and fixes that exclude atoms, such as gcmc");
+  const auto mapped = std::count_if(numbers_.begin(), numbers_.end(), [](int z) { return z > 0; });
+  if (pairs_ < mapped * (mapped + 1) / 2)
+    error->all(FLERR, "pair_style pet needs all pairs of its types: a later pair_coeff gives some "
+               "of them to another style; use `hybrid/overlay` to have both");
 }
 
 /// A full list; with the neighbours of ghosts, as far as energies reach, where a rank has to compute
@@ -220,6 +248,8 @@ void PairPET::request_ghosts()
 double PairPET::init_one(int i, int j)
 {
   if (setflag[i][j] == 0) error->all(FLERR, "pair_style pet: All pair coeffs are not set");
+  pairs_++;
+  cutghost[i][j] = cutghost[j][i] = ensemble_->card().cutoff;
   return ensemble_->card().cutoff;
 }
 
@@ -230,6 +260,7 @@ double PairPET::skin() const { return neighbor->skin; }
 void PairPET::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
+  if (!graph_is_fresh_) check_pairs();
   std::string failure;
   pet::Evaluation result;
   apart_ = {};    // an empty domain has none

@@ -65,6 +65,7 @@ class PairPET : public Pair {
   bool exchanges_ = false;         // messages with other ranks
   std::vector<int> owners_;        // [atoms and ghosts] ranks, while they are collected
   std::vector<int> numbers_;       // [types + 1] atomic number of a type, 0 where it is ignored
+  int pairs_ = 0;                  // of types that LAMMPS leaves to this style
   double energy_unit_ = 1.0;       // eV in the energy unit of the input
   bool graph_is_fresh_ = false;
   pet::MemberEvaluations apart_;         // of this step
@@ -74,8 +75,11 @@ class PairPET : public Pair {
 
   void allocate();
   void open_ensemble(pet::OpenOptions options);
+  void find_numbers();
   void print_summary() const;
+  void require_ensemble() const;
   void check_environment() const;
+  void check_pairs() const;
   void request_ghosts();
   bool choose_exchange() const;
   std::vector<int> find_owners();

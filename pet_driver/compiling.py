@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pet_driver.errors import PetDriverError
@@ -94,14 +94,25 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PetDriverError(
-            f"cannot write the cache folder {folder} ({error.strerror}): "
-            "set PET_DRIVER_CACHE to a folder that you may write"
-        ) from None
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> PetDriverError:
+    return PetDriverError(
+        f"cannot write the cache folder {folder} ({error.strerror}): "
+        "set PET_DRIVER_CACHE to a folder that you may write"
+    )
 
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the system drops it with the process
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise _unwritable(path.parent, error) from None
+    with file:
+        # The system drops the lock with the process. Some shared file systems have none: then two
+        # processes may compile the same twice, and the last to end puts its binary in place.
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

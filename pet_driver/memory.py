@@ -12,8 +12,9 @@ import os
 
 # Of mallopt, in malloc.h of the GNU C library: what to set to which value.
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
+# Smaller buffers come from the heap, which stays. Older libraries take no more than 32 MB.
+LARGEST_MMAP_THRESHOLDS = (2**31 - 1, 32 << 20)
 SETTINGS = (
-    (MMAP_THRESHOLD, 2**31 - 1),  # smaller buffers come from the heap, which stays
     (TRIM_THRESHOLD, -1),  # the heap does not shrink
     (ARENA_MAX, 1),  # further heaps, of other threads, could not hold large buffers
 )
@@ -28,4 +29,8 @@ def keep_freed_memory() -> bool:
     if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    return mallopt is not None and all(mallopt(*setting) for setting in SETTINGS)
+    if mallopt is None or not any(
+        mallopt(MMAP_THRESHOLD, size) for size in LARGEST_MMAP_THRESHOLDS
+    ):
+        return False
+    return all(mallopt(*setting) for setting in SETTINGS)

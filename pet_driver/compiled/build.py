@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from pet_driver.errors import PetDriverError
 from pet_driver.network import PET
 
 PACKAGE_FILE = "network.pt2"  # the entry of an archive that holds the compiled network
+# Instruction sets as torch and as the compiler call them; without, torch compiles for this machine
+# and no other.
+MARCH = {"AVX2": "x86-64-v3", "AVX512": "x86-64-v4"}
 _N_ATOMS, _WIDTH = 5, 7  # of the example: sizes that are the same would be taken as one
 _LARGEST = 2**31 - 1
 
@@ -67,12 +71,20 @@ def compile_network(network: PET, device: torch.device) -> bytes:
             path = torch._inductor.aoti_compile_and_package(
                 exported,
                 package_path=str(Path(folder) / PACKAGE_FILE),
-                # torch is told how many threads to use when it runs, not when it compiles.
-                inductor_configs={"cpp.dynamic_threads": True},
+                inductor_configs=_options(device),
             )
         except Exception as error:  # whatever the compiler's many layers may raise
             raise PetDriverError(f"torch cannot compile the network: {error}") from error
         return Path(path).read_bytes()
+
+
+def _options(device: torch.device) -> dict[str, Any]:
+    # torch is told how many threads to use when it runs, not when it compiles.
+    options: dict[str, Any] = {"cpp.dynamic_threads": True}
+    march = MARCH.get(conditions(device)["target"])
+    if march and hasattr(torch._inductor.config.cpp, "march"):
+        options["cpp.march"] = march
+    return options
 
 
 def _trace(network: PET, arguments: tuple[Tensor, ...]) -> nn.Module:

@@ -50,8 +50,9 @@ def attach(module: torch.jit.ScriptModule) -> bool:
 
 def level(module: torch.jit.ScriptModule) -> str | None:
     """The instruction set that an archive's network uses, or None for TorchScript."""
-    handle = getattr(module.network, "handle", None)
-    return None if handle is None else load_library().pet_level(handle).decode()
+    if module.network.original_name != KernelNetwork.__name__:
+        return None
+    return load_library().pet_level(module.network.handle).decode()
 
 
 class KernelNetwork(nn.Module):

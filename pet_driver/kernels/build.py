@@ -18,11 +18,12 @@ FLAGS = (
     *("-std=c++20", "-O3", "-fPIC", "-fopenmp", "-Wall", "-fvisibility=hidden"),
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"),
 )
-# Instruction sets that are compiled for, by machine; the program chooses when it runs.
+# Instruction sets that are compiled for, by machine, the least first; the program chooses when it
+# runs.
 LEVELS = {
     "x86_64": {
-        "avx512": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
         "avx2": ("-march=x86-64-v3",),
+        "avx512": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
     }
 }
 
@@ -58,12 +59,15 @@ def build(force: bool = False, verbose: bool = False) -> Path:
 
 
 def _compile(compiler: str, folder: Path, verbose: bool) -> Path:
-    units: list[tuple[str, str, tuple[str, ...]]] = []
+    # Of an inline function that several units have, those of the standard library above all, the
+    # linker keeps the first: it must run wherever any of them does, so the plainest units lead.
+    units: list[tuple[str, str, tuple[str, ...]]] = [
+        (name, f"{name}.cpp", ()) for name in ("engine", "interface")
+    ]
     for level, flags in LEVELS.get(platform.machine(), {"native": ("-mcpu=native",)}).items():
         for number in ("float", "double"):
             names = (f"-DPET_LEVEL={level}", f"-DPET_NUMBER={number}")
             units.append((f"{level}-{number}", "level.cpp", (*flags, *names)))
-    units += [(name, f"{name}.cpp", ()) for name in ("engine", "interface")]
 
     def compile_one(unit: tuple[str, str, tuple[str, ...]]) -> Path:
         name, source, flags = unit

