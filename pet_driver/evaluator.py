@@ -21,6 +21,7 @@ from pet_driver.neighbors import Structure
 from pet_driver.symmetry.grid_names import draws, parse_grid_name
 from pet_driver.topology import AtomBatch, EdgeBatch, TopologyCache
 
+PORTION = 20_000  # atoms whose neighbours are looked for at once
 # Edges times rotations in one pass of the network: large enough to keep two CPU cores or a GPU
 # busy, small enough for the memory of either.
 DEFAULT_MAX_EDGES = {"cpu": 20_000, "cuda": 2_000_000}
@@ -194,13 +195,25 @@ class Model:
         if not structures:
             return results
         grid = self.default_grid if grid is None else grid
-        edges = self._edges(structures)
+        portions = list(_portions(structures))
+        for portion in portions[1:]:  # before the work on the first
+            for structure in portion:
+                self.check_species(structure.numbers)
+        start = self.counter if counter is None else counter
+        for portion in portions:
+            results += self._compute_portion(self._edges(portion), grid, start, len(results))
         if counter is None:
-            counter = self.counter
-            self.counter += draws(grid, len(structures))
+            self.counter = start + draws(grid, len(structures))
+        return results
+
+    def _compute_portion(
+        self, edges: EdgeBatch, grid: str, counter: int, before: int
+    ) -> list[Results]:
+        """Results of structures that come after so many others of one call."""
+        results: list[Results] = []
         if parse_grid_name(grid).each:
-            for k in range(len(structures)):
-                drawn = self.rotations(grid, counter + k)
+            for k in range(len(edges.sizes)):
+                drawn = self.rotations(grid, counter + before + k)
                 results += self._compute_batch(edges.part(k, k + 1), *drawn)
             return results
         drawn = self.rotations(grid, counter)
@@ -264,6 +277,18 @@ class Model:
         # one transfer for all
         packed = torch.cat([values.reshape(-1) for values in found]).detach().cpu().numpy()
         return unpack(packed, edges.sizes, weights.cpu().numpy())
+
+
+def _portions(structures: Sequence[Structure]) -> Iterator[Sequence[Structure]]:
+    """Structures one after the other, so many that their edges take no more than some 100 MB."""
+    first, atoms = 0, 0
+    for index, structure in enumerate(structures):
+        size = len(structure.numbers)
+        if index > first and atoms + size > PORTION:
+            yield structures[first:index]
+            first, atoms = index, 0
+        atoms += size
+    yield structures[first:]
 
 
 def forces_and_virials(edges: EdgeBatch, gradients: Tensor) -> tuple[Tensor, Tensor]:

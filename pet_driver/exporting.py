@@ -67,6 +67,8 @@ def export(
     out = Path(out)
     if not out.parent.is_dir():
         raise PetDriverError(f"the folder of {out} does not exist")
+    if out.is_dir():
+        raise PetDriverError(f"{out} is a folder; name the archive's file")
     source = _read(checkpoint, target)
     save(source, out, grid, dtype, compile_for)
     check = _compare(source, out, compile_for or "cpu")

@@ -10,6 +10,8 @@ from vesin import NeighborList
 
 from pet_driver.errors import PetDriverError
 
+FLAT = 1e-6  # singular value of directions of cell vectors that span no volume
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -48,6 +50,13 @@ class Structure:
                     f"the structure is periodic along axis {axis} but its cell vector is zero; "
                     "give a cell or switch the periodicity off"
                 )
+        periodic = self.cell[list(self.pbc)]
+        directions = periodic / np.linalg.norm(periodic, axis=1, keepdims=True)
+        if np.linalg.matrix_rank(directions, tol=FLAT) < len(directions):
+            raise PetDriverError(
+                f"the cell vectors {periodic.tolist()} are parallel, or lie in one plane; give a "
+                "cell with a volume, or switch the periodicity off"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Energies, forces and virials of the evaluator, in every kind of cell."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -147,3 +149,34 @@ def test_bad_structures(water: Atoms, model_f32: pet_driver.Model) -> None:
         model_f32.evaluate(water)
     with pytest.raises(pet_driver.PetDriverError, match="cell vector is zero"):
         model_f32.evaluate(Atoms("O", pbc=True))
+
+
+@pytest.mark.parametrize(
+    ("cell", "pbc"),
+    [
+        ([[9, 0, 0], [18, 0, 0], [0, 0, 9]], (1, 1, 0)),
+        ([[9, 0, 0], [0, 9, 0], [4, 5, 0]], (1, 1, 1)),
+    ],
+)
+def test_flat_cells_are_refused(cell: list, pbc: tuple, model_f32: pet_driver.Model) -> None:
+    with pytest.raises(pet_driver.PetDriverError, match="are parallel, or lie in one plane"):
+        model_f32.evaluate(Atoms("O", cell=cell, pbc=pbc))
+
+
+@pytest.mark.parametrize("grid", ["0", "random@3", "random-each@3"])
+def test_many_structures_go_in_portions(
+    grid: str, small_box: Atoms, archive_f64: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neighbours are looked for portion by portion; rotations are drawn for the call as a whole."""
+    structures = [small_box[:k].copy() for k in (3, 9, 12, 6, 3)]
+    model = pet_driver.load(archive_f64)
+    whole = model.evaluate(structures, grid)
+    monkeypatch.setattr("pet_driver.evaluator.PORTION", 12)
+    other = pet_driver.load(archive_f64)
+    parts = other.evaluate(structures, grid)
+    for one, two in zip(whole, parts, strict=True):
+        assert abs(one.energy - two.energy) < 1e-10
+    assert model.counter == other.counter
+    with pytest.raises(pet_driver.PetDriverError, match="element He"):
+        other.evaluate([*structures, Atoms("He")], grid)
+    assert model.counter == other.counter

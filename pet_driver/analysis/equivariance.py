@@ -12,7 +12,12 @@ import numpy as np
 from pet_driver.analysis.drift import statistical_inefficiency
 from pet_driver.analysis.extras_file import ExtrasFile, is_extras
 from pet_driver.analysis.ipi_file import glob_escape
-from pet_driver.analysis.properties import LAMMPSLog, PropertyFile, PropertyTable
+from pet_driver.analysis.properties import (
+    LAMMPSLog,
+    PropertyFile,
+    PropertyTable,
+    files_of_the_run,
+)
 from pet_driver.errors import PetDriverError
 
 PathLike = str | os.PathLike
@@ -137,11 +142,7 @@ def _beads(path: PathLike) -> list[str]:
 
 def _beside(extras: PathLike) -> PropertyFile:
     """The property file with step, time and potential beside the extras."""
-    path = Path(extras)
-    prefix = path.name.split(".")[0]
-    for candidate in sorted(path.parent.glob("*")):
-        if not candidate.name.startswith(f"{prefix}.") or not candidate.is_file():
-            continue
+    for candidate in files_of_the_run(extras):
         with open(candidate, errors="replace") as handle:
             if handle.read(3) != "# c":
                 continue
@@ -149,6 +150,6 @@ def _beside(extras: PathLike) -> PropertyFile:
         if all(name in table for name in ("step", "time", "potential")):
             return table
     raise PetDriverError(
-        f"{path}: no property file {prefix}.* with step, time and potential beside it; "
+        f"{os.fspath(extras)}: no property file with step, time and potential beside it; "
         "give properties="
     )

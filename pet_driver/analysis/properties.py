@@ -6,6 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
+from glob import escape as glob_escape
 from pathlib import Path
 
 import numpy as np
@@ -92,14 +93,21 @@ def restart_mask(steps: np.ndarray) -> np.ndarray:
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """A text file that must be there and hold something."""
+    """A text file that must be there and hold something, up to its last newline.
+
+    What follows is being written, or was when its writer died: a number that breaks off looks like
+    another number. Of that a warning tells.
+    """
     try:
         text = Path(path).read_text(errors="replace")
     except FileNotFoundError:
         raise PetDriverError(f"{os.fspath(path)}: no such file") from None
     if not text.strip():
         raise PetDriverError(f"{os.fspath(path)}: the file is empty")
-    return text
+    end = text.rfind("\n") + 1
+    if text[end:].strip():
+        warnings.warn(f"{os.fspath(path)}: the last row breaks off; it is left out", stacklevel=4)
+    return text[:end]
 
 
 def _header(text: str, path) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
@@ -155,15 +163,29 @@ def find_timestep(trajectory: str | os.PathLike) -> float | None:
     For ``run.pos_0.xyz`` the files ``run.*out*`` in the same folder are looked through for the
     columns step and time.
     """
-    path = Path(trajectory)
-    prefix = path.name.split(".")[0]
-    for candidate in sorted(path.parent.glob("*")):
-        if not candidate.name.startswith(f"{prefix}.") or candidate.suffix in _NOT_PROPERTIES:
+    for candidate in files_of_the_run(trajectory):
+        if candidate.suffix in _NOT_PROPERTIES:
             continue
         found = _timestep_of(candidate)
         if found is not None:
             return found
     return None
+
+
+def files_of_the_run(path: str | os.PathLike) -> Iterator[Path]:
+    """Files beside one of i-PI's whose names begin as its own does, up to a dot.
+
+    i-PI's prefix may have dots in it: those that share the most come first.
+    """
+    path = Path(path)
+    words = path.name.split(".")
+    seen = set()
+    for length in range(len(words) - 1, 0, -1):
+        prefix = ".".join(words[:length])
+        for candidate in sorted(path.parent.glob(f"{glob_escape(prefix)}.*")):
+            if candidate.is_file() and candidate not in seen:
+                seen.add(candidate)
+                yield candidate
 
 
 _ENOUGH = 100_000  # characters of a property file; the time step does not change

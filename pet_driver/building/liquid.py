@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,13 @@ TOLERANCE = 2.0  # A, between atoms of different molecules, as packmol packs the
 
 
 def water_molecule(vacuum: float = 100.0) -> Atoms:
-    """One molecule in the middle of a periodic cube with edges of ``vacuum`` (A)."""
+    """One molecule in the middle of a periodic cube with edges of ``vacuum`` (A).
+
+    Raises:
+        PetDriverError: ``vacuum`` is no length.
+    """
+    if not 0.0 < vacuum < math.inf:
+        raise PetDriverError(f"vacuum {vacuum} A: it must be positive and finite")
     water = molecule("H2O")
     water.set_cell([vacuum] * 3)
     water.center()

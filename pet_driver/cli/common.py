@@ -32,8 +32,13 @@ def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except PetDriverError as error:
-            print(f"pet-driver: error: {error}", file=sys.stderr)
-            raise typer.Exit(1) from None
+            message = str(error)
+        except OSError as error:  # of what is written: reading has its own words
+            if error.filename is None:
+                raise
+            message = f"{error.filename}: {error.strerror}; choose another place"
+        print(f"pet-driver: error: {message}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
     return wrapped
 

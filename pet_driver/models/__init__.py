@@ -28,6 +28,16 @@ def resolve(name_or_path: str | os.PathLike) -> Path:
     )
 
 
+def beside(names: str, folder: Path) -> str:
+    """Names of a model or an ensemble, with those of files in ``folder`` as absolute paths."""
+    if names not in shipped() and (folder / names).is_file():
+        return str((folder / names).resolve())
+    words = names.split("+")
+    if len(words) == 1:
+        return names
+    return "+".join(beside(word, folder) for word in words)
+
+
 def resolve_all(names: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
     """Paths of the members of an ensemble, or the one path of a single model.
 

@@ -18,6 +18,10 @@ from pet_driver.runs.settings import Settings, provenance
 from pet_driver.structures import read_structures
 
 _SUFFIX = {"ase": ".extxyz", "xyz": ".xyz", "pdb": ".pdb", "bin": ".bin"}
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_CONSTANT = re.compile(
+    rf"^variable\s+(\w+)\s+equal\s+({_NUMBER.pattern.replace('(', '(?:')})\s*(?:#.*)?$", re.M
+)
 _IPI_MOTIONS = {"minimize": "relaxation", "replay": "replay"}
 
 
@@ -105,12 +109,17 @@ def _ipi_files(deck: IPIDeck, quantity: str, n_beads: int, has: str = "") -> lis
 
 def describe_lammps(deck: LAMMPSDeck, folder: Path, settings: Settings) -> Run:
     """The record of a run of LAMMPS; the number of atoms comes from its log."""
-    values = {**deck.defaults, **lammps_deck.variables(deck, settings)}
+    values = {**dict(_CONSTANT.findall(deck.text)), **deck.defaults}
+    values |= lammps_deck.variables(deck, settings)
     text = re.sub(r"\$\{(\w+)\}", lambda match: values.get(match[1], match[0]), deck.text)
     model = lammps_deck.model_path(deck, settings)
     grid = re.search(r"^pair_style.*\bgrid\s+(\S+)", text, re.MULTILINE)
     timestep = re.search(r"^timestep\s+(\S+)", text, re.MULTILINE)
     dump = re.search(r"^dump\s+\S+\s+\S+\s+\S+\s+\S+\s+(\S+)", text, re.MULTILINE)
+    if timestep and not _NUMBER.fullmatch(timestep[1]):
+        raise PetDriverError(
+            f"{deck.path}: timestep {timestep[1]}: write a number, or a variable of style index"
+        )
     is_real = re.search(r"^units\s+real", text, re.MULTILINE) is not None
     n_atoms = _lammps_atoms(folder / lammps_deck.LOG)
     motion = _lammps_motion(text, values)

@@ -47,6 +47,8 @@ def execute(
     settings = settings or Settings()
     settings.check()
     leg = read_leg(deck, folder, settings)
+    if folder.exists() and not folder.is_dir():
+        raise PetDriverError(f"{folder} is a file; a run needs a folder")
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         previous = find_previous(folder, leg)

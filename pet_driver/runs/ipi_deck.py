@@ -10,12 +10,14 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
+from pet_driver import models
 from pet_driver.engines.ipi import shim_path
 from pet_driver.errors import PetDriverError
 from pet_driver.runs.settings import Settings
-from pet_driver.symmetry.grid_names import parse_grid_name
+from pet_driver.symmetry.grid_names import draws, parse_grid_name
 
 RESUMED = "resumed.xml"
+SOCKETS = "/tmp/ipi_"  # where i-PI makes its Unix sockets
 SECOND_CHECKPOINT = "chk2"
 
 
@@ -44,6 +46,15 @@ class IPIDeck:
         """i-PI's property file."""
         name = self.root.find("output/properties").get("filename", "out").strip()
         return f"{self.prefix}.{name}"
+
+    @property
+    def outputs(self) -> list[str]:
+        """Patterns of the names of the files that i-PI adds to as it goes on."""
+        patterns = [self.properties]
+        for trajectory in self.root.findall("output/trajectory"):
+            name = f"{self.prefix}.{trajectory.get('filename', 'traj').strip()}"
+            patterns += [name + end for end in ("", ".*", "_[0-9]*")]
+        return patterns
 
     @property
     def force_fields(self) -> list[ElementTree.Element]:
@@ -138,9 +149,11 @@ def _make_paths_absolute(deck: IPIDeck) -> None:
     for field in deck.force_fields:
         field.find("pes_path").text = f" {shim_path()} "
         found = parameters(field)
-        for key in ("model", "template"):
-            if (here / found.get(key, "")).is_file():
-                found[key] = str((here / found[key]).resolve())
+        if (here / found.get("template", "")).is_file():
+            found["template"] = str((here / found["template"]).resolve())
+        if "model" not in found:
+            raise PetDriverError(f"{deck.path}: no model among the <parameters>: {{model: ...}}")
+        found["model"] = models.beside(found["model"], here)
         _set_parameters(field, found)
 
 
@@ -204,13 +217,19 @@ def resume(deck: IPIDeck, folder: Path, total_steps: int) -> int | None:
         return None
     step, root = max(found, key=lambda entry: entry[0])
     root.find("total_steps").text = str(total_steps)
-    counters = {f.get("name"): int(parameters(f).get("counter", "0")) for f in deck.force_fields}
-    for field in [field for field in root.findall("ffdirect") if is_pet(field)]:
+    for planned in deck.force_fields:
+        # The checkpoint has a socket instead if the last leg had clients.
+        name = planned.get("name")
+        place, old = next((k, e) for k, e in enumerate(root) if e.get("name") == name)
+        field = copy.deepcopy(planned)
+        root.remove(old)
+        root.insert(place, field)
         found = parameters(field)
         # i-PI does not keep the counter of random rotations: it follows from the step.
-        if parse_grid_name(found.get("grid", "0")).random:
-            name = field.get("name")
-            found["counter"] = str(counters[name] + step * evaluations_a_step(root, name))
+        grid = found.get("grid", "0")
+        if parse_grid_name(grid).random:
+            counts = step * evaluations_a_step(root, name) * draws_an_evaluation(root, field, grid)
+            found["counter"] = str(int(found.get("counter", "0")) + counts)
             _set_parameters(field, found)
     write(root, folder / RESUMED)
     return step
@@ -234,8 +253,27 @@ def evaluations_a_step(root: ElementTree.Element, name: str) -> int:
     return count
 
 
-def with_clients(path: Path, folder: Path, clients: int) -> list[list[str]]:
-    """Turn the in-process potentials of an input into sockets.
+def draws_an_evaluation(root: ElementTree.Element, field: ElementTree.Element, grid: str) -> int:
+    """By how much the counter of random rotations moves when all beads are evaluated once."""
+    asked = structures_of(root, field.get("name"))
+    size = int(field.findtext("batch_size", "1"))
+    return -(-asked // size) * draws(grid, size)
+
+
+def structures_of(root: ElementTree.Element, name: str) -> int:
+    """How many structures, beads of all systems, a force field is asked for at once."""
+    asked = 0
+    for system in root.findall("system"):
+        # An input to start from has the number in one place, a checkpoint in another.
+        beads = [int(e.get("nbeads", "0")) for e in system if e.tag in ("initialize", "beads")]
+        for force in system.findall("forces/force"):
+            if force.get("forcefield") == name:
+                asked += int(force.get("nbeads", "0")) or max(beads, default=0)
+    return asked
+
+
+def with_clients(path: Path, folder: Path, clients: int) -> list[list[list[str]]]:
+    """Turn the in-process potentials of an input into sockets; clients share beads and replicas.
 
     Args:
         path: the input, which is written anew.
@@ -243,7 +281,7 @@ def with_clients(path: Path, folder: Path, clients: int) -> list[list[str]]:
         clients: by force field.
 
     Returns:
-        The commands that start the clients.
+        The commands that start the clients, by force field.
     """
     root = ElementTree.parse(path).getroot()
     commands = []
@@ -255,14 +293,26 @@ def with_clients(path: Path, folder: Path, clients: int) -> list[list[str]]:
         field.set("mode", "unix")
         for tag in ("pes", "pes_path", "parameters"):
             field.remove(field.find(tag))
+        _share_batches(root, field, clients)
+        # A killed i-PI leaves it, in the way of the next; the folder's lock tells that none lives.
+        Path(SOCKETS + address).unlink(missing_ok=True)
         ElementTree.SubElement(field, "address").text = address
+        commands.append([])
         for client in range(clients):
             device = found.get("device", "cpu")
             if device == "cuda" and clients > 1:
                 device = f"cuda:{client}"
-            commands.append(_client({**found, "device": device}, address))
+            commands[-1].append(_client({**found, "device": device}, address))
     write(root, path)
     return commands
+
+
+def _share_batches(root: ElementTree.Element, field: ElementTree.Element, clients: int) -> None:
+    """i-PI hands out batches: one that holds all beads would leave the other clients idle."""
+    asked = structures_of(root, field.get("name"))
+    size = field.find("batch_size")
+    if size is not None and asked:
+        size.text = f" {min(int(size.text), -(-asked // clients))} "
 
 
 def _client(found: dict[str, str], address: str) -> list[str]:

@@ -13,6 +13,12 @@ from pet_driver.runs.settings import Settings
 
 LOG = "log.lammps"
 _MAGIC = b"LammpS RestartT"  # begins and ends a restart file that was written to its end
+_FILE = re.compile(r"(?<![^\s\"'])[\w./-]+\.\w+(?![^\s\"'])")
+# Commands whose files are written, not read.
+_WRITERS = re.compile(
+    r"(dump|dump_modify|write_\w+|restart|log|print|shell|undump|(un)?fix\s+\S+\s+\S+\s+(ave/|print))"
+    r"(\b|(?<=/))"
+)
 _VARIABLE = re.compile(r"^variable\s+(\w+)\s+index\s+(\S+)", re.MULTILINE)
 
 
@@ -67,13 +73,7 @@ def prepare(deck: LAMMPSDeck, folder: Path, settings: Settings) -> list[str]:
     """
     if settings.clients:
         raise PetDriverError(f"{deck.path} is a deck of LAMMPS: clients are for i-PI")
-    here = deck.path.parent
-
-    def absolute(match: re.Match) -> str:
-        found = here / match[0]
-        return str(found.resolve()) if found.is_file() else match[0]
-
-    text = re.sub(r"(?<![^\s\"'])[\w./-]+\.\w+(?![^\s\"'])", absolute, deck.text)
+    text = with_absolute_paths(deck)
     head = f"log {LOG} append\n"
     if settings.time_limit is not None:
         head += f"timer timeout {clock(settings.time_limit)} every 10\n"
@@ -82,6 +82,31 @@ def prepare(deck: LAMMPSDeck, folder: Path, settings: Settings) -> list[str]:
     for name, value in variables(deck, settings).items():
         arguments += ["-var", name, value]
     return arguments
+
+
+def with_absolute_paths(deck: LAMMPSDeck) -> str:
+    """The deck's text with files that it reads named from the root; it will run in another folder.
+
+    Files of the same names that it writes lie beside the deck if it was run there by hand.
+    """
+    here = deck.path.parent
+    commands = re.split(r"(?<!&)\n", deck.text)  # with the lines that they go on in
+    written = "".join(command for command in commands if _WRITERS.match(command.lstrip()))
+
+    def absolute(match: re.Match) -> str:
+        found = here / match[0]
+        return str(found.resolve()) if found.is_file() else match[0]
+
+    def changed(command: str) -> str:
+        if _WRITERS.match(command.lstrip()):
+            return command
+        variable = _VARIABLE.match(command)
+        if variable and f"${{{variable[1]}}}" in written:
+            return command
+        command = _FILE.sub(absolute, command)
+        return re.sub(r"(?<!\S)\S+\.pt\+\S+", lambda m: models.beside(m[0], here), command)
+
+    return "\n".join(changed(command) for command in commands)
 
 
 def variables(deck: LAMMPSDeck, settings: Settings) -> dict[str, str]:
@@ -112,8 +137,7 @@ def clock(seconds: float) -> str:
 def model_path(deck: LAMMPSDeck, settings: Settings) -> str:
     """The model that a run will use, as `models.resolve_all` takes it."""
     name = settings.absolute_model or settings.variables.get("model") or deck.model
-    beside = deck.path.parent / name
-    return name if name in models.shipped() or not beside.is_file() else str(beside.resolve())
+    return models.beside(name, deck.path.parent)
 
 
 def restart_file(folder: Path) -> Path | None:

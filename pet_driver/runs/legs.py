@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Protocol
 
+from pet_driver.analysis.formats import scan_bin
 from pet_driver.engines import lammps
 from pet_driver.engines.lammps.environment import find_environment
 from pet_driver.engines.lammps.run import command, variables
@@ -19,7 +20,7 @@ from pet_driver.runs.ipi_deck import IPIDeck
 from pet_driver.runs.lammps_deck import LAMMPSDeck
 from pet_driver.runs.record import FILE, Run
 from pet_driver.runs.settings import Settings
-from pet_driver.runs.supervise import SCREEN, Outcome
+from pet_driver.runs.supervise import SCREEN, Commands, Outcome
 
 _TAIL = 16384  # bytes that surely hold the last row of a table
 LOCK = ".lock"
@@ -40,8 +41,8 @@ class Leg(Protocol):
     shown: list[str]
     deadline: float | None
 
-    def start(self, fresh: bool) -> list[list[str]]:
-        """Make the folder ready; the commands of the engine and of its clients."""
+    def start(self, fresh: bool) -> Commands:
+        """Make the folder ready; what is to be started there."""
 
     def environment(self) -> dict[str, str]: ...
 
@@ -65,19 +66,20 @@ class IPILeg:
         self.deadline = settings.time_limit
         self.shown: list[str] = []
 
-    def start(self, fresh: bool) -> list[list[str]]:
+    def start(self, fresh: bool) -> Commands:
         step = None if fresh else ipi_deck.resume(self.deck, self.folder, self.total)
         name = ipi_deck.RESUMED
         if step is None:
             name = self.deck.path.name
             set_aside(self.folder)
             ipi_deck.write(self.deck.root, self.folder / name)
-        cut_partial_lines(self.folder, f"{self.deck.prefix}.*")
+        for pattern in self.deck.outputs:
+            cut_partial_frames(self.folder, pattern)
         clients = self.settings.clients
         self.shown = ["i-pi", name]
-        commands = [[find_ipi(), name]]
+        commands = Commands([find_ipi(), name])
         if clients:
-            commands += ipi_deck.with_clients(self.folder / name, self.folder, clients)
+            commands.clients += ipi_deck.with_clients(self.folder / name, self.folder, clients)
         return commands
 
     def environment(self) -> dict[str, str]:
@@ -113,11 +115,16 @@ class LAMMPSLeg:
             raise PetDriverError(
                 f"{deck.path}: no 'variable steps index ...': how long does it run?"
             )
-        self.total = int(self.values["steps"])
+        try:
+            self.total = int(self.values["steps"])
+        except ValueError:
+            raise PetDriverError(
+                f"{deck.path}: variable steps is {self.values['steps']!r}; give a whole number"
+            ) from None
         self.deadline = None
         self.shown: list[str] = []
 
-    def start(self, fresh: bool) -> list[list[str]]:
+    def start(self, fresh: bool) -> Commands:
         can_go_on = not fresh and "restart" in self.deck.defaults
         restart = lammps_deck.restart_file(self.folder) if can_go_on else None
         if restart is None:
@@ -125,12 +132,12 @@ class LAMMPSLeg:
         arguments = lammps_deck.prepare(self.deck, self.folder, self.settings)
         if restart is not None:
             arguments += ["-var", "restart", restart.name]
-        cut_partial_lines(self.folder, "*.lammpstrj")
-        cut_partial_lines(self.folder, lammps_deck.LOG)
+        for pattern in ("*.lammpstrj", lammps_deck.LOG):
+            cut_partial_frames(self.folder, pattern)
         lammps.build()
         ranks = self.settings.ranks
         self.shown = ["pet-driver", "lammps", "run", "--ranks", str(ranks), *arguments]
-        return [command(find_environment(), arguments, ranks)]
+        return Commands(command(find_environment(), arguments, ranks))
 
     def environment(self) -> dict[str, str]:
         return variables(find_environment())
@@ -201,20 +208,32 @@ def set_aside(folder: Path) -> None:
         path.rename(aside / path.name)
 
 
-def cut_partial_lines(folder: Path, pattern: str) -> None:
-    """Let text files end with a whole line: what a restarted engine appends begins a new one."""
+def cut_partial_frames(folder: Path, pattern: str) -> None:
+    """Let text files end with a whole line, and binary trajectories with a whole frame.
+
+    What a restarted engine appends begins a new one.
+    """
     for path in folder.glob(pattern):
-        if path.suffix in (".bin", ".chk", ".chk2"):
-            continue
-        with open(path, "rb+") as handle:
-            size = position = handle.seek(0, 2)
-            while position > 0:
-                begin = max(0, position - _TAIL)
-                handle.seek(begin)
-                newline = handle.read(position - begin).rfind(b"\n")
-                if newline >= 0:
-                    position = begin + newline + 1
-                    break
-                position = begin
-            if position < size:
-                handle.truncate(position)
+        end = whole_frames(path) if path.suffix == ".bin" else whole_lines(path)
+        if end < path.stat().st_size:
+            os.truncate(path, end)
+
+
+def whole_lines(path: Path) -> int:
+    """How many bytes of a text file end with its last newline."""
+    with open(path, "rb") as handle:
+        position = handle.seek(0, 2)
+        while position > 0:
+            begin = max(0, position - _TAIL)
+            handle.seek(begin)
+            newline = handle.read(position - begin).rfind(b"\n")
+            if newline >= 0:
+                return begin + newline + 1
+            position = begin
+    return 0
+
+
+def whole_frames(path: Path) -> int:
+    """How many bytes of a binary trajectory of i-PI end with its last whole frame."""
+    frames = scan_bin(path.read_bytes(), str(path))[1]
+    return next((frame.stop for frame in reversed(frames) if frame.complete), 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import itertools
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -25,11 +28,24 @@ class Outcome(Enum):
 
     ENDED = "by itself, with exit code 0"
     STOPPED = "because it was asked to"
-    FAILED = "with another exit code, or because all its clients had died"
+    FAILED = "with another exit code, or because all clients of a force field had died"
+
+
+@dataclass
+class Commands:
+    """What belongs together.
+
+    Attributes:
+        engine: its command line.
+        clients: those of its clients, by force field; each field needs one of its own.
+    """
+
+    engine: Sequence[str]
+    clients: list[list[list[str]]] = field(default_factory=list)
 
 
 def supervise(
-    commands: Sequence[Sequence[str]],
+    commands: Commands,
     folder: Path,
     watch: Callable[[], None],
     deadline: float | None,
@@ -38,7 +54,7 @@ def supervise(
     """Run an engine, and its clients if it has any, until the engine ends.
 
     Args:
-        commands: of the engine, then of its clients.
+        commands: of the engine and its clients.
         folder: where they run; all that they print is added to ``screen.txt`` there.
         watch: called twice a second.
         deadline: s until the engine gets a SIGTERM; None: never.
@@ -50,14 +66,16 @@ def supervise(
     start = time.monotonic()
     asked = False
     with open(folder / SCREEN, "ab") as output, _requests() as requested:
-        engine, *clients = [_start(command, folder, output, environment) for command in commands]
+        start_one = functools.partial(_start, folder=folder, output=output, environment=environment)
+        engine = start_one(commands.engine)
+        clients = [[start_one(command) for command in group] for group in commands.clients]
         try:
             while engine.poll() is None:
                 late = deadline is not None and time.monotonic() - start > deadline
                 if (late or requested.is_set()) and not asked:
                     asked = True
                     engine.terminate()
-                if clients and all(client.poll() is not None for client in clients):
+                if any(all(one.poll() is not None for one in group) for group in clients):
                     if not _ends_within(engine, LAST_WORDS):
                         return Outcome.FAILED
                     break
@@ -65,7 +83,7 @@ def supervise(
                 # A request is passed on at once; later ones must not make this loop spin.
                 time.sleep(POLL) if asked else requested.wait(POLL)
         finally:
-            _end([engine, *clients])
+            _end([engine, *itertools.chain(*clients)])
     if asked:
         return Outcome.STOPPED
     return Outcome.ENDED if engine.returncode == 0 else Outcome.FAILED

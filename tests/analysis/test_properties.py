@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pet_driver.analysis import LAMMPSLog, PropertyFile, conserved_drift, linear_drift
-from pet_driver.analysis.properties import restart_mask
+from pet_driver.analysis.properties import find_timestep, restart_mask
 from pet_driver.errors import PetDriverError
 
 
@@ -50,6 +50,38 @@ def test_damaged_property_files(ipi_run, tmp_path):
             PropertyFile(path)
     with pytest.raises(PetDriverError, match="no such file"):
         PropertyFile(tmp_path / "absent.out")
+
+
+@pytest.mark.parametrize("cut", [2, 12, 30])
+def test_a_last_row_that_breaks_off_is_no_row(ipi_run, lammps_run, tmp_path, cut):
+    """Within a number too, when there are enough of them: 3.0005 is not 30005."""
+    for read, path in (
+        (PropertyFile, ipi_run / "run.out"),
+        (LAMMPSLog, lammps_run[0] / "log.lammps"),
+    ):
+        text = path.read_text()
+        end = text.index("Loop time") if read is LAMMPSLog else len(text)
+        copy = tmp_path / path.name
+        copy.write_text(text[: end - cut])
+        with pytest.warns(UserWarning, match="last row breaks off"):
+            found = read(copy)
+        whole = read(path)
+        assert len(found) == len(whole) - 1
+        for name in found:
+            np.testing.assert_array_equal(found[name], whole[name][:-1])
+
+
+def test_the_run_of_a_prefix_with_dots(ipi_run, tmp_path):
+    """Two runs in one folder, whose names are equal up to the first dot."""
+    for name, factor in (("nvt.250K", 2.0), ("nvt.300K", 1.0)):
+        table = np.loadtxt(ipi_run / "run.out")
+        table[:, 1] *= factor
+        text = (ipi_run / "run.out").read_text()
+        header = [line for line in text.splitlines() if line.startswith("#")]
+        rows = [" ".join(f"{value:.8e}" for value in row) for row in table]
+        (tmp_path / f"{name}.out").write_text("\n".join([*header, *rows]) + "\n")
+    assert find_timestep(tmp_path / "nvt.300K.pos_0.xyz") == pytest.approx(0.5)
+    assert find_timestep(tmp_path / "nvt.250K.pos_0.xyz") == pytest.approx(1.0)
 
 
 def test_lammps_log(lammps_run):
