@@ -16,8 +16,7 @@ _MAGIC = b"LammpS RestartT"  # begins and ends a restart file that was written t
 _FILE = re.compile(r"(?<![^\s\"'])[\w./-]+\.\w+(?![^\s\"'])")
 # Commands whose files are written, not read.
 _WRITERS = re.compile(
-    r"(dump|dump_modify|write_\w+|restart|log|print|shell|undump|(un)?fix\s+\S+\s+\S+\s+(ave/|print))"
-    r"(\b|(?<=/))"
+    r"(dump|dump_modify|write_\w+|restart|log|print|shell)\b|fix\s+\S+\s+\S+\s+(ave/|print\b)"
 )
 _VARIABLE = re.compile(r"^variable\s+(\w+)\s+index\s+(\S+)", re.MULTILINE)
 

@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from pet_driver import analysis
 
 INPUTS = Path(__file__).parents[2] / "inputs"
 PATIENCE = 300  # s
@@ -68,3 +71,16 @@ def interrupt(
         time.sleep(0.05)
     os.kill(process.pid, by)
     return process.wait(PATIENCE)
+
+
+def steps_in(path: Path) -> int:
+    """How many rows of numbers a property file or a log has now."""
+    if not path.is_file():
+        return 0
+    return sum(line.split()[:1] != [] and line.split()[0][0].isdigit() for line in open(path))
+
+
+def positions(path: Path) -> np.ndarray:
+    """[F, N, 3] in A."""
+    universe = analysis.water_universe(path, timestep=0.5)
+    return np.array([universe.atoms.positions.copy() for _ in universe.trajectory])

@@ -1,0 +1,100 @@
+"""i-PI with socket clients: shared beads, dead clients, runs that go on."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from pet_driver.runs import Settings, execute, ipi_deck, read_run
+from pet_driver.runs.supervise import Commands, Outcome, supervise
+from tests.runs.conftest import INPUTS, PATIENCE, command, positions, steps_in
+
+
+def test_clients_do_what_the_process_does(molecule_deck, tmp_path):
+    alone = execute(molecule_deck, tmp_path / "alone", Settings(steps=40, grid="i"))
+    served = execute(molecule_deck, tmp_path / "served", Settings(steps=40, grid="i", clients=2))
+    assert alone.grid == served.grid == "i"
+    ours, theirs = (positions(r.path(r.positions[0])) for r in (alone, served))
+    np.testing.assert_allclose(ours, theirs, atol=1e-7)
+    text = (tmp_path / "served" / "ipi-raw.xml").read_text()
+    assert "ffsocket" in text and "ffdirect" not in text
+
+
+@pytest.mark.parametrize(
+    ("deck", "sizes"), [("ipi-in-process.xml", [3]), ("ipi-corrected.xml", [3, 1, 1])]
+)
+def test_clients_share_beads(deck, sizes, tmp_path):
+    """Eight beads for three clients: a batch of all eight would leave two of them idle."""
+    path = tmp_path / "ipi.xml"
+    path.write_bytes((INPUTS / "water-liquid-pimd" / deck).read_bytes())
+    commands = ipi_deck.with_clients(path, tmp_path, clients=3)
+    fields = ElementTree.parse(path).getroot().findall("ffsocket")
+    assert [len(group) for group in commands] == [3] * len(fields)
+    assert [int(field.findtext("batch_size", "1")) for field in fields] == sizes
+
+
+def test_clients_go_on_where_clients_stopped(molecule_deck, tmp_path):
+    """The checkpoint has sockets in place of what the deck has; a stale one is in the way."""
+    whole = execute(molecule_deck, tmp_path / "whole", Settings(steps=24))
+    folder = tmp_path / "parts"
+    for steps, clients in ((8, 1), (16, 2), (24, 0)):
+        part = execute(molecule_deck, folder, Settings(steps=steps, clients=clients))
+        assert part.state == "finished" and part.steps == steps
+        for address in re.findall(r"pet-driver-[0-9a-f]+-0", (folder / "RESTART").read_text()):
+            stale = socket.socket(socket.AF_UNIX)
+            stale.bind(f"{ipi_deck.SOCKETS}{address}")
+            stale.close()
+    ours, theirs = (positions(r.path(r.positions[0])) for r in (whole, part))
+    np.testing.assert_allclose(ours, theirs, atol=1e-7)
+
+
+def test_one_force_field_without_clients_ends_the_run(tmp_path):
+    """The other one still has a client, and i-PI would wait for ever."""
+    engine = [sys.executable, "-c", "import time; time.sleep(600)"]
+    gone, waits = [sys.executable, "-c", "pass"], engine
+    start = time.monotonic()
+    commands = Commands(engine, [[gone], [waits, gone]])
+    outcome = supervise(commands, tmp_path, lambda: None, None, dict(os.environ))
+    assert outcome is Outcome.FAILED and time.monotonic() - start < 120
+
+
+@pytest.mark.parametrize(
+    ("grid", "batch", "counter"),
+    [("random", 8, 100), ("random", 4, 200), ("random-each", 8, 800), ("2i+random", 1, 800)],
+)
+def test_counter_of_rotations_counts_beads(grid, batch, counter, tmp_path):
+    text = (INPUTS / "water-liquid-pimd" / "ipi-in-process.xml").read_text()
+    text = text.replace("device: cpu", f"device: cpu, grid: {grid}")
+    path = tmp_path / "ipi.xml"
+    path.write_text(re.sub("<batch_size>.*?</", f"<batch_size> {batch} </", text))
+    deck = ipi_deck.read_deck(path)
+    step = ElementTree.SubElement(deck.root, "step")
+    step.text = "100"
+    ipi_deck.write(deck.root, tmp_path / "RESTART")
+    assert ipi_deck.resume(deck, tmp_path, 200) == 100
+    resumed = ElementTree.parse(tmp_path / ipi_deck.RESUMED).getroot().find("ffdirect")
+    assert int(ipi_deck.parameters(resumed)["counter"]) == counter
+
+
+def test_a_run_whose_clients_died_fails(molecule_deck, tmp_path):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        command(molecule_deck, folder, "--steps", "100000", "--clients", "1"),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + PATIENCE
+    while steps_in(folder / "raw.out") < 5:
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.1)
+    address = re.search(r"<address>(.*?)</address>", (folder / "ipi-raw.xml").read_text())[1]
+    assert subprocess.run(["pkill", "-KILL", "-f", address.strip()]).returncode == 0
+    _, error = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1 and "failed at step" in error
+    assert read_run(folder / "run.json").state == "stopped"
