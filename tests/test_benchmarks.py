@@ -1,6 +1,7 @@
 """What the benchmarks predict: operations against torch's own count, halos against atoms."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from vesin import NeighborList
 
+from benchmarks.drift import compare
+from benchmarks.precision import RoundedProducts, rounded_to
 from benchmarks.ranks import ghost_factor, shared_edges
 from benchmarks.speed import flops, structures
 from benchmarks.speed.contenders import Frame
@@ -41,6 +44,32 @@ def test_operations(changes: dict) -> None:
     expected = flops.count(hypers, frame)
     assert expected.edges == len(vectors)
     assert linear == pytest.approx(expected.linear, rel=1e-9)
+
+
+def test_products_of_low_precision() -> None:
+    """To the nearest, ties to even; every product of the network, forward and backward."""
+    step = 2.0**-10
+    values = torch.tensor([1.0, 1 + step, 1 + 0.4 * step, 1 + 0.5 * step, 1 + 1.5 * step, -0.1])
+    expected = torch.tensor([1.0, 1 + step, 1.0, 1.0, 1 + 2 * step])
+    assert torch.equal(rounded_to(values, 10)[:5], expected)
+    assert torch.equal(rounded_to(values, 7), values.to(torch.bfloat16).to(torch.float32))
+    a, b = (torch.randn(3, 4, 4, requires_grad=True) for _ in range(2))
+    with RoundedProducts(7) as rounding:
+        product = a @ b
+        product.sum().backward()
+    halves = [x.detach().to(torch.bfloat16).to(torch.float32) for x in (a, b)]
+    assert torch.equal(product.detach(), halves[0] @ halves[1])
+    assert rounding.count == 3
+
+
+def test_drift_of_every_path() -> None:
+    box = Path(__file__).parents[1] / "inputs" / "water-molecule-nve" / "water.xyz"
+    rows = compare("water-small", box, 0.03).splitlines()[4:]
+    assert [row.split("|")[1].strip() for row in rows] == [
+        "C++, float64", "C++, float32", "TorchScript, float32"
+    ]  # fmt: skip
+    apart = [float(row.split("|")[4]) for row in rows]
+    assert apart[0] == 0.0 and 0.0 < max(apart) < 1e-4
 
 
 def test_ghosts() -> None:

@@ -288,7 +288,7 @@ def speed(subject: Subject) -> str:
         rotations = int((subject.model.rotations(grid)[1] != 0).sum())
         lines.append(f"| grid {grid} | {rotations} | {1e3 * median(times[1:]):.0f} |")
     device = device_name(str(subject.model.device))
-    threads = f", {torch.get_num_threads()} threads" if device == "CPU" else ""
+    threads = f", threads: {torch.get_num_threads()}" if device == "CPU" else ""
     lines.append(
         f"\nEnergy, forces and virial, neighbour list included, on this machine: {device}{threads}."
     )
