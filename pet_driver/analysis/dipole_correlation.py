@@ -17,7 +17,7 @@ from pet_driver.analysis.frames import (
 from pet_driver.analysis.kernels import smooth_distances
 from pet_driver.analysis.minimum_image import vector_blocks
 from pet_driver.analysis.pairs import Pairs
-from pet_driver.analysis.radial_distribution import default_r_max, distance_grid
+from pet_driver.analysis.radial_distribution import distance_grid, largest_distance
 from pet_driver.analysis.vectors import dot
 
 
@@ -55,7 +55,7 @@ class DipoleCorrelation(BlockAnalysis):
         self._water = water_indices(group)
         self._pairs = Pairs(np.arange(len(self._water[0])))
         self.kernel = kernel
-        self.r_max = r_max or default_r_max(self._trajectory.ts)
+        self.r_max = largest_distance(r_max, self._trajectory.ts)
         self._edges = distance_grid(self.r_max, bin_width, kernel)
 
     def _prepare(self) -> None:

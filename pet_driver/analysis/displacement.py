@@ -91,9 +91,9 @@ class MeanSquareDisplacement(TimeCorrelation):
         elif not self.unwrap or ts.dimensions is None:
             self._path = x
         else:
-            # in fractional steps, so that a cell that breathes does not count as motion
-            self._path = self._path + _shortest(x - self._last, ts)
-        self._last = x
+            self._path = self._path + self._shortest_step(x)
+        if self.unwrap and ts.dimensions is not None:
+            self._last = x @ np.linalg.inv(ts.triclinic_dimensions.astype(np.float64))
         path = self._path - self._origin  # small numbers: their products keep their digits
         if self.remove_drift:
             path -= path.mean(axis=0)
@@ -103,6 +103,19 @@ class MeanSquareDisplacement(TimeCorrelation):
         squares = np.einsum("la,la->l", past, past)[:, None] + np.einsum("ba,ba->b", now, now)
         squares -= 2.0 * (past @ now.T)
         return squares[:, :, None] / len(self._indices)
+
+    def _shortest_step(self, x: np.ndarray) -> np.ndarray:
+        """From the last frame, in fractions of each one's cell: breathing is no motion."""
+        cell = self._ts.triclinic_dimensions.astype(np.float64)
+        step = x @ np.linalg.inv(cell) - self._last
+        step -= np.round(step)
+        if np.abs(step).max() > _MAX_STEP:
+            raise PetDriverError(
+                f"frame {self._ts.frame}: an atom moved by half the cell since the last frame, so "
+                "that it cannot be followed; write frames more often, or give unwrap=False where "
+                "the file holds unwrapped positions"
+            )
+        return step @ cell
 
     def _conclude(self) -> None:
         lags, mean, error = self._averages()
@@ -120,16 +133,3 @@ class MeanSquareDisplacement(TimeCorrelation):
         slopes = [np.polyfit(lags[half], block[half], 1)[0] for block in blocks]
         error = np.std(slopes, ddof=1) / np.sqrt(len(slopes)) if len(slopes) > 1 else np.nan
         return Diffusion(slope / 6, float(error) / 6, lags[half][0], lags[-1])
-
-
-def _shortest(steps: np.ndarray, ts) -> np.ndarray:
-    cell = ts.triclinic_dimensions.astype(np.float64)
-    fractional = steps @ np.linalg.inv(cell)
-    fractional -= np.round(fractional)
-    if np.abs(fractional).max() > _MAX_STEP:
-        raise PetDriverError(
-            f"frame {ts.frame}: an atom moved by half the cell since the last frame, so that it "
-            "cannot be followed; write frames more often, or give unwrap=False where the file "
-            "holds unwrapped positions"
-        )
-    return fractional @ cell

@@ -56,7 +56,7 @@ class RadialDistribution(BlockAnalysis):
         self.n_pairs = self._pairs.count()
         if self.n_pairs == 0:
             raise PetDriverError(f"there is no pair {'-'.join(pair)} to count")
-        self.r_max = r_max or default_r_max(self._trajectory.ts)
+        self.r_max = largest_distance(r_max, self._trajectory.ts)
         self._edges = distance_grid(self.r_max, bin_width, kernel)
 
     def _prepare(self) -> None:
@@ -103,13 +103,23 @@ class RadialDistribution(BlockAnalysis):
         results.peaks = extrema(results.r, results.g)
 
 
-def default_r_max(ts) -> float:
-    """Half the smallest height of the cell, at most 10 A."""
+def largest_distance(wanted: float | None, ts) -> float:
+    """``wanted`` (A), or half the smallest height of the cell, at most 10 A.
+
+    Raises:
+        PetDriverError: more than that half, where of each pair only the nearest image counts.
+    """
     if ts.dimensions is None:
-        return 10.0
+        return wanted or 10.0
     vectors = triclinic_vectors(ts.dimensions).astype(np.float64)
     heights = 1.0 / np.linalg.norm(np.linalg.inv(vectors), axis=0)
-    return float(min(10.0, 0.5 * heights.min()))
+    half = float(0.5 * heights.min())
+    if wanted is not None and wanted > half:
+        raise PetDriverError(
+            f"r_max = {wanted:g} A reaches beyond half the smallest height of the cell, "
+            f"{half:.4g} A, where pairs are missing; lower it, or leave it out"
+        )
+    return wanted or min(10.0, half)
 
 
 def distance_grid(r_max: float, bin_width: float, kernel: float | None) -> np.ndarray:

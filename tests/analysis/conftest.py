@@ -114,8 +114,10 @@ def lattice_water(n: int, spacing: float) -> np.ndarray:
     return np.stack([oxygen, oxygen + arms[0], oxygen + arms[1]], axis=1).reshape(-1, 3)
 
 
-def memory_water(positions: np.ndarray, box: float, dt: float = 0.01, **arrays) -> mda.Universe:
-    """A Universe of water in memory from positions [F, 3M, 3] in O H H order, cubic cell."""
+def memory_water(
+    positions: np.ndarray, box: float | np.ndarray, dt: float = 0.01, **arrays
+) -> mda.Universe:
+    """A Universe of water in memory from positions [F, 3M, 3] in O H H order, cubic cell(s) [F]."""
     positions = np.asarray(positions, np.float32)
     n_atoms = positions.shape[1]
     molecules = n_atoms // 3
@@ -127,7 +129,8 @@ def memory_water(positions: np.ndarray, box: float, dt: float = 0.01, **arrays) 
     first = np.arange(0, n_atoms, 3)
     pairs = np.concatenate([np.stack([first, first + k], 1) for k in (1, 2)])
     u.add_TopologyAttr("bonds", [tuple(int(i) for i in pair) for pair in pairs])
-    dimensions = np.array([box] * 3 + [90.0] * 3, np.float32)
+    edges = np.broadcast_to(np.asarray(box, np.float32)[..., None], (*np.shape(box), 3))
+    dimensions = np.concatenate([edges, np.full_like(edges, 90.0)], axis=-1)
     u.load_new(positions, order="fac", dimensions=dimensions, dt=dt, **arrays)
     return u
 

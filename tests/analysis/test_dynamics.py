@@ -48,6 +48,17 @@ def test_msd_against_all_pairs_of_frames(drift):
     assert np.isfinite(run.results.error).all()
 
 
+@pytest.mark.parametrize("image", [0, 3])
+def test_a_cell_that_breathes_is_no_motion(image):
+    """Atoms at rest in the cell, as the file has them: wrapped, or in the third image."""
+    boxes = BOX * (1 + 0.01 * np.sin(np.arange(40)))
+    fractional = lattice_water(4, 3.0).reshape(1, -1, 3) / BOX
+    fractional[:, ::3] += image * np.random.default_rng(1).integers(-1, 2, (64, 3))
+    u = memory_water(fractional * boxes[:, None, None], boxes)
+    run = MeanSquareDisplacement(u, max_lag=0.1, remove_drift=False).run()
+    assert run.results.msd.max() < 1e-8
+
+
 def test_finite_size_correction():
     """Water at 298 K, 0.85 mPa s, 24.86 A: some 0.03 A^2/ps."""
     correction = Diffusion(0.2, 0.01, 0, 1).finite_size_correction(298.0, 0.85, 24.86)

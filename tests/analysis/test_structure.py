@@ -45,6 +45,11 @@ def test_ideal_gas(pair, kernel):
     assert 0.3 < deviation / np.sqrt(np.mean(result.error[far] ** 2)) < 3
 
 
+def test_distances_that_the_cell_does_not_hold():
+    with pytest.raises(PetDriverError, match="beyond half the smallest height of the cell, 6 A"):
+        RadialDistribution(gas(frames=1), "OO", r_max=6.5)
+
+
 @pytest.mark.parametrize("pair", ["OO", "OH", "HH"])
 def test_as_mdanalysis_counts(pair):
     u = gas(frames=6)
