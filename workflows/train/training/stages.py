@@ -16,7 +16,7 @@ import torch
 import yaml
 
 from pet_driver.errors import PetDriverError
-from pet_driver.runs.supervise import SCREEN, Outcome, supervise
+from pet_driver.runs.supervise import SCREEN, Commands, Outcome, supervise
 
 LAST = "last.ckpt"
 OPTIONS = "options.yaml"
@@ -81,7 +81,7 @@ def run_stage(
 
     begin = time.monotonic()
     try:
-        outcome = supervise([command], folder, watch, deadline, environment)
+        outcome = supervise(Commands(command), folder, watch, deadline, environment)
     finally:
         with open(folder / TIMES, "a") as handle:
             handle.write(f"{time.monotonic() - begin:.1f}\n")
