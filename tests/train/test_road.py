@@ -14,6 +14,7 @@ import train
 import typer
 from card import SECTIONS, write_card
 from training.errors import errors
+from training.stages import newest_checkpoint, read_checkpoint
 
 import pet_driver
 from pet_driver.errors import PetDriverError
@@ -63,6 +64,8 @@ def test_killed_and_gone_on_with(made_data: Path, tmp_path: Path) -> None:
     legs = list((folder / "1-one" / "outputs").glob("*/*"))
     assert len(legs) == 2, "it was to go on from the checkpoint, in a second leg"
     assert "Restarting training from" in (folder / "1-one" / "screen.txt").read_text()
+    assert "GG" in first_state(folder / "1-one"), "SOAP's preconditioners"
+    assert "GG" not in first_state(folder / "2-two"), "Adam"
     record = json.loads((folder / "quick.json").read_text())
     assert list(record["stages"]) == ["one", "two"]
     for stage in record["stages"].values():
@@ -80,6 +83,12 @@ def test_killed_and_gone_on_with(made_data: Path, tmp_path: Path) -> None:
     assert errors(model, held_out).force_mae == pytest.approx(
         record["errors"]["liquid"]["force_mae"], rel=1e-4
     )
+
+
+def first_state(stage: Path) -> dict:
+    """What the optimizer of a stage remembers of its first parameters."""
+    checkpoint = read_checkpoint(newest_checkpoint(stage))
+    return checkpoint["optimizer_state_dict"]["state"][0]
 
 
 def read(data: Path) -> list:

@@ -49,6 +49,10 @@ def test_a_base_is_changed_in_parts() -> None:
         ({"stages": {"one": {"epochs": 0, "learning_rate": 1}}}, "epochs is 0; it must be at"),
         ({"stages": {"one": {"epochs": 2, "learning_rate": "x"}}}, "is 'x'; write a number"),
         ({"stages": {"one": {"epochs": 2, "learning_rate": 1, "data": ["gas"]}}}, "names gas"),
+        (
+            {"stages": {"one": {"epochs": 2, "learning_rate": 1, "optimizer": "sgd"}}},
+            "optimizer is 'sgd'; write adam or soap",
+        ),
         ({"atomic_energies": {"Q": 1.0}}, "atomic_energies: Q"),
         ({"atomic_energies": {}}, "isolated_atoms needs atomic_energies"),
     ],

@@ -13,6 +13,8 @@ from ase.data import atomic_numbers
 from pet_driver.errors import PetDriverError
 from pet_driver.network import Hypers
 
+# The module that is metatrain's command line with each optimizer.
+OPTIMIZERS = {"adam": "metatrain", "soap": "training.soap"}
 BESIDE_NETWORK = ("zbl",)  # what metatrain counts among the hyper-parameters, and an archive has
 
 
@@ -49,6 +51,7 @@ class Stage:
         energy_weight: of the squared error of the energy an atom (eV^2) in the loss.
         forces_weight: of the squared error of force components (eV^2/A^2).
         batch_atoms: a batch is filled up to this many atoms.
+        optimizer: ``adam``, or ``soap``, which takes fewer steps.
         checkpoint_epochs: epochs between checkpoints, hence what a kill can cost.
         training: further settings of metatrain's trainer, in its own words.
     """
@@ -60,6 +63,7 @@ class Stage:
     energy_weight: float = 0.1
     forces_weight: float = 1.0
     batch_atoms: int = 1100
+    optimizer: str = "adam"
     checkpoint_epochs: int = 10
     training: Mapping[str, Any] = field(default_factory=dict)
 
@@ -252,6 +256,10 @@ def _check(settings: Settings) -> None:
         where = f"stages: {name}: "
         least += [(where + key, getattr(stage, key), 1) for key in ("epochs", "batch_atoms")]
         least.append((where + "checkpoint_epochs", stage.checkpoint_epochs, 1))
+        if stage.optimizer not in OPTIMIZERS:
+            raise ValueError(
+                f"{where}optimizer is {stage.optimizer!r}; write {' or '.join(OPTIMIZERS)}"
+            )
         if not stage.learning_rate > 0:
             raise ValueError(f"{where}learning_rate is {stage.learning_rate}; it must be positive")
         if unknown := [one for one in stage.data if one not in settings.data]:

@@ -17,6 +17,7 @@ import yaml
 
 from pet_driver.errors import PetDriverError
 from pet_driver.runs.supervise import SCREEN, Commands, Outcome, supervise
+from training.settings import OPTIMIZERS
 
 LAST = "last.ckpt"
 OPTIONS = "options.yaml"
@@ -44,6 +45,7 @@ class Stopped(Exception):
 def run_stage(
     folder: Path,
     options: dict[str, Any],
+    optimizer: str,
     deadline: float | None,
     advance: Callable[[int, int], None],
 ) -> Path:
@@ -52,6 +54,7 @@ def run_stage(
     Args:
         folder: of the stage, with ``train.xyz`` and ``held-out.xyz``.
         options: of metatrain.
+        optimizer: one of `settings.OPTIMIZERS`.
         deadline: s from now on; ``None``: never.
         advance: called twice a second with the epochs done and their number.
 
@@ -69,10 +72,15 @@ def run_stage(
         advance(total, total)
         return last
     (folder / OPTIONS).write_text(yaml.safe_dump(options, sort_keys=False))
-    command = [sys.executable, "-m", "metatrain", "train", OPTIONS, "-o", "model.pt"]
+    command = [sys.executable, "-m", OPTIMIZERS[optimizer], "train", OPTIONS, "-o", "model.pt"]
     if (checkpoint := newest_checkpoint(folder)) is not None:
         command += ["--restart", str(checkpoint.relative_to(folder))]
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {
+        **os.environ,
+        "PYTHONWARNINGS": "ignore",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
 
     def watch() -> None:
         prune(folder)
