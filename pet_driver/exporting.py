@@ -62,7 +62,7 @@ def export(
 
     Raises:
         PetDriverError: the checkpoint cannot be read or mapped, the network cannot be compiled, or
-            the archive does not reproduce the checkpoint; the archive is then removed.
+            the archive does not reproduce the checkpoint; what lay at ``out`` is then still there.
     """
     out = Path(out)
     if not out.parent.is_dir():
@@ -70,14 +70,18 @@ def export(
     if out.is_dir():
         raise PetDriverError(f"{out} is a folder; name the archive's file")
     source = _read(checkpoint, target)
-    save(source, out, grid, dtype, compile_for)
-    check = _compare(source, out, compile_for or "cpu")
-    if not check.error < TOLERANCE[dtype]:
-        out.unlink()
-        raise PetDriverError(
-            f"{out} gives {check.archive} eV where {check.by} gives {check.source} eV; "
-            "the export was removed"
-        )
+    unchecked = out.with_name(out.name + ".unchecked")
+    try:
+        save(source, unchecked, grid, dtype, compile_for)
+        check = _compare(source, unchecked, compile_for or "cpu")
+        if not check.error < TOLERANCE[dtype]:
+            raise PetDriverError(
+                f"the archive gives {check.archive} eV where {check.by} gives {check.source} eV; "
+                f"{out} was not written"
+            )
+        os.replace(unchecked, out)
+    finally:
+        unchecked.unlink(missing_ok=True)
     return check
 
 

@@ -10,7 +10,9 @@ import torch
 from ase import Atoms
 
 import pet_driver
+from pet_driver import exporting
 from pet_driver.archive import Archive, read_metadata
+from pet_driver.errors import PetDriverError
 
 
 def test_metadata_and_attributes_agree(archive_f32: Path) -> None:
@@ -117,6 +119,18 @@ def test_bad_export_options(tmp_path: Path) -> None:
     with pytest.raises(pet_driver.PetDriverError, match="folder of"):
         pet_driver.export("water-small", tmp_path / "nowhere" / "model.pt")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_export_that_fails_its_check_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "mine.pt"
+    out.write_bytes(b"an older archive")
+    monkeypatch.setitem(exporting.TOLERANCE, "float32", 0.0)
+    with pytest.raises(PetDriverError, match="was not written"):
+        pet_driver.export("water-small", out)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.pt"]
+    assert out.read_bytes() == b"an older archive"
 
 
 def test_devices() -> None:
