@@ -28,7 +28,8 @@ def test_a_base_is_changed_in_parts() -> None:
     small, alone = (read_settings(TRAIN / f"water-{n}.yaml") for n in ("small", "liquid-only"))
     assert alone.network == small.network and alone.data["liquid"] == small.data["liquid"]
     assert alone.of_stage(alone.stages["one"]) == ("liquid",)
-    assert "pretraining" not in alone.stages
+    assert "pbe0-ts" not in alone.data
+    assert alone.of_stage(alone.stages["pretraining"]) == ("liquid",)
     assert small.of_stage(small.stages["pretraining"]) == ("pbe0-ts",)
     stage_one = ("liquid", "molecule", "ice", "clusters", "pairs")
     assert small.of_stage(small.stages["one"]) == stage_one
