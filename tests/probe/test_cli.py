@@ -15,7 +15,7 @@ from tests.test_cli import pet_driver
 def test_probe_of_the_shipped_model(tmp_path: Path, one_water: Atoms, water: Atoms) -> None:
     write(tmp_path / "in.extxyz", [one_water, water, one_water])
     out = tmp_path / "made" / "probe"
-    arguments = ("--frames", "2", "--tolerance-energy", "0.5", "--tolerance-force", "5")
+    arguments = ("--frames", "2", "--tolerance-energy", "0.01", "--tolerance-force", "0.1")
     done = pet_driver("probe", "water-small", tmp_path / "in.extxyz", *arguments, "-o", out)
     assert done.returncode == 0, done.stderr
     found = json.loads((out / "symmetry-probe.json").read_text())
@@ -23,16 +23,16 @@ def test_probe_of_the_shipped_model(tmp_path: Path, one_water: Atoms, water: Ato
     assert [row["grid"] for row in found["grids"]] == ["0", "i", "2", "2i", "3"]
     assert [row["evaluations"] for row in found["grids"]] == [1, 2, 18, 36, 75]
     errors = [row["energy_mae_mev"] for row in found["grids"]]
-    assert errors[0] > 1.0 and errors[4] < 0.01 * errors[0]
+    assert errors[0] > 0.02 and errors[4] < 0.1 * errors[0]
     fine = [
         row
         for row in found["grids"]
-        if row["energy_mae_mev_per_atom"] <= 0.5 and row["force_mae_mev_per_ang"] <= 5
+        if row["energy_mae_mev_per_atom"] <= 0.01 and row["force_mae_mev_per_ang"] <= 0.1
     ]
     assert 0 < len(fine) < 5
     best, cost = fine[0]["grid"], fine[0]["evaluations"]
     assert found["recommendation"]["grid"] == best
-    expected = f"cheapest grid within 0.5 meV/atom and 5 meV/A: {best}, {cost} evaluations"
+    expected = f"cheapest grid within 0.01 meV/atom and 0.1 meV/A: {best}, {cost} evaluations"
     assert expected in done.stdout
     assert found["group_orders"][0] == 4
     powers = {(p["l"], p["parity"]): p["power_mev2"] for p in found["components"]["powers"]}
