@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,10 @@ def read_metatrain(path: Path, target: str | None = None) -> Source:
 
 def source_of_model(model: Any, target: str, file_name: str = "") -> Source:
     """Take hyper-parameters and weights out of a metatrain PET in memory."""
+    state = model.state_dict()
     weights = {
-        _rename(name, target): tensor.to(torch.float64)
-        for name, tensor in model.state_dict().items()
-        if _belongs(name, target)
+        ours: state[theirs].to(torch.float64)
+        for ours, theirs in network_names(state, target).items()
     }
     scale, composition = _scale_and_composition(model, target)
     return Source(
@@ -56,6 +56,11 @@ def source_of_model(model: Any, target: str, file_name: str = "") -> Source:
         reference=lambda structure: _metatrain_energy(model, structure, target),
         zbl_radii=_zbl_radii(model, target),
     )
+
+
+def network_names(theirs: Iterable[str], target: str) -> dict[str, str]:
+    """The names in this package's network of the weights that belong to it, and metatrain's."""
+    return {_rename(name, target): name for name in theirs if _belongs(name, target)}
 
 
 def _load(path: Path) -> Any:

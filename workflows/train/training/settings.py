@@ -13,8 +13,7 @@ from ase.data import atomic_numbers
 from pet_driver.errors import PetDriverError
 from pet_driver.network import Hypers
 
-# The module that is metatrain's command line with each optimizer.
-OPTIMIZERS = {"adam": "metatrain", "soap": "training.soap"}
+OPTIMIZERS = ("adam", "soap")
 BESIDE_NETWORK = ("zbl",)  # what metatrain counts among the hyper-parameters, and an archive has
 
 

@@ -1,8 +1,6 @@
-"""metatrain's command line with SOAP for its optimizer: ``python -m training.soap train ...``.
+"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner (N. Vyas et al., arXiv 2409.11321).
 
-SOAP is Adam in the eigenbasis of Shampoo's preconditioner (N. Vyas et al., arXiv 2409.11321). The
-basis costs little beside a step on forces, and the loss falls in fewer steps. metatrain has no
-setting for the optimizer: it asks torch for Adam, and is given this.
+The basis costs little beside a step on forces, and the loss falls in fewer steps.
 """
 
 from __future__ import annotations
@@ -10,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from metatrain.__main__ import main
 from pytorch_optimizer import SOAP
 
 BASIS_STEPS = 5  # steps of the optimizer between two of the eigenbasis
@@ -21,8 +18,3 @@ class Soap(SOAP):
 
     def __init__(self, params: Iterable[torch.nn.Parameter], lr: float) -> None:
         super().__init__(params, lr=lr, weight_decay=0.0, precondition_frequency=BASIS_STEPS)
-
-
-if __name__ == "__main__":
-    torch.optim.Adam = Soap
-    main()

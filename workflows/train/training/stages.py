@@ -17,12 +17,16 @@ import yaml
 
 from pet_driver.errors import PetDriverError
 from pet_driver.runs.supervise import SCREEN, Commands, Outcome, supervise
-from training.settings import OPTIMIZERS
 
 LAST = "last.ckpt"
 OPTIONS = "options.yaml"
 TIMES = "seconds.txt"
 KEEP = 2  # checkpoints; the one before the newest is for a kill in the middle of writing
+# Of the GNU C library, for buffers of megabytes that every step wants again, in every thread.
+KEEP_FREED_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
+}
 # Columns of metatrain's table, as (part of its header, name here); energies an atom, in meV and A.
 COLUMNS = (
     ("Epoch", "epoch"),
@@ -72,11 +76,13 @@ def run_stage(
         advance(total, total)
         return last
     (folder / OPTIONS).write_text(yaml.safe_dump(options, sort_keys=False))
-    command = [sys.executable, "-m", OPTIMIZERS[optimizer], "train", OPTIONS, "-o", "model.pt"]
+    command = [sys.executable, "-m", "training.launch", optimizer]
+    command += ["train", OPTIONS, "-o", "model.pt"]
     if (checkpoint := newest_checkpoint(folder)) is not None:
         command += ["--restart", str(checkpoint.relative_to(folder))]
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
+        **KEEP_FREED_MEMORY,
         **os.environ,
         "PYTHONWARNINGS": "ignore",
         "PYTHONPATH": os.pathsep.join(paths),
