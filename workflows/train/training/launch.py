@@ -3,7 +3,8 @@
     python -m training.launch soap float32 train options.yaml ...
 
 First comes the optimizer: metatrain asks torch for Adam, and is given what was chosen. Then comes
-what factors of matrix products are rounded to. On CPUs metatrain's network is evaluated by :mod:`training.rows`, as many parts at a time as torch has threads.
+what factors of matrix products are rounded to. On CPUs metatrain's network is evaluated by
+:mod:`training.rows`, as many parts at a time as torch has threads.
 """
 
 from __future__ import annotations

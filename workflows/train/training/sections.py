@@ -109,7 +109,8 @@ def training(subject: Subject) -> str:
     """The stages, and how the errors went down."""
     record = subject.record
     lines = [
-        "| stage | epochs | optimizer, rate, products | weights: energy, forces | frames, atoms | time |",
+        "| stage | epochs | optimizer, rate, products | weights: energy, forces "
+        "| frames, atoms | time |",
         "|---|---|---|---|---|---|",
     ]
     for name, stage in record.settings["stages"].items():

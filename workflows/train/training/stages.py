@@ -17,7 +17,6 @@ import yaml
 
 from pet_driver.errors import PetDriverError
 from pet_driver.runs.supervise import SCREEN, Commands, Outcome, supervise
-
 from training.settings import Stage
 
 LAST = "last.ckpt"
