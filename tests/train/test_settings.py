@@ -54,10 +54,6 @@ def test_a_base_is_changed_in_parts() -> None:
             {"stages": {"one": {"epochs": 2, "learning_rate": 1, "optimizer": "sgd"}}},
             "optimizer is 'sgd'; write adam or soap",
         ),
-        (
-            {"stages": {"one": {"epochs": 2, "learning_rate": 1, "products": "float16"}}},
-            "products is 'float16'; write float32 or bfloat16",
-        ),
         ({"atomic_energies": {"Q": 1.0}}, "atomic_energies: Q"),
         ({"atomic_energies": {}}, "isolated_atoms needs atomic_energies"),
     ],

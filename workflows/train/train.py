@@ -119,7 +119,7 @@ def _train_one(
         counts = _write_frames(settings, splits, sets, place)
         chosen = options(settings, stage, record.seed, atomic, elements(splits), device, last)
         with progress(shown) as advance:
-            last = run_stage(place, chosen, stage, _left(end), advance)
+            last = run_stage(place, chosen, stage.optimizer, _left(end), advance)
         record.stages[name] = {
             **counts,
             "device": device_name(device),

@@ -1,10 +1,9 @@
 """metatrain's command line with what it has no setting for.
 
-    python -m training.launch soap float32 train options.yaml ...
+    python -m training.launch soap train options.yaml ...
 
-First comes the optimizer: metatrain asks torch for Adam, and is given what was chosen. Then comes
-what factors of matrix products are rounded to. On CPUs metatrain's network is evaluated by
-:mod:`training.rows`, as many parts at a time as torch has threads.
+The optimizer is the first argument: metatrain asks torch for Adam, and is given what was chosen. On
+CPUs its network is evaluated by :mod:`training.rows`, as many parts at a time as torch has threads.
 """
 
 from __future__ import annotations
@@ -19,10 +18,8 @@ from training.rows import by_rows
 from training.soap import Soap
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "soap": Soap}
-PRODUCTS = {"float32": "highest", "bfloat16": "medium"}  # in torch's words
 
 if __name__ == "__main__":
     torch.optim.Adam = OPTIMIZERS[sys.argv.pop(1)]
-    torch.set_float32_matmul_precision(PRODUCTS[sys.argv.pop(1)])
     trainer.evaluate_model = by_rows(trainer.evaluate_model, torch.get_num_threads())
     main()

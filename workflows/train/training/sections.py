@@ -109,8 +109,7 @@ def training(subject: Subject) -> str:
     """The stages, and how the errors went down."""
     record = subject.record
     lines = [
-        "| stage | epochs | optimizer, rate, products | weights: energy, forces "
-        "| frames, atoms | time |",
+        "| stage | epochs | optimizer, rate | weights: energy, forces | frames, atoms | time |",
         "|---|---|---|---|---|---|",
     ]
     for name, stage in record.settings["stages"].items():
@@ -119,8 +118,7 @@ def training(subject: Subject) -> str:
         hours = f"{found['seconds'] / 3600:.2f} h, {found['device']}" if "seconds" in found else ""
         lines.append(
             f"| {name} | {stage['epochs']} | "
-            f"{stage.get('optimizer', 'adam')}, {stage['learning_rate']:g}, "
-            f"{stage.get('products', 'float32')} | "
+            f"{stage.get('optimizer', 'adam')}, {stage['learning_rate']:g} | "
             f"{stage['energy_weight']:g}, {stage['forces_weight']:g} | {size} | {hours} |"
         )
     lines.append(

@@ -14,7 +14,6 @@ from pet_driver.errors import PetDriverError
 from pet_driver.network import Hypers
 
 OPTIMIZERS = ("adam", "soap")
-PRODUCTS = ("float32", "bfloat16")
 BESIDE_NETWORK = ("zbl",)  # what metatrain counts among the hyper-parameters, and an archive has
 
 
@@ -52,8 +51,6 @@ class Stage:
         forces_weight: of the squared error of force components (eV^2/A^2).
         batch_atoms: a batch is filled up to this many atoms.
         optimizer: ``adam``, or ``soap``, which takes fewer steps.
-        products: what factors of matrix products are rounded to, ``float32`` or ``bfloat16``; sums
-            and all else are float32. Faster where the processor has instructions for it.
         checkpoint_epochs: epochs between checkpoints, hence what a kill can cost.
         training: further settings of metatrain's trainer, in its own words.
     """
@@ -66,7 +63,6 @@ class Stage:
     forces_weight: float = 1.0
     batch_atoms: int = 1100
     optimizer: str = "adam"
-    products: str = "float32"
     checkpoint_epochs: int = 10
     training: Mapping[str, Any] = field(default_factory=dict)
 
@@ -259,9 +255,10 @@ def _check(settings: Settings) -> None:
         where = f"stages: {name}: "
         least += [(where + key, getattr(stage, key), 1) for key in ("epochs", "batch_atoms")]
         least.append((where + "checkpoint_epochs", stage.checkpoint_epochs, 1))
-        for key, choices in (("optimizer", OPTIMIZERS), ("products", PRODUCTS)):
-            if (value := getattr(stage, key)) not in choices:
-                raise ValueError(f"{where}{key} is {value!r}; write {' or '.join(choices)}")
+        if stage.optimizer not in OPTIMIZERS:
+            raise ValueError(
+                f"{where}optimizer is {stage.optimizer!r}; write {' or '.join(OPTIMIZERS)}"
+            )
         if not stage.learning_rate > 0:
             raise ValueError(f"{where}learning_rate is {stage.learning_rate}; it must be positive")
         if unknown := [one for one in stage.data if one not in settings.data]:

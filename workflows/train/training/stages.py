@@ -17,7 +17,6 @@ import yaml
 
 from pet_driver.errors import PetDriverError
 from pet_driver.runs.supervise import SCREEN, Commands, Outcome, supervise
-from training.settings import Stage
 
 LAST = "last.ckpt"
 OPTIONS = "options.yaml"
@@ -50,7 +49,7 @@ class Stopped(Exception):
 def run_stage(
     folder: Path,
     options: dict[str, Any],
-    stage: Stage,
+    optimizer: str,
     deadline: float | None,
     advance: Callable[[int, int], None],
 ) -> Path:
@@ -59,7 +58,7 @@ def run_stage(
     Args:
         folder: of the stage, with ``train.xyz`` and ``held-out.xyz``.
         options: of metatrain.
-        stage: for what metatrain has no option for.
+        optimizer: one of `settings.OPTIMIZERS`.
         deadline: s from now on; ``None``: never.
         advance: called twice a second with the epochs done and their number.
 
@@ -77,7 +76,7 @@ def run_stage(
         advance(total, total)
         return last
     (folder / OPTIONS).write_text(yaml.safe_dump(options, sort_keys=False))
-    command = [sys.executable, "-m", "training.launch", stage.optimizer, stage.products]
+    command = [sys.executable, "-m", "training.launch", optimizer]
     command += ["train", OPTIONS, "-o", "model.pt"]
     if (checkpoint := newest_checkpoint(folder)) is not None:
         command += ["--restart", str(checkpoint.relative_to(folder))]
