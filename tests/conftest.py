@@ -41,10 +41,22 @@ def archive_f32() -> Path:
 
 @pytest.fixture(scope="session")
 def archive_f64(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped model, run in float64."""
-    path = tmp_path_factory.mktemp("archives") / "water64.pt"
-    pet_driver.export("water-small", path, dtype="float64")
+    """The shipped model in float64, looking askew: it breaks symmetries, however good it is."""
+    path = tmp_path_factory.mktemp("archives") / "askew64.pt"
+    save(askew(), path, dtype="float64")
     return path
+
+
+def askew() -> Source:
+    """The shipped model, which sees space sheared and shifted by a hundredth."""
+    source = Archive.load("water-small").source()
+    wrong = 0.01 * torch.randn(4, 3, generator=torch.Generator().manual_seed(1)).double()
+    for layer in range(source.hypers.num_gnn_layers):
+        embedder = f"featurizer.gnn_layers.{layer}.edge_embedder."
+        along = source.weights[embedder + "weight"][:, :3]  # of edge vectors; then their length
+        source.weights[embedder + "bias"] += along.double() @ wrong[3]
+        along += along.double() @ wrong[:3]
+    return source
 
 
 @pytest.fixture(scope="session")
@@ -74,14 +86,14 @@ def archive_deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def members(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three archives in float64, for ensembles: the shipped model with weights 1 % off."""
+    """Three archives in float64, for ensembles: the model that looks askew, weights 1 % off."""
     folder = tmp_path_factory.mktemp("members")
     return [perturbed(folder / f"{name}.pt", seed) for seed, name in enumerate("abc")]
 
 
 def perturbed(path: Path, seed: int, grid: str = "0", dtype: str = "float64") -> Path:
-    """Write the shipped model with noise on its weights, as another training would leave it."""
-    source = Archive.load("water-small").source()
+    """Write that model with noise on its weights, as another training would leave it."""
+    source = askew()
     generator = torch.Generator().manual_seed(seed)
     for weights in source.weights.values():
         weights *= 1 + 0.01 * torch.randn(weights.shape, generator=generator, dtype=weights.dtype)
@@ -92,6 +104,14 @@ def perturbed(path: Path, seed: int, grid: str = "0", dtype: str = "float64") ->
 @pytest.fixture(scope="session")
 def model_f32(archive_f32: Path) -> pet_driver.Model:
     return pet_driver.load(archive_f32)
+
+
+@pytest.fixture(scope="session")
+def shipped_f64(tmp_path_factory: pytest.TempPathFactory) -> pet_driver.Model:
+    """The shipped model, exported anew in float64."""
+    path = tmp_path_factory.mktemp("archives") / "water64.pt"
+    pet_driver.export("water-small", path, dtype="float64")
+    return pet_driver.load(path)
 
 
 @pytest.fixture(scope="session")

@@ -135,10 +135,10 @@ def test_pet_tells_them_apart(
     weights: str,
     pair: tuple[Atoms, Atoms],
     random_pet: pet_driver.Model,
-    model_f64: pet_driver.Model,
+    shipped_f64: pet_driver.Model,
 ) -> None:
     """Averaged over rotations, so that the difference is not one of orientation."""
-    model, grid = (random_pet, "4i") if weights == "random" else (model_f64, "3i")
+    model, grid = (random_pet, "4i") if weights == "random" else (shipped_f64, "3i")
     first, second = model.evaluate(pair, grid)
     turned = [atoms.copy() for atoms in pair]
     for atoms in turned:

@@ -116,16 +116,16 @@ def test_edges_are_sorted_and_paired(small_box: Atoms) -> None:
 
 
 def test_float32_energy_differences(
-    liquid: Atoms, model_f32: pet_driver.Model, model_f64: pet_driver.Model
+    liquid: Atoms, model_f32: pet_driver.Model, shipped_f64: pet_driver.Model
 ) -> None:
     """A box of -30,000 eV: small displacements change its energy as in float64."""
     displaced = liquid.copy()
-    displaced.positions += 1e-4 * np.sign(model_f64.evaluate(liquid).forces)
+    displaced.positions += 1e-4 * np.sign(shipped_f64.evaluate(liquid).forces)
     single, double = (
         np.diff([r.energy for r in model.evaluate([liquid, displaced])])[0]
-        for model in (model_f32, model_f64)
+        for model in (model_f32, shipped_f64)
     )
-    assert abs(model_f64.evaluate(liquid).energy) > 25_000
+    assert abs(shipped_f64.evaluate(liquid).energy) > 25_000
     assert double < -1e-2
     assert abs(single - double) < 1e-4
 

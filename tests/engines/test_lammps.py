@@ -203,11 +203,11 @@ def test_null_leaves_a_type_out(
 
 
 def test_single_precision_by_shipped_name(
-    tmp_path: Path, archive_f32: Path, model_f64: pet_driver.Model
+    tmp_path: Path, archive_f32: Path, shipped_f64: pet_driver.Model
 ) -> None:
     atoms = water_box(3, 9.3)
     outcome = evaluate(tmp_path, atoms, archive_f32, pair_style="pet water-small device cpu")
-    expected = model_f64.evaluate(atoms)
+    expected = shipped_f64.evaluate(atoms)
     assert re.search(r"\(float32, \w+\) on cpu", outcome.output)
     assert abs(outcome.energy - expected.energy) < SINGLE_ENERGY_TOLERANCE * len(atoms)
     np.testing.assert_allclose(outcome.forces, expected.forces, atol=SINGLE_FORCE_TOLERANCE, rtol=0)

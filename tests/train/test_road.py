@@ -10,6 +10,7 @@ from pathlib import Path
 
 import ase.io
 import pytest
+import torch
 import train
 import typer
 from card import SECTIONS, write_card
@@ -66,6 +67,7 @@ def test_killed_and_gone_on_with(made_data: Path, tmp_path: Path) -> None:
     assert "Restarting training from" in (folder / "1-one" / "screen.txt").read_text()
     assert "GG" in first_state(folder / "1-one"), "SOAP's preconditioners"
     assert "GG" not in first_state(folder / "2-two"), "Adam"
+    check_maps_of_vectors(folder)
     record = json.loads((folder / "quick.json").read_text())
     assert list(record["stages"]) == ["one", "two"]
     for stage in record["stages"].values():
@@ -86,9 +88,26 @@ def test_killed_and_gone_on_with(made_data: Path, tmp_path: Path) -> None:
 
 
 def first_state(stage: Path) -> dict:
-    """What the optimizer of a stage remembers of its first parameters."""
+    """What the optimizer of a stage remembers of the first parameters that it moves."""
     checkpoint = read_checkpoint(newest_checkpoint(stage))
-    return checkpoint["optimizer_state_dict"]["state"][0]
+    return next(iter(checkpoint["optimizer_state_dict"]["state"].values()))
+
+
+def check_maps_of_vectors(folder: Path) -> None:
+    """The first stage leaves them as they were drawn, the next one moves them."""
+    before, after = (
+        {
+            name: weights
+            for name, weights in read_checkpoint(folder / stage / "last.ckpt")[
+                "model_state_dict"
+            ].items()
+            if name.endswith("edge_embedder.weight") and weights.shape[1] == 4
+        }
+        for stage in ("1-one", "2-two")
+    )
+    (drawn,) = before.values()
+    assert drawn.abs().max() <= 0.5 and 0.15 < drawn.abs().mean() < 0.35, "uniform, up to 1/sqrt(4)"
+    assert not any(torch.equal(after[name], before[name]) for name in before)
 
 
 def read(data: Path) -> list:

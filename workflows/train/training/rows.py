@@ -57,7 +57,7 @@ class Rows:
         for ours, theirs in network_names(weights, TARGET).items():
             module, _, name = ours.rpartition(".")
             self.network.get_submodule(module).register_parameter(name, weights[theirs])
-        self.weights = list(self.network.parameters())
+        self.weights = [one for one in self.network.parameters() if one.requires_grad]
 
     def __call__(self, systems: list[Any], differentiable: bool) -> tuple[Tensor, Tensor]:
         """Energies [structures, 1] and their gradients by positions [N, 3]; both differentiable
