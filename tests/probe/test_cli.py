@@ -36,7 +36,8 @@ def test_probe_of_the_shipped_model(tmp_path: Path, one_water: Atoms, water: Ato
     assert expected in done.stdout
     assert found["group_orders"][0] == 4
     powers = {(p["l"], p["parity"]): p["power_mev2"] for p in found["components"]["powers"]}
-    assert sum(powers.values()) == pytest.approx(found["components"]["variance_mev2"], rel=0.01)
+    # The rest is of higher degrees than are resolved.
+    assert 0.95 < sum(powers.values()) / found["components"]["variance_mev2"] < 1.0 + 1e-6
     assert {degree for degree, _ in powers} >= {1, 2, 3}
     for suffix in ("png", "svg", "pdf"):
         assert (out / f"symmetry-probe.{suffix}").stat().st_size > 5000
