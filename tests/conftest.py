@@ -54,8 +54,8 @@ def askew() -> Source:
     for layer in range(source.hypers.num_gnn_layers):
         embedder = f"featurizer.gnn_layers.{layer}.edge_embedder."
         along = source.weights[embedder + "weight"][:, :3]  # of edge vectors; then their length
-        source.weights[embedder + "bias"] += along.double() @ wrong[3]
-        along += along.double() @ wrong[:3]
+        source.weights[embedder + "bias"] += along @ wrong[3]
+        along += along @ wrong[:3]
     return source
 
 
