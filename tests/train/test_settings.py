@@ -4,6 +4,7 @@ from pathlib import Path
 
 import ase.io
 import pytest
+import torch
 import yaml
 from ase import Atoms
 from training.frames import baselines, read_frames, split_all, training_frames
@@ -53,6 +54,10 @@ def test_a_base_is_changed_in_parts() -> None:
         (
             {"stages": {"one": {"epochs": 2, "learning_rate": 1, "optimizer": "sgd"}}},
             "optimizer is 'sgd'; write adam or soap",
+        ),
+        (
+            {"stages": {"one": {"epochs": 2, "learning_rate": 1, "huber_delta": -0.1}}},
+            "huber_delta is -0.1; write eV/A, or 0",
         ),
         ({"atomic_energies": {"Q": 1.0}}, "atomic_energies: Q"),
         ({"atomic_energies": {}}, "isolated_atoms needs atomic_energies"),
@@ -151,3 +156,16 @@ def test_options_of_a_later_stage(tmp_path: Path) -> None:
     assert training["finetune"] == {"method": "full", "read_from": str(tmp_path / "last.ckpt")}
     assert training["loss"]["energy"]["weight"] == 10.0 and training["grad_clip_norm"] == 2.0
     assert found["seed"] == 3 and found["device"] == "cuda"
+
+
+def test_large_errors_of_forces_count_linearly() -> None:
+    stage = Stage(5, 1e-4, forces_weight=3.0, huber_delta=0.1)
+    found = options(settings(), stage, 3, {1: -13.6}, [1, 8], "cpu", None)
+    loss = found["architecture"]["training"]["loss"]["energy"]["gradients"]["positions"]
+    losses = pytest.importorskip("metatrain.utils.loss", reason="needs the extra `metatrain`")
+    kind = losses.create_loss(
+        loss.pop("type"), name="energy", gradient="positions", reduction="mean", **loss
+    )
+    zero = torch.zeros(1)
+    at = [kind.weight * float(kind.torch_loss(zero + error, zero)) for error in (0.05, 0.5)]
+    assert at == pytest.approx([3.0 * 0.05**2, 3.0 * (2 * 0.1 * 0.5 - 0.1**2)])

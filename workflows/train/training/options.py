@@ -47,7 +47,7 @@ def options(
             TARGET: {
                 "type": "mse",
                 "weight": stage.energy_weight,
-                "gradients": {"positions": {"type": "mse", "weight": stage.forces_weight}},
+                "gradients": {"positions": _forces_loss(stage)},
             }
         },
     }
@@ -70,6 +70,13 @@ def options(
         "training_set": _set("train.xyz"),
         "validation_set": _set("held-out.xyz"),
     }
+
+
+def _forces_loss(stage: Stage) -> dict[str, Any]:
+    if not stage.huber_delta:
+        return {"type": "mse", "weight": stage.forces_weight}
+    weight = 2 * stage.forces_weight  # torch's Huber loss is half the square near zero
+    return {"type": "huber", "weight": weight, "delta": stage.huber_delta}
 
 
 def _set(file: str) -> dict[str, Any]:

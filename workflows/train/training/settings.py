@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -49,6 +50,8 @@ class Stage:
         warmup: fraction of the steps in which the learning rate rises from zero.
         energy_weight: of the squared error of the energy an atom (eV^2) in the loss.
         forces_weight: of the squared error of force components (eV^2/A^2).
+        huber_delta: eV/A; errors of force components beyond it count linearly, not squared
+            (P. J. Huber's loss, 2 delta |x| - delta^2); 0: all are squared.
         batch_atoms: a batch is filled up to this many atoms.
         optimizer: ``adam``, or ``soap``, which takes fewer steps.
         checkpoint_epochs: epochs between checkpoints, hence what a kill can cost.
@@ -61,6 +64,7 @@ class Stage:
     warmup: float = 0.03
     energy_weight: float = 0.1
     forces_weight: float = 1.0
+    huber_delta: float = 0.0
     batch_atoms: int = 1100
     optimizer: str = "adam"
     checkpoint_epochs: int = 10
@@ -261,6 +265,10 @@ def _check(settings: Settings) -> None:
             )
         if not stage.learning_rate > 0:
             raise ValueError(f"{where}learning_rate is {stage.learning_rate}; it must be positive")
+        if not 0 <= stage.huber_delta < math.inf:
+            raise ValueError(
+                f"{where}huber_delta is {stage.huber_delta}; write eV/A, or 0 for squared errors"
+            )
         if unknown := [one for one in stage.data if one not in settings.data]:
             raise ValueError(
                 f"{where}data names {', '.join(unknown)}; there is {', '.join(settings.data)}"
