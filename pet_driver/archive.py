@@ -24,6 +24,7 @@ from ase.data import chemical_symbols
 from pet_driver import models
 from pet_driver.checkpoints.source import Source
 from pet_driver.compiled import PACKAGE_FILE, attach, compile_network, conditions
+from pet_driver.devices import check_device
 from pet_driver.errors import PetDriverError
 from pet_driver.kernels import binding
 from pet_driver.network import Hypers
@@ -152,7 +153,7 @@ def save(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network = torch.jit.script(source.build(DTYPES[dtype]))
-    made_for = {} if compile_for is None else conditions(torch.device(compile_for))
+    made_for = {} if compile_for is None else conditions(check_device(compile_for))
     module = ArchiveModule(network, source, grid, dtype, list(made_for.values()))
     try:
         module.grid(grid)

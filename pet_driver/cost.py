@@ -21,7 +21,8 @@ class Cost:
         grid: how the energy is symmetrized.
         atoms: number of atoms.
         frames: number of frames in which atoms, or the structure, are seen, or of rotations.
-        edges: edges that pass through the network, all frames and members together.
+        edges: edges that pass through the network, all frames and members together, and those
+            of the raw network where its energy is not among them.
         raw_edges: edges of the structure.
         members: how many models are evaluated.
     """
@@ -91,4 +92,5 @@ def _cost(model: Model, structure: Structure, grid: str) -> Cost:
     )
     if kind == NO_FRAMES:
         frames, edges = 1, raw_edges
-    return Cost(grid, n_atoms, frames * n_rotations, edges * n_rotations, raw_edges)
+    beside = int(weights[0] == 0.0) * raw_edges  # the raw network, for the raw energy
+    return Cost(grid, n_atoms, frames * n_rotations, edges * n_rotations + beside, raw_edges)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pet_driver import models
+from pet_driver.compiling import find_compiler
 from pet_driver.errors import PetDriverError
 
 
@@ -56,7 +56,7 @@ def _kernels() -> Finding:
     try:
         path = kernels.build()
     except PetDriverError as error:
-        remedy = "install g++ 12 or newer, or set CXX; until then TorchScript runs the network"
+        remedy = "until then TorchScript runs the network, several times slower"
         return Finding("kernels", str(error), remedy, healthy=mode != "on")
     return Finding("kernels", str(path.parent))
 
@@ -82,11 +82,10 @@ def _optional(package: str, extra: str) -> Finding:
 
 
 def _compiler() -> Finding:
-    compiler = os.environ.get("CXX", "g++")
-    path = shutil.which(compiler)
-    if path is None:
-        return Finding("C++ compiler", f"no {compiler}", "install g++ 12 or newer, or set CXX")
-    return Finding("C++ compiler", path)
+    try:
+        return Finding("C++ compiler", find_compiler())
+    except PetDriverError as error:
+        return Finding("C++ compiler", *str(error).split(": ", 1))
 
 
 def _plugin() -> Finding:

@@ -15,10 +15,11 @@ from ase.data import chemical_symbols
 from torch import Tensor
 
 from pet_driver.archive import Archive
+from pet_driver.devices import check_device
 from pet_driver.errors import PetDriverError
 from pet_driver.memory import keep_freed_memory
 from pet_driver.neighbors import Structure
-from pet_driver.symmetry.grid_names import draws, parse_grid_name
+from pet_driver.symmetry.grid_names import NO_FRAMES, draws, parse_grid_name
 from pet_driver.topology import AtomBatch, EdgeBatch, TopologyCache
 
 PORTION = 20_000  # atoms whose neighbours are looked for at once
@@ -132,9 +133,10 @@ class Model:
         return self.metadata["interaction_range"]
 
     def rotations(self, grid: str, counter: int = 0) -> tuple[Tensor, Tensor, int]:
-        """Rotations [1 + R, 3, 3], weights and frames of a grid, the raw network put first.
+        """Rotations [R, 3, 3], weights and frames of a grid, with the raw network first.
 
-        The raw network is the identity, without frames, at weight 0. Frames: 0 for none, 1 by
+        The raw network is the identity, without frames; where the grid does not begin with it, it
+        is put before the others at weight 0. Frames: 0 for none, 1 by
         environment, 2 pooled over the structure.
 
         Args:
@@ -151,8 +153,8 @@ class Model:
         except Exception as error:  # TorchScript raises its own type, with a trace
             message = str(error).rpartition("ValueError: ")[2].strip()
             raise PetDriverError(message) from None
-        if grid != "0":
-            identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+        if frames != NO_FRAMES or not torch.equal(rotations[0], identity):
             rotations = torch.cat([identity[None], rotations])
             weights = torch.cat([torch.zeros_like(weights[:1]), weights])
         if not parse_grid_name(grid).random:
@@ -361,12 +363,5 @@ def load(
     Raises:
         PetDriverError: no such model, no such device, a damaged file, an unknown grid.
     """
-    try:
-        kind = torch.device(device)
-    except RuntimeError:
-        raise PetDriverError(f"{device!r} is no device; use cpu, cuda or cuda:N") from None
-    if kind.type == "cuda" and not torch.cuda.is_available():
-        raise PetDriverError(f"device {device} was asked for, but torch finds no CUDA device here")
-    if kind.type not in DEFAULT_MAX_EDGES:
-        raise PetDriverError(f"{device!r} is not supported; use cpu, cuda or cuda:N")
+    check_device(device)
     return Model(Archive.load(name_or_path, device), device, grid, max_edges)

@@ -31,7 +31,7 @@ def test_export_inspect_evaluate(tmp_path: Path, water: Atoms) -> None:
     assert "36 rotations for 3 atoms" in evaluated.stdout
     exact = pet_driver("evaluate", archive, tmp_path / "water.xyz", "--grid", "ecse")
     assert exact.stdout.count("-468.") == 2
-    assert "6 frames for 3 atoms, about 6.0 raw evaluations" in exact.stdout
+    assert "6 frames for 3 atoms, about 7.0 raw evaluations" in exact.stdout
     assert "the alternative: ecse-pooled: 2 frames" in exact.stdout
 
 
@@ -66,6 +66,11 @@ def test_doctor() -> None:
     done = pet_driver("doctor")
     assert done.returncode == 0, done.stdout
     assert "water-small" in done.stdout
+
+
+def test_doctor_looks_for_the_compiler_that_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-compiler")
+    assert "looked for no-compiler" in " ".join(pet_driver("doctor").stdout.split())
 
 
 def test_importing_the_package_does_not_import_torch() -> None:

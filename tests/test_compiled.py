@@ -138,12 +138,16 @@ def test_compiled_for_a_gpu(compiled: Path, tmp_path: Path, recwarn) -> None:
 
 
 @on_a_cpu
-def test_no_gpu_to_compile_for(plain: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [("cuda", "torch finds no CUDA device here"), ("gpu", "no device"), ("mps", "not supported")],
+)
+def test_no_gpu_to_compile_for(device: str, message: str, plain: Path, tmp_path: Path) -> None:
     out = tmp_path / "gpu.pt"
-    arguments = ["export", str(plain), "-o", str(out), "--format", "pt2", "--device", "cuda"]
+    arguments = ["export", str(plain), "-o", str(out), "--format", "pt2", "--device", device]
     failed = CliRunner().invoke(app, arguments)
     assert failed.exit_code == 1
-    assert "there is no GPU to compile the network for" in failed.output
+    assert message in failed.output
     assert not list(tmp_path.iterdir())
 
 

@@ -8,6 +8,7 @@ the residual, PostLN variant of the current one, so its weights map onto it exac
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,19 @@ REQUIRED: dict[str, Any] = {
     "TARGET_AGGREGATION": "sum",
 }
 
+# Without a value that is the same for all.
+NEEDED = (
+    "R_CUT",
+    "CUTOFF_DELTA",
+    "TRANSFORMER_D_MODEL",
+    "HEAD_N_NEURONS",
+    "TRANSFORMER_DIM_FEEDFORWARD",
+    "TRANSFORMER_N_HEAD",
+    "N_TRANS_LAYERS",
+    "N_GNN_LAYERS",
+    "BLEND_NEIGHBOR_SPECIES",
+)
+
 RENAMES = [
     (r"^embedding\.", "edge_embedder."),
     (r"^gnn_layers\.(\d+)\.(?:model\.)?central_embedder\.", r"node_embedders.\1."),
@@ -68,17 +82,14 @@ def read_pet2023(directory: Path) -> Source:
     """Read a model directory of the 2023 PET code.
 
     Raises:
-        PetDriverError: a file is missing, or a hyper-parameter asks for a part that this network
-            has not.
+        PetDriverError: a file or a hyper-parameter is missing or damaged, or asks for a part that
+            this network has not.
     """
-    hypers_file = _require(directory / "hypers_used.yaml")
-    tree = yaml.safe_load(hypers_file.read_text())
-    hypers = dict(tree.get("ARCHITECTURAL_HYPERS", tree))
-    _refuse_unmapped(hypers_file, hypers)
-    species = [int(z) for z in np.load(_require(directory / "all_species.npy"))]
-    composition = np.load(_require(directory / "self_contributions.npy")).reshape(-1)
+    hypers = _read_hypers(_require(directory / "hypers_used.yaml"))
+    species = [int(z) for z in _read(_require(directory / "all_species.npy"), np.load)]
+    composition = _read(_require(directory / "self_contributions.npy"), np.load).reshape(-1)
     state_file = _choose_state(directory)
-    state = torch.load(state_file, map_location="cpu", weights_only=True)
+    state = _read(state_file, lambda p: torch.load(p, map_location="cpu", weights_only=True))
     width = int(hypers["TRANSFORMER_D_MODEL"])
     return Source(
         hypers=Hypers(
@@ -114,6 +125,24 @@ def _require(path: Path) -> Path:
             f"{path.parent} is no model directory of the 2023 PET: {path.name} is missing"
         )
     return path
+
+
+def _read(path: Path, read: Callable[[Path], Any]) -> Any:
+    try:
+        return read(path)
+    except Exception as error:  # whatever a reader stumbles on in a damaged file
+        raise PetDriverError(f"{path} cannot be read: {error}") from error
+
+
+def _read_hypers(path: Path) -> dict[str, Any]:
+    tree = _read(path, lambda file: yaml.safe_load(file.read_text()))
+    hypers = tree.get("ARCHITECTURAL_HYPERS", tree) if isinstance(tree, dict) else None
+    if not isinstance(hypers, dict):
+        raise PetDriverError(f"{path} holds no hyper-parameters; copy it from the training again")
+    if missing := [name for name in NEEDED if name not in hypers]:
+        raise PetDriverError(f"{path}: there is no {', '.join(missing)}")
+    _refuse_unmapped(path, hypers)
+    return hypers
 
 
 def _choose_state(directory: Path) -> Path:

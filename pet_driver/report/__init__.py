@@ -57,15 +57,14 @@ def write_report(
         The path of the page.
 
     Raises:
-        PetDriverError: there are no runs, a run.json is not one, or names a file that is gone.
+        PetDriverError: there are no runs, a run.json is not one, or that of a finished run names
+            a file that is gone.
     """
     folders = [folders] if isinstance(folders, Path) else list(folders)
     output = output or folders[0]
-    runs, probes = find_runs(folders), find_probes(folders)
-    for run in runs:
-        _check_files(run)
+    probes = find_probes(folders)
+    runs, missing = _whole(find_runs(folders))
     drawings: list[tuple[str, Drawing]] = []
-    missing: list[Missing] = []
     for plan in track(PLANS):
         found = draw(plan, runs, probes)
         if isinstance(found, Missing):
@@ -83,8 +82,28 @@ def write_report(
     return page
 
 
+def _whole(runs: Sequence[Run]) -> tuple[list[Run], list[Missing]]:
+    """The runs whose files are all there, before any time goes into figures, and the others.
+
+    One that is under way may not have come to its first frame. One that is done has lost it.
+
+    Raises:
+        PetDriverError: a finished run names a file that is gone.
+    """
+    whole, missing = [], []
+    for run in runs:
+        try:
+            _check_files(run)
+            whole.append(run)
+        except PetDriverError as error:
+            if run.state == "finished":
+                raise
+            remedy = f"the same command again, which goes on with it ({run.steps} steps are done)"
+            missing.append(Missing(f"all of the run {run.name}", str(error), remedy))
+    return whole, missing
+
+
 def _check_files(run: Run) -> None:
-    """All that a run names is there, before any time goes into figures."""
     names = [*run.positions, *run.velocities, *run.forces, *run.rotations]
     for name in [run.properties, *names]:
         run.path(name)

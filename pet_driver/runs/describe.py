@@ -97,7 +97,7 @@ def _ipi_files(deck: IPIDeck, quantity: str, n_beads: int, has: str = "") -> lis
         if re.match(rf"{quantity}\b", text) and has in trajectory.get("extra_type", ""):
             width = len(str(n_beads))
             suffix = "" if quantity == "extras" else _SUFFIX[trajectory.get("format", "xyz")]
-            name = f"{deck.prefix}.{trajectory.get('filename')}"
+            name = f"{deck.prefix}.{trajectory.get('filename', 'traj').strip()}"
             if n_beads == 0:
                 return [f"{name}{suffix}"]
             beads = [trajectory.get("bead", "-1")]

@@ -39,7 +39,14 @@ class IPIDeck:
 
     @property
     def total_steps(self) -> int:
-        return int(self.root.findtext("total_steps", "1000"))
+        text = self.root.findtext("total_steps", "1000").strip()
+        try:
+            return int(text)
+        except ValueError:
+            raise PetDriverError(
+                f"{self.path}: <total_steps> is {text!r}; write a whole number, without a point "
+                "or an exponent"
+            ) from None
 
     @property
     def properties(self) -> str:
@@ -151,8 +158,11 @@ def _make_paths_absolute(deck: IPIDeck) -> None:
         found = parameters(field)
         if (here / found.get("template", "")).is_file():
             found["template"] = str((here / found["template"]).resolve())
-        if "model" not in found:
-            raise PetDriverError(f"{deck.path}: no model among the <parameters>: {{model: ...}}")
+        for name in ("model", "template"):
+            if name not in found:
+                raise PetDriverError(
+                    f"{deck.path}: no {name} among the <parameters>: {{{name}: ...}}"
+                )
         found["model"] = models.beside(found["model"], here)
         _set_parameters(field, found)
 
@@ -216,7 +226,8 @@ def resume(deck: IPIDeck, folder: Path, total_steps: int) -> int | None:
     if not found:
         return None
     step, root = max(found, key=lambda entry: entry[0])
-    root.find("total_steps").text = str(total_steps)
+    # A checkpoint leaves out whatever is i-PI's default.
+    _child(root, "total_steps").text = str(total_steps)
     for planned in deck.force_fields:
         # The checkpoint has a socket instead if the last leg had clients.
         name = planned.get("name")

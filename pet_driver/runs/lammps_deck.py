@@ -117,7 +117,7 @@ def variables(deck: LAMMPSDeck, settings: Settings) -> dict[str, str]:
         "grid": settings.grid,
         "seed": None if settings.seed is None else str(settings.seed),
         "steps": None if settings.steps is None else str(settings.steps),
-        **settings.variables,
+        **{name: _absolute(value, deck.path.parent) for name, value in settings.variables.items()},
     }
     wanted = {name: value for name, value in wanted.items() if value is not None}
     for name, value in wanted.items():
@@ -125,6 +125,12 @@ def variables(deck: LAMMPSDeck, settings: Settings) -> dict[str, str]:
             known = ", ".join(deck.defaults)
             raise PetDriverError(f"{deck.path}: no variable {name} (for {value}); it has {known}")
     return wanted
+
+
+def _absolute(value: str, here: Path) -> str:
+    """A file's path from the root, whether it is named from where we are or from the deck."""
+    found = next((p for p in (Path(value), here / value) if value and p.is_file()), None)
+    return value if found is None else str(found.resolve())
 
 
 def clock(seconds: float) -> str:

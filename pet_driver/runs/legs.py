@@ -42,7 +42,11 @@ class Leg(Protocol):
     deadline: float | None
 
     def start(self, fresh: bool) -> Commands:
-        """Make the folder ready; what is to be started there."""
+        """Make the folder ready; what is to be started there.
+
+        Raises:
+            PetDriverError: a program is missing; the folder is then as it was.
+        """
 
     def environment(self) -> dict[str, str]: ...
 
@@ -67,6 +71,7 @@ class IPILeg:
         self.shown: list[str] = []
 
     def start(self, fresh: bool) -> Commands:
+        program = find_ipi()
         step = None if fresh else ipi_deck.resume(self.deck, self.folder, self.total)
         name = ipi_deck.RESUMED
         if step is None:
@@ -77,7 +82,7 @@ class IPILeg:
             cut_partial_frames(self.folder, pattern)
         clients = self.settings.clients
         self.shown = ["i-pi", name]
-        commands = Commands([find_ipi(), name])
+        commands = Commands([program, name])
         if clients:
             commands.clients += ipi_deck.with_clients(self.folder / name, self.folder, clients)
         return commands
@@ -125,6 +130,7 @@ class LAMMPSLeg:
         self.shown: list[str] = []
 
     def start(self, fresh: bool) -> Commands:
+        lammps.build()
         can_go_on = not fresh and "restart" in self.deck.defaults
         restart = lammps_deck.restart_file(self.folder) if can_go_on else None
         if restart is None:
@@ -134,7 +140,6 @@ class LAMMPSLeg:
             arguments += ["-var", "restart", restart.name]
         for pattern in ("*.lammpstrj", lammps_deck.LOG):
             cut_partial_frames(self.folder, pattern)
-        lammps.build()
         ranks = self.settings.ranks
         self.shown = ["pet-driver", "lammps", "run", "--ranks", str(ranks), *arguments]
         return Commands(command(find_environment(), arguments, ranks))

@@ -102,23 +102,6 @@ class FrameBuilder(nn.Module):
         self.outer = self.reach - self.width - self.shortfall
         self.negligible = NEGLIGIBLE
 
-    @torch.jit.unused
-    def parameters_by_name(self) -> dict[str, float]:
-        """The parameters of the scheme, for the record."""
-        names = (
-            "reach",
-            "width",
-            "beta",
-            "beta_weights",
-            "spread",
-            "spread_width",
-            "pruning",
-            "pruning_width",
-            "pruning_rounds",
-            "enough",
-        )
-        return {name: getattr(self, name) for name in names}
-
     def forward(
         self, vectors: Tensor, first: Tensor, counts: Tensor, groups: Tensor, n_groups: int
     ) -> Frames:

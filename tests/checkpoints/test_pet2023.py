@@ -192,3 +192,21 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (directory / "all_species.npy").unlink()
     with pytest.raises(pet_driver.PetDriverError, match="all_species"):
         read_checkpoint(directory)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("hypers_used.yaml", "", "holds no hyper-parameters"),
+        ("hypers_used.yaml", "a: [1,", "cannot be read"),
+        ("hypers_used.yaml", "R_CUT: 4.0", "there is no CUTOFF_DELTA, TRANSFORMER_D_MODEL"),
+        ("self_contributions.npy", "half a file", "cannot be read"),
+        ("best_val_mae_both_model_state_dict", "half a file", "cannot be read"),
+    ],
+)
+def test_a_damaged_file_is_named(file: str, content: str, message: str, tmp_path: Path) -> None:
+    directory = write_directory(tmp_path / "model", random_state(False))
+    (directory / file).write_text(content)
+    with pytest.raises(pet_driver.PetDriverError, match=message) as caught:
+        read_checkpoint(directory)
+    assert str(directory / file) in str(caught.value)

@@ -21,7 +21,7 @@ CELL = np.diag([20.0, 21.0, 22.0])
 class ClientThread(threading.Thread):
     """A session on one end of a pair of sockets; `server` is i-PI's object for the other end."""
 
-    def __init__(self, model, batch_size: int = 1) -> None:
+    def __init__(self, model, batch_size: int = 1, grid: str = "0") -> None:
         super().__init__(daemon=True)
         mine, theirs = socket.socketpair()
         theirs.settimeout(5.0)
@@ -29,7 +29,7 @@ class ClientThread(threading.Thread):
         theirs.close()
         self.server.batch_size = batch_size
         self.connection = Connection(mine)
-        self.session = Session(self.connection, Potential(model, [8, 1, 1]))
+        self.session = Session(self.connection, Potential(model, [8, 1, 1], grid))
         self.ended: str | Exception | None = None
         self.start()
 
@@ -108,6 +108,20 @@ def test_copies_that_fill_a_batch_cost_nothing(model_f64, positions):
     for one in asked:
         alone = energy_alone(model_f64, one["pos"])
         assert one["result"][0] == pytest.approx(alone, abs=1e-11)
+
+
+def test_copies_have_draws_of_their_own(model_f64, positions):
+    """So that the counter of a run follows from its step, beads apart or in one place."""
+    client = ClientThread(model_f64, batch_size=4, grid="random-each@5")
+    client.server.get_status()
+    asked = [request(positions) for _ in range(4)]
+    assert client.server.dispatch_send_batch(asked)
+    client.server.settimeout(30.0)
+    assert client.server.dispatch_recv_batch(asked)
+    client.server.shutdown()
+    client.wait()
+    assert client.session.evaluated == client.session.potential.counter == 4
+    assert len({one["result"][0] for one in asked}) == 4
 
 
 def energy_alone(model, positions: np.ndarray) -> float:

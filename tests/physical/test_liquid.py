@@ -49,10 +49,11 @@ def test_structure(liquid: Run, pair: str) -> None:
 
 def test_diffusion(liquid: Run) -> None:
     """Figure 3a of arXiv 2406.17747: 16.3 A^2 in 10 ps, of 512 molecules."""
-    universe = analysis.water_universe(liquid.path(liquid.positions[0]))
+    path = liquid.path(liquid.positions[0])
+    universe = analysis.water_universe(path, timestep=liquid.timestep)
     oxygen = universe.select_atoms("element O")
     found = analysis.MeanSquareDisplacement(oxygen).run(start=len(universe.trajectory) // 5)
-    diffusion = found.diffusion()
+    diffusion = found.results.diffusion
     side = float(universe.trajectory[0].dimensions[0])
     value = diffusion.coefficient + diffusion.finite_size_correction(300, VISCOSITY, side)
     wide = 2 * diffusion.error  # of a short run

@@ -171,6 +171,10 @@ def test_errors(tmp_path):
     run = made.wandering_liquid(tmp_path / "run", "0", 0.5, frames=4)
     run.path("made.pos_0.xyz").unlink()
     assert "names made.pos_0.xyz, which is not there" in failure(tmp_path)
+    made.record(run.folder, n_atoms=81, steps=run.steps, state="stopped")
+    made.spinning_molecule(tmp_path / "other", "0", drift=0.5)
+    missing = write_report(tmp_path).read_text().split("What is not here")[1]
+    assert "all of the run run" in missing and "made.pos_0.xyz" in missing
     (run.folder / "run.json").write_text("{")
     assert "does not describe a run" in failure(tmp_path)
     assert "--output names a folder" in failure(tmp_path, "-o", run.folder / "run.json")

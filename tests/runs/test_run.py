@@ -271,6 +271,46 @@ def test_a_checkpoint_of_the_last_step_is_not_the_end(molecule_deck, tmp_path):
     np.testing.assert_allclose(positions(folder / "raw.pos_0.extxyz"), before, atol=2e-6)
 
 
+def test_as_many_steps_as_i_pi_does_by_default(molecule_deck, tmp_path):
+    """i-PI's checkpoints leave out what has its default value: of 1000 steps, the number."""
+    folder = tmp_path / "run"
+    execute(molecule_deck, folder, Settings(steps=1000))
+    assert "total_steps" not in (folder / "RESTART").read_text()
+    assert execute(molecule_deck, folder, Settings(steps=1010)).steps == 1010
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("{model: water-small", "{model: water-smoll", "water-smoll"),
+        ("<total_steps> 20000 <", "<total_steps> 2e4 <", "is '2e4'; write a whole number"),
+        (", template: water.xyz", "", "no template among the <parameters>"),
+    ],
+)
+def test_a_mended_deck_runs_in_the_same_folder(molecule_deck, tmp_path, right, wrong, message):
+    text = molecule_deck.read_text()
+    assert right in text
+    molecule_deck.write_text(text.replace(right, wrong))
+    with pytest.raises(PetDriverError, match=message):
+        execute(molecule_deck, tmp_path / "run", Settings(steps=None if "20" in right else 4))
+    molecule_deck.write_text(text)
+    assert execute(molecule_deck, tmp_path / "run", Settings(steps=4)).state == "finished"
+
+
+def test_no_compiler_leaves_the_folder_as_it_was(liquid_deck, tmp_path, monkeypatch):
+    monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CXX", "no-compiler")
+    for _ in range(2):
+        with pytest.raises(PetDriverError, match="no C\\+\\+ compiler found"):
+            execute(liquid_deck, tmp_path / "run")
+    assert not (tmp_path / "run" / "in.water").exists()
+
+
+def test_variables_that_are_files_are_found_from_the_folder_of_the_run(liquid_deck, tmp_path):
+    leg = read_leg(liquid_deck, tmp_path / "run", Settings(variables={"data": "water.data"}))
+    assert leg.values["data"] == str(liquid_deck.with_name("water.data"))
+
+
 def test_files_that_are_no_decks(tmp_path):
     with pytest.raises(PetDriverError, match="there is no deck at"):
         execute(tmp_path / "in.water", tmp_path / "run", Settings())

@@ -325,5 +325,6 @@ def test_the_cost_is_known_before_and_linear(get_model) -> None:
     assert predict_cost(one, large).frames == 8 * cost.frames
     assert predict_cost(two, small).frames == cost.frames
     assert predict_cost(two, small).raw_evaluations > cost.raw_evaluations
-    assert predict_cost(one, small, "2i").raw_evaluations == 36
-    assert predict_cost(one, small, "ecsei").edges == 2 * cost.edges
+    assert predict_cost(one, small, "2i").raw_evaluations == 37
+    assert predict_cost(one, small, "O_h").raw_evaluations == 48
+    assert predict_cost(one, small, "ecsei").edges == 2 * cost.edges - cost.raw_edges

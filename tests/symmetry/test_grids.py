@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from scipy.spatial.transform import Rotation
 from scipy.special import sph_harm_y
 
@@ -163,9 +164,20 @@ def test_unknown_names(name: str, model_f64: pet_driver.Model) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("name", "passes"), [("0", 1), ("i", 2), ("O_h", 48), ("2i", 37)])
+def test_the_raw_network_is_evaluated_once(
+    name: str, passes: int, model_f64: pet_driver.Model, water: Atoms
+) -> None:
+    rotations, weights, _ = model_f64.rotations(name)
+    assert len(rotations) == len(weights) == passes
+    assert torch.equal(rotations[0], torch.eye(3, dtype=rotations.dtype))
+    raw = model_f64.evaluate(water, grid="0").energy
+    assert model_f64.evaluate(water, grid=name).raw_energy == pytest.approx(raw, abs=1e-9)
+
+
 @pytest.mark.parametrize("name", ["3i", "lebedev11i", "T_d", "I_h"])
 def test_the_archive_has_the_same_grids(name: str, model_f64: pet_driver.Model) -> None:
     rotations, weights, _ = model_f64.archive.module.grid(name)
     expected = RotationGrids()(name)
-    assert torch.equal(rotations, expected[0])
-    assert torch.equal(weights, expected[1])
+    for found, value in zip((rotations, weights), expected[:2], strict=True):
+        torch.testing.assert_close(found, value, rtol=0.0, atol=1e-15)

@@ -1,7 +1,7 @@
 """Write the card of a model: what it was trained on, its errors, how far to trust it.
 
-    python workflows/train/card.py water-small --data ../shared/data
-    python workflows/train/card.py results/train/water-large/water-large.pt --data ../shared/data
+    python workflows/train/card.py water-small --data FOLDER
+    python workflows/train/card.py results/train/water-large/water-large.pt --data FOLDER
 
 It needs the record of the training beside the archive, and the files that the record names.
 """

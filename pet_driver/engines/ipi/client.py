@@ -14,6 +14,7 @@ from pet_driver.engines.ipi.protocol import Connection, Disconnected, SharedMemo
 from pet_driver.ensemble import Ensemble, load
 from pet_driver.errors import PetDriverError
 from pet_driver.evaluator import Model
+from pet_driver.symmetry.grid_names import parse_grid_name
 
 RETRY_INTERVAL = 0.1  # seconds between two attempts to reach a server that is not there yet
 
@@ -160,7 +161,10 @@ class Session:
         cells, positions = self.connection.read_structures()
         header = self.connection.read_header()
         started = time.perf_counter()
-        n_asked = _count_asked(cells, positions)
+        # Where each structure has a rotation of its own, a copy is another evaluation; and the
+        # counter must move alike in every step, or a run that is gone on with misses its place.
+        each = parse_grid_name(self.potential.grid).each
+        n_asked = len(cells) if each else _count_asked(cells, positions)
         results = self.potential.compute(cells[:n_asked], positions[:n_asked])
         self.seconds += time.perf_counter() - started
         while header == "STATUS":

@@ -101,7 +101,7 @@ class Connection:
         while view:
             try:
                 received = self._socket.recv_into(view)
-            except ConnectionError as error:
+            except OSError as error:
                 raise Disconnected(str(error)) from error
             if received == 0:
                 raise Disconnected("end of stream")
@@ -117,7 +117,7 @@ class Connection:
     def _send(self, data: bytes) -> None:
         try:
             self._socket.sendall(data)
-        except ConnectionError as error:
+        except OSError as error:
             raise Disconnected(str(error)) from error
 
 

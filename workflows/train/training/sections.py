@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -105,6 +105,11 @@ def data(subject: Subject) -> str:
     return "\n".join(lines)
 
 
+def _huber(stage: Mapping[str, Any]) -> str:
+    delta = stage.get("huber_delta", 0.0)
+    return f" (linear from {1e3 * delta:g} meV/A on)" if delta else ""
+
+
 def training(subject: Subject) -> str:
     """The stages, and how the errors went down."""
     record = subject.record
@@ -119,7 +124,8 @@ def training(subject: Subject) -> str:
         lines.append(
             f"| {name} | {stage['epochs']} | "
             f"{stage.get('optimizer', 'adam')}, {stage['learning_rate']:g} | "
-            f"{stage['energy_weight']:g}, {stage['forces_weight']:g} | {size} | {hours} |"
+            f"{stage['energy_weight']:g}, {stage['forces_weight']:g}{_huber(stage)} | "
+            f"{size} | {hours} |"
         )
     lines.append(
         f"\nBy metatrain {record.versions.get('metatrain', '')}"
