@@ -93,9 +93,14 @@ def test_no_deck_is_forgotten():
 
 
 @pytest.mark.parametrize("name", SHORTENED)
-def test_deck(clone, name):
+def test_deck(clone, name, archive_f64):
     deck = clone / name
     shorten(deck, SHORTENED[name])
+    if name == "grid-scan/ipi.xml":
+        # a model whose errors are well above rounding, however good the shipped one is
+        text = deck.read_text()
+        assert "model: water-small" in text
+        deck.write_text(text.replace("model: water-small", f"model: {archive_f64}"))
     with running("i-pi", deck.name, folder=deck.parent) as process:
         output = finish(process)
     assert process.returncode == 0, output
