@@ -82,11 +82,11 @@ def test_liquid_goes_on_after_a_kill(liquid_deck, tmp_path):
 
 def test_time_limit(liquid_deck, tmp_path):
     folder = tmp_path / "run"
-    options = ("--steps", "400", "--var", "equilibrate=5")
+    options = ("--steps", "4000", "--var", "equilibrate=5")
     done = run(liquid_deck, folder, *options, "--time-limit", "8")
     assert done.returncode == 75, done.stderr
     stopped = read_run(folder / "run.json")
-    assert stopped.state == "stopped" and 0 < stopped.steps < 400
+    assert stopped.state == "stopped" and 0 < stopped.steps < 4000
     settings = Settings(steps=stopped.steps + 10, variables={"equilibrate": "5"})
     finished = execute(liquid_deck, folder, settings)
     assert finished.state == "finished" and finished.steps == stopped.steps + 10
