@@ -85,9 +85,9 @@ def is_done(run: Run, total: int) -> bool:
 def _execute(leg: Leg, previous: Run | None, advance: Callable[[int, int], None]) -> Run:
     folder = leg.folder
     before = previous.wall_time if previous else 0.0
-    leg.describe()  # what is wrong with the deck comes to light before there is a file
+    described = leg.describe()  # what is wrong with the deck comes to light before there is a file
     commands = leg.start(fresh=previous is None)
-    run = replace(leg.describe(), state="running", command=" ".join(leg.shown), wall_time=before)
+    run = replace(described, state="running", command=" ".join(leg.shown), wall_time=before)
     run.write()
     first = leg.last_step()
     start = recorded = time.monotonic()
