@@ -17,8 +17,10 @@ from torch import Tensor
 from pet_driver.archive import Archive
 from pet_driver.devices import check_device
 from pet_driver.errors import PetDriverError
+from pet_driver.kernels import binding
 from pet_driver.memory import keep_freed_memory
 from pet_driver.neighbors import Structure
+from pet_driver.pairs import forces_and_virials
 from pet_driver.symmetry.grid_names import NO_FRAMES, draws, parse_grid_name
 from pet_driver.topology import AtomBatch, EdgeBatch, TopologyCache
 
@@ -97,7 +99,8 @@ class Model:
         self.counter = 0
         if self.device.type == "cpu":
             keep_freed_memory()
-        self._topologies = TopologyCache(self.cutoff, self.device)
+        self._by_kernels = binding.level(archive.module) is not None
+        self._topologies = TopologyCache(self.cutoff, self.device, self._by_kernels)
         self._grids: dict[str, tuple[Tensor, Tensor, int]] = {}
         self.rotations(self.default_grid)
 
@@ -275,7 +278,15 @@ class Model:
                 frames,
                 self.max_edges,
             )
-        found = (energies, by_atom, *forces_and_virials(edges, gradients), by_rotation)
+        forces, virials = forces_and_virials(
+            edges.pairs,
+            edges.vectors,
+            gradients,
+            edges.structures,
+            edges.counts,
+            self._by_kernels,
+        )
+        found = (energies, by_atom, forces, virials, by_rotation)
         # one transfer for all
         packed = torch.cat([values.reshape(-1) for values in found]).detach().cpu().numpy()
         return unpack(packed, edges.sizes, weights.cpu().numpy())
@@ -291,18 +302,6 @@ def _portions(structures: Sequence[Structure]) -> Iterator[Sequence[Structure]]:
             first, atoms = index, 0
         atoms += size
     yield structures[first:]
-
-
-def forces_and_virials(edges: EdgeBatch, gradients: Tensor) -> tuple[Tensor, Tensor]:
-    """Forces [N, 3] (eV/A) and virials [B, 3, 3] (eV) from edge gradients [E, 3] (eV/A)."""
-    none = gradients.new_zeros(edges.numbers.shape[0], 3)
-    forces = none.index_add(0, edges.centers, gradients)
-    # torch is ten times slower with a factor of -1
-    forces -= none.index_add_(0, edges.neighbors, gradients)
-    if len(edges.counts) == 1:
-        return forces, -(edges.vectors.T @ gradients)
-    pairs = zip(edges.vectors.split(edges.counts), gradients.split(edges.counts), strict=True)
-    return forces, -torch.stack([r.T @ gradient for r, gradient in pairs])
 
 
 def unpack(packed: np.ndarray, sizes: Sequence[int], weights: np.ndarray) -> list[Results]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from pet_driver.neighbors import Structure, find_edges
+from pet_driver.pairs import Pairs
 
 # A: large enough to last for tens of steps, small enough to leave few pairs to sort out at each.
 SKIN = 0.5
@@ -88,6 +89,10 @@ class EdgeBatch:
     sizes: Sequence[int]
     counts: Sequence[int]
 
+    @property
+    def pairs(self) -> Pairs:
+        return Pairs(self.centers, self.neighbors, self.reverse)
+
     def part(self, first: int, last: int) -> EdgeBatch:
         """Structures ``first`` to ``last``, the latter not included."""
         if last - first == len(self.sizes):
@@ -111,6 +116,12 @@ class EdgeBatch:
 class Topology:
     """The pairs of a batch of structures within ``cutoff + skin`` (A).
 
+    Args:
+        structures, atoms: the batch, in both forms.
+        cutoff, skin: A.
+        device: where the edges are wanted.
+        by_kernels: whether the kernels sort them out.
+
     Raises:
         PetDriverError: a broken structure.
     """
@@ -122,9 +133,11 @@ class Topology:
         cutoff: float,
         skin: float,
         device: torch.device,
+        by_kernels: bool = False,
     ) -> None:
         self.atoms = atoms
         self.cutoff, self.skin, self.device = cutoff, skin, device
+        self._by_kernels = by_kernels
         found = [find_edges(structure, cutoff + skin) for structure in structures]
         ends = list(accumulate([len(f.centers) for f in found], initial=0))
         starts = list(accumulate(atoms.sizes, initial=0))
@@ -134,12 +147,11 @@ class Topology:
         self._ends, self._pair_ends = ends, self._tensor(np.array(ends))
         self._shifts = self._tensor(shifts) if shifts.any() else None
         self._crossings: tuple[np.ndarray, Tensor] | None = None
-        self._ones = torch.ones(3, dtype=torch.float64, device=device)
         self._all = EdgeBatch(
             numbers=self._tensor(atoms.numbers),
             structures=self._tensor(np.repeat(np.arange(len(atoms.sizes)), atoms.sizes)),
             owned=torch.ones(len(atoms.numbers), dtype=torch.bool, device=device),
-            vectors=self._ones.new_zeros(0, 3),
+            vectors=torch.zeros(0, 3, dtype=torch.float64, device=device),
             centers=self._joined([f.centers for f in found], starts),
             neighbors=self._joined([f.neighbors for f in found], starts),
             reverse=self._joined([f.reverse for f in found], ends),
@@ -185,29 +197,17 @@ class Topology:
         if others < self.cutoff:
             return None
         positions = self._tensor(atoms.positions)
-        vectors = positions.index_select(0, self._all.neighbors)
-        vectors -= positions.index_select(0, self._all.centers)
-        if self._shifts is not None:
-            vectors += self._crossed(self._shifts, atoms.cells)
+        crossings = None if self._shifts is None else self._crossed(self._shifts, atoms.cells)
+        pairs = self._all.pairs
         if longest < self.cutoff:
-            return replace(self._all, vectors=vectors)
-        # a product with ones is several times faster than a sum over so short an axis
-        near = (vectors * vectors) @ self._ones < self.cutoff**2
-        # rounding may put the two directions of one edge on either side of the cutoff
-        near &= near.index_select(0, self._all.reverse)
-        return self._selected(vectors, near)
-
-    def _selected(self, vectors: Tensor, near: Tensor) -> EdgeBatch:
-        """The edges among the pairs [P] that are ``near``."""
-        kept = near.nonzero().squeeze(1)
-        place = torch.cat([kept.new_zeros(1), near.cumsum(0)])  # of each pair among those kept
-        reverse = self._all.reverse.index_select(0, kept)
+            return replace(self._all, vectors=pairs.vectors(positions, crossings))
+        near, vectors, place = pairs.near(positions, crossings, self.cutoff, self._by_kernels)
         return replace(
             self._all,
-            vectors=vectors.index_select(0, kept),
-            centers=self._all.centers.index_select(0, kept),
-            neighbors=self._all.neighbors.index_select(0, kept),
-            reverse=place.index_select(0, reverse),
+            vectors=vectors,
+            centers=near.centers,
+            neighbors=near.neighbors,
+            reverse=near.reverse,
             counts=place.index_select(0, self._pair_ends).diff().tolist(),
         )
 
@@ -241,10 +241,11 @@ class TopologyCache:
     Args:
         cutoff: A.
         device: where the edges are wanted.
+        by_kernels: whether the kernels sort them out.
     """
 
-    def __init__(self, cutoff: float, device: torch.device) -> None:
-        self.cutoff, self.device = cutoff, device
+    def __init__(self, cutoff: float, device: torch.device, by_kernels: bool = False) -> None:
+        self.cutoff, self.device, self.by_kernels = cutoff, device, by_kernels
         self._topologies: list[Topology] = []
         self._last_used: list[int] = []  # in which call, of each
         self._turn = 0  # where to look first: batches mostly come in turn
@@ -276,7 +277,7 @@ class TopologyCache:
             skin, nearest = SKIN, int(np.argmax(others))
             if self._topologies[nearest].skin == 0.0:
                 del self._topologies[nearest], self._last_used[nearest]
-        topology = Topology(structures, atoms, self.cutoff, skin, self.device)
+        topology = Topology(structures, atoms, self.cutoff, skin, self.device, self.by_kernels)
         self._topologies.append(topology)
         self._last_used.append(self._calls)
         self._forget()

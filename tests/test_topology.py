@@ -61,10 +61,14 @@ def sought(structure: Structure) -> set[Row]:
 
 
 class Follower:
-    """Asks one cache for edges, compares them with new searches, and counts how many it saved."""
+    """Asks one cache for edges, compares them with new searches, and counts how many it saved.
+
+    A second cache, whose pairs the kernels sort out, must give the very same.
+    """
 
     def __init__(self) -> None:
         self.cache = TopologyCache(CUTOFF, CPU)
+        self.by_kernels = TopologyCache(CUTOFF, CPU, by_kernels=True)
         self.kept = self.searched = 0
         self.last: EdgeBatch | None = None
 
@@ -78,6 +82,10 @@ class Follower:
             self.kept += 1
         self.last = edges
         assert kept(structures, edges) == [sought(structure) for structure in structures]
+        again = self.by_kernels.edges(atoms) or self.by_kernels.new_edges(structures, atoms)
+        assert list(again.counts) == list(edges.counts)
+        for name in ("centers", "neighbors", "reverse", "vectors"):
+            assert torch.equal(getattr(again, name), getattr(edges, name)), name
 
 
 def systems(small_box: Atoms) -> dict[str, list[Structure]]:

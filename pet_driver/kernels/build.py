@@ -62,7 +62,7 @@ def _compile(compiler: str, folder: Path, verbose: bool) -> Path:
     # Of an inline function that several units have, those of the standard library above all, the
     # linker keeps the first: it must run wherever any of them does, so the plainest units lead.
     units: list[tuple[str, str, tuple[str, ...]]] = [
-        (name, f"{name}.cpp", ()) for name in ("engine", "interface")
+        (name, f"{name}.cpp", ()) for name in ("engine", "interface", "pairs")
     ]
     for level, flags in LEVELS.get(platform.machine(), {"native": ("-mcpu=native",)}).items():
         for number in ("float", "double"):

@@ -23,6 +23,7 @@ from training.options import options
 from training.record import Record, device_name, new_record, thinned
 from training.settings import Settings, read_settings
 from training.stages import Stopped, history, run_stage, wall_time
+from training.start import weights_to_start_with
 
 import pet_driver
 from pet_driver.errors import PetDriverError
@@ -42,6 +43,7 @@ def train(
     ],
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is any")] = "auto",
     frames: Annotated[int | None, typer.Option(help="of the first set; for a curve")] = None,
+    member: Annotated[int | None, typer.Option(help="train this one of an ensemble alone")] = None,
     time_limit: Annotated[str | None, typer.Option(help="stop after, as 23:30:00")] = None,
     split_only: Annotated[bool, typer.Option(help="write the split and stop")] = False,
 ) -> None:
@@ -52,14 +54,15 @@ def train(
         end = None if time_limit is None else time.monotonic() + parse_duration(time_limit)
         splits = split_all(settings, data)
         _check_batches(settings, splits, configuration)
-        for seed in range(1, settings.members + 1):
+        start, checksum = weights_to_start_with(settings, elements(splits)) or (None, "")
+        for seed in _seeds(settings, member, configuration):
             name = settings.name if settings.members == 1 else f"{settings.name}-{seed}"
             folder = output / name
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder):
-                record = prepare(settings, name, seed, splits, folder)
+                record = prepare(settings, name, seed, splits, checksum, folder)
                 if not split_only:
-                    _train_one(settings, record, splits, folder, device, end)
+                    _train_one(settings, record, splits, start, folder, device, end)
                     write_card(folder / f"{name}.pt", data, device, quick=device == "cpu")
             print(f"{name}: {'split in' if split_only else 'done, see'} {folder}", flush=True)
     except Stopped:
@@ -71,17 +74,19 @@ def train(
 
 
 def prepare(
-    settings: Settings, name: str, seed: int, splits: dict[str, Split], folder: Path
+    settings: Settings, name: str, seed: int, splits: dict[str, Split], start: str, folder: Path
 ) -> Record:
     """Write the split and the identity of a training, or check that they are the same.
 
     Raises:
         PetDriverError: the folder holds another training.
     """
-    record = new_record(settings, name, seed, {k: v.as_dict() for k, v in splits.items()})
+    record = new_record(settings, name, seed, {k: v.as_dict() for k, v in splits.items()}, start)
     # As JSON gives it back: tuples are lists there.
     identity = json.loads(
-        json.dumps({"settings": record.settings, "seed": seed, "split": record.split})
+        json.dumps(
+            {"settings": record.settings, "seed": seed, "start": start, "split": record.split}
+        )
     )
     path = folder / IDENTITY
     if path.is_file():
@@ -101,6 +106,7 @@ def _train_one(
     settings: Settings,
     record: Record,
     splits: dict[str, Split],
+    start: Path | None,
     folder: Path,
     device: str,
     end: float | None,
@@ -119,7 +125,8 @@ def _train_one(
         counts = _write_frames(settings, splits, sets, place)
         chosen = options(settings, stage, record.seed, atomic, elements(splits), device, last)
         with progress(shown) as advance:
-            last = run_stage(place, chosen, stage.optimizer, _left(end), advance)
+            begun = start if last is None else None
+            last = run_stage(place, chosen, stage.optimizer, begun, _left(end), advance)
         record.stages[name] = {
             **counts,
             "device": device_name(device),
@@ -150,6 +157,18 @@ def _write_frames(
         ase.io.write(place / file, found, format="extxyz")
         counts |= {f"{part}_frames": len(found), f"{part}_atoms": sum(map(len, found))}
     return counts
+
+
+def _seeds(settings: Settings, member: int | None, configuration: Path) -> range:
+    """Of the members to train."""
+    if member is None:
+        return range(1, settings.members + 1)
+    if not 1 <= member <= settings.members:
+        raise PetDriverError(
+            f"--member {member}: {configuration} has members: {settings.members}; name one from 1 "
+            f"to {settings.members}"
+        )
+    return range(member, member + 1)
 
 
 def _check_batches(settings: Settings, splits: dict[str, Split], configuration: Path) -> None:

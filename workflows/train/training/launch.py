@@ -1,14 +1,16 @@
 """metatrain's command line with what it has no setting for.
 
-    python -m training.launch soap train options.yaml ...
+    python -m training.launch [--start model.pt] soap train options.yaml ...
 
-The optimizer is the first argument: metatrain asks torch for Adam, and is given what was chosen. On
-CPUs its network is evaluated by :mod:`training.rows`, as many parts at a time as torch has threads.
-A random network keeps its maps of edge vectors until its first stage is done (`with_vectors`).
+The optimizer comes before metatrain's own arguments: metatrain asks torch for Adam, and is given
+what was chosen. On CPUs its network is evaluated by :mod:`training.rows`, as many parts at a time as
+torch has threads. The first stage begins with the weights of an archive, or with random ones; a
+random network keeps its maps of edge vectors until that stage is done (`prepared`).
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,32 +20,46 @@ import torch
 from metatrain.__main__ import main
 from metatrain.pet.modules.transformer import CartesianTransformer
 
+from pet_driver.archive import Archive
+from pet_driver.checkpoints.source import Source
 from training.rows import by_rows
 from training.soap import Soap
+from training.start import begin_with
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "soap": Soap}
 
 
-def with_vectors(train: Callable[..., None]) -> Callable[..., None]:
+def prepared(train: Callable[..., None], start: Source | None) -> Callable[..., None]:
     """metatrain's ``Trainer.train`` on a network that cannot forget how to see directions.
 
     Before it has learned what to do with them, vectors that turn at random in every frame are
     noise to a network, and the quickest way to less of it is to multiply them by zero and to see
     lengths alone. From there it never returns: without vectors no gradient says what they would
-    be good for. Later stages, which begin with weights of others, are free.
+    be good for. Later stages, which begin with weights of others, are free, and so is a network
+    that begins with those of ``start``.
     """
 
-    def held(self: Any, model: Any, *arguments: Any, **options: Any) -> None:
-        for module in model.modules():
-            if isinstance(module, CartesianTransformer):
-                module.edge_embedder.weight.requires_grad_(False)
+    def train_prepared(self: Any, model: Any, *arguments: Any, **options: Any) -> None:
+        if start is None:
+            for module in model.modules():
+                if isinstance(module, CartesianTransformer):
+                    module.edge_embedder.weight.requires_grad_(False)
+        elif self.optimizer_state_dict is None:  # not gone on with
+            begin_with(start, model)
         train(self, model, *arguments, **options)
 
-    return held
+    return train_prepared
 
 
 if __name__ == "__main__":
-    torch.optim.Adam = OPTIMIZERS[sys.argv.pop(1)]
-    trainer.Trainer.train = with_vectors(trainer.Trainer.train)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--start")
+    parser.add_argument("optimizer", choices=OPTIMIZERS)
+    parser.add_argument("metatrain", nargs=argparse.REMAINDER)
+    chosen = parser.parse_args()
+    sys.argv[1:] = chosen.metatrain
+    start = None if chosen.start is None else Archive.load(chosen.start).source()
+    torch.optim.Adam = OPTIMIZERS[chosen.optimizer]
+    trainer.Trainer.train = prepared(trainer.Trainer.train, start)
     trainer.evaluate_model = by_rows(trainer.evaluate_model, torch.get_num_threads())
     main()

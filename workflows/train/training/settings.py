@@ -12,6 +12,7 @@ import yaml
 from ase.data import atomic_numbers
 
 from pet_driver.errors import PetDriverError
+from pet_driver.models import beside
 from pet_driver.network import Hypers
 
 OPTIMIZERS = ("adam", "soap")
@@ -87,6 +88,8 @@ class Settings:
         stages: by name, in order.
         atomic_energies: energies of isolated atoms in eV by symbol, on the scale of the data.
         isolated_atoms: frames of a single atom of each element, at those energies, in an epoch.
+        start: archive whose weights the first stage begins with: a shipped model's name, or a path
+            from where the configuration is; empty: random weights.
         frames: train on no more than this many frames of the first set; ``None``: all.
     """
 
@@ -101,6 +104,7 @@ class Settings:
     members: int = 1
     atomic_energies: Mapping[str, float] = field(default_factory=dict)
     isolated_atoms: int = 0
+    start: str = ""
     frames: int | None = None
 
     @property
@@ -138,6 +142,8 @@ def read_settings(path: Path, frames: int | None = None) -> Settings:
         entries["frames"] = frames
         entries["name"] = f"{entries.get('name', path.stem)}-{frames}"
     entries.setdefault("name", path.stem)
+    if isinstance(entries.get("start"), str):
+        entries["start"] = beside(entries["start"], path.parent)
     try:
         settings = _build(entries)
         _check(settings)

@@ -50,6 +50,7 @@ def run_stage(
     folder: Path,
     options: dict[str, Any],
     optimizer: str,
+    start: Path | None,
     deadline: float | None,
     advance: Callable[[int, int], None],
 ) -> Path:
@@ -59,6 +60,7 @@ def run_stage(
         folder: of the stage, with ``train.xyz`` and ``held-out.xyz``.
         options: of metatrain.
         optimizer: one of `settings.OPTIMIZERS`.
+        start: archive whose weights it begins with.
         deadline: s from now on; ``None``: never.
         advance: called twice a second with the epochs done and their number.
 
@@ -76,8 +78,9 @@ def run_stage(
         advance(total, total)
         return last
     (folder / OPTIONS).write_text(yaml.safe_dump(options, sort_keys=False))
-    command = [sys.executable, "-m", "training.launch", optimizer]
-    command += ["train", OPTIONS, "-o", "model.pt"]
+    command = [sys.executable, "-m", "training.launch"]
+    command += [] if start is None else ["--start", str(start.resolve())]
+    command += [optimizer, "train", OPTIONS, "-o", "model.pt"]
     if (checkpoint := newest_checkpoint(folder)) is not None:
         command += ["--restart", str(checkpoint.relative_to(folder))]
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
