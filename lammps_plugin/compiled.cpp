@@ -53,7 +53,13 @@ class TemporaryFile {
     if (handle < 0) throw std::runtime_error("cannot write " + path_ + ": set TMPDIR to a folder "
                                              "that you may write");
     close(handle);
-    std::ofstream(path_, std::ios::binary) << content;
+    std::ofstream stream(path_, std::ios::binary);
+    stream << content;
+    stream.close();
+    if (stream) return;
+    std::filesystem::remove(path_);
+    throw std::runtime_error("cannot write " + path_ + " whole: the disk is full; set TMPDIR to "
+                             "another folder");
   }
   ~TemporaryFile() { std::filesystem::remove(path_); }
   TemporaryFile(const TemporaryFile &) = delete;

@@ -16,6 +16,8 @@ namespace {
 #define PET_DRIVER_MODELS ""
 #endif
 
+constexpr const char *ENSEMBLE = ".members";    // a file that names those of a shipped ensemble
+
 fs::path models_folder()
 {
   const char *folder = std::getenv("PET_DRIVER_MODELS");
@@ -27,7 +29,8 @@ std::string shipped_names()
   std::vector<std::string> names;
   std::error_code ignored;
   for (const auto &entry : fs::directory_iterator(models_folder(), ignored))
-    if (entry.path().extension() == ".pt") names.push_back(entry.path().stem().string());
+    if (const auto kind = entry.path().extension(); kind == ".pt" || kind == ENSEMBLE)
+      names.push_back(entry.path().stem().string());
   std::sort(names.begin(), names.end());
   std::string text;
   for (const auto &name : names) text += (text.empty() ? "" : ", ") + name;
@@ -40,6 +43,18 @@ fs::path place_of(const std::string &name)
   std::error_code ignored;
   if (fs::exists(name, ignored) || name.find('/') != std::string::npos) return name;
   return models_folder() / (name + ".pt");
+}
+
+/// The members of a shipped ensemble, with plus signs between; empty if there is none of that name.
+std::string members_of(const std::string &name)
+{
+  std::error_code ignored;
+  std::string members;
+  if (name.find('/') == std::string::npos && !fs::is_regular_file(name, ignored)) {
+    std::ifstream list(models_folder() / (name + ENSEMBLE));
+    std::getline(list, members);
+  }
+  return members;
 }
 
 }    // namespace
@@ -77,7 +92,10 @@ std::vector<std::string> pet::resolve_archives(const std::string &names)
     const auto name = [&] { return names.substr(begin, end - begin); };
     while (name().find('+') != std::string::npos && !fs::is_regular_file(place_of(name()), ignored))
       end = begin + name().rfind('+');
-    paths.push_back(resolve_archive(name()));
+    if (const std::string members = members_of(name()); members.empty())
+      paths.push_back(resolve_archive(name()));
+    else
+      for (const std::string &path : resolve_archives(members)) paths.push_back(path);
     begin = end + 1;
   }
   return paths;

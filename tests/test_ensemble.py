@@ -17,7 +17,7 @@ from pet_driver.cli import app
 from pet_driver.cost import predict_cost
 from pet_driver.ensemble import unite
 from pet_driver.errors import PetDriverError
-from pet_driver.models import resolve_all
+from pet_driver.models import resolve, resolve_all, shipped_ensembles
 from pet_driver.probe import probe
 from tests.conftest import perturbed
 
@@ -120,6 +120,23 @@ def test_names(members: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPa
     Path("a.pt+b.pt").write_bytes(members[0].read_bytes())
     assert resolve_all("a.pt+b.pt") == [Path("a.pt+b.pt")]
     assert isinstance(pet_driver.load("a.pt+b.pt"), pet_driver.Model)
+
+
+def test_shipped_ensembles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, members in shipped_ensembles().items():
+        paths = resolve_all(name)
+        assert [path.stem for path in paths] == members.split("+")
+        loaded = pet_driver.load(name)
+        assert isinstance(loaded, pet_driver.Ensemble) and len(loaded.members) == len(paths)
+        assert len({one.metadata["weights_sha256"] for one in loaded.members}) == len(paths)
+        Path("a.pt").write_bytes(b"")
+        assert resolve_all(f"a.pt+{name}") == [Path("a.pt"), *paths]
+        with pytest.raises(PetDriverError, match=rf"{name} is an ensemble, water-small\+"):
+            resolve(name)
+        Path(name).write_bytes(b"")  # a file comes before what is shipped
+        assert resolve_all(name) == [Path(name)]
+    assert "water-small-ensemble" in shipped_ensembles()
 
 
 @pytest.mark.parametrize(

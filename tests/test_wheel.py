@@ -17,6 +17,7 @@ def test_wheel_contents(tmp_path: Path) -> None:
     sources = {path.name for path in (ROOT / "lammps_plugin").iterdir() if path.is_file()}
     assert {f"pet_driver/lammps_plugin_src/{name}" for name in sources} <= names
     assert "pet_driver/models/water-small.pt" in names
+    assert "pet_driver/models/water-small-ensemble.members" in names
     assert "pet_driver/engines/ipi/pet_driver_ipi_shim.py" in names
     entry_points = next(name for name in names if name.endswith("entry_points.txt"))
     text = zipfile.ZipFile(wheel).read(entry_points).decode()

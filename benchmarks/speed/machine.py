@@ -9,6 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}  # flags of /proc/cpuinfo, the widest first
+
 
 def describe(device: str) -> dict[str, Any]:
     """Processor, memory, device, system."""
@@ -25,10 +27,13 @@ def describe(device: str) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Its name, as the system gives it."""
+    """Its name, as the system gives it, and its widest vectors: one name has several."""
     path = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*:\s*(.*)", path.read_text()) if path.exists() else []
-    return names[0] if names else platform.processor() or platform.machine()
+    text = path.read_text() if path.exists() else ""
+    names = re.findall(r"model name\s*:\s*(.*)", text)
+    name = names[0] if names else platform.processor() or platform.machine()
+    vectors = [known for flag, known in VECTORS.items() if re.search(rf"\b{flag}\b", text)]
+    return f"{name}, {vectors[0]}" if vectors else name
 
 
 def device_name(device: str) -> str:

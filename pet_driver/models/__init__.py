@@ -1,4 +1,7 @@
-"""Models that ship with the package, by name."""
+"""Models that ship with the package, by name.
+
+A shipped ensemble is a file ``NAME.members``: one line, its members with plus signs between.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +15,40 @@ FOLDER = Path(__file__).parent
 
 
 def shipped() -> list[str]:
-    """Names of the shipped models."""
+    """Names of the shipped models, each an archive."""
     return sorted(path.stem for path in FOLDER.glob("*.pt"))
 
 
+def shipped_ensembles() -> dict[str, str]:
+    """The shipped ensembles: names of their members, with plus signs between, by name."""
+    return {path.stem: path.read_text().strip() for path in sorted(FOLDER.glob("*.members"))}
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a shipped model or ensemble has that name."""
+    return name in shipped() or name in shipped_ensembles()
+
+
 def resolve(name_or_path: str | os.PathLike) -> Path:
-    """Path of an archive: a file if there is one, else a shipped model of that name."""
+    """Path of an archive: a file if there is one, else a shipped model of that name.
+
+    Raises:
+        PetDriverError: it is neither.
+    """
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return path
-    if str(name_or_path) in shipped():
-        return FOLDER / f"{name_or_path}.pt"
-    raise PetDriverError(
-        f"{name_or_path} is neither a file nor a shipped model; shipped are: {', '.join(shipped())}"
-    )
+    name = str(name_or_path)
+    if name in shipped():
+        return FOLDER / f"{name}.pt"
+    if members := shipped_ensembles().get(name):
+        raise PetDriverError(f"{name} is an ensemble, {members}; name one of these here")
+    raise PetDriverError(f"{name} is neither a file nor a shipped model; {_all_shipped()}")
 
 
 def beside(names: str, folder: Path) -> str:
     """Names of a model or an ensemble, with those of files in ``folder`` as absolute paths."""
-    if names not in shipped() and (folder / names).is_file():
+    if not is_shipped(names) and (folder / names).is_file():
         return str((folder / names).resolve())
     words = names.split("+")
     if len(words) == 1:
@@ -56,15 +74,27 @@ def resolve_all(names: str | os.PathLike | Sequence[str | os.PathLike]) -> list[
     while words:
         for length in range(len(words), 0, -1):  # the longest first: plus signs in names of files
             name = "+".join(words[:length])
-            if Path(name).expanduser().is_file() or name in shipped():
+            if Path(name).expanduser().is_file() or is_shipped(name):
                 break
         else:
             if not paths and len(words) == 1:
                 return [resolve(names)]
             raise PetDriverError(
                 f"{names}: {words[0] or 'a name that is empty'} is neither a file nor a shipped "
-                f"model; shipped are: {', '.join(shipped())}"
+                f"model; {_all_shipped()}"
             )
-        paths.append(resolve(name))
+        paths += _members(name)
         words = words[length:]
     return paths
+
+
+def _members(name: str) -> list[Path]:
+    """Of a shipped ensemble; a single model is its own."""
+    members = shipped_ensembles().get(name)
+    if members is None or Path(name).expanduser().is_file():
+        return [resolve(name)]
+    return [resolve(member) for member in members.split("+")]
+
+
+def _all_shipped() -> str:
+    return f"shipped are: {', '.join([*shipped(), *shipped_ensembles()])}"

@@ -76,7 +76,7 @@ class Settings:
     @property
     def absolute_model(self) -> str | None:
         """The model as every folder understands it."""
-        if self.model is None or self.model in models.shipped():
+        if self.model is None or models.is_shipped(self.model):
             return self.model
         return "+".join(str(path.resolve()) for path in models.resolve_all(self.model))
 

@@ -104,6 +104,19 @@ def test_lammps(
     assert_same(outcome, spreads, ensemble.evaluate(atoms, grid))
 
 
+def test_lammps_with_a_shipped_ensemble(tmp_path: Path) -> None:
+    """By its name, alone and beside another model."""
+    one = pet_driver.load("water-small-ensemble")
+    two = pet_driver.load("water-small-ensemble+water-small")
+    assert (len(one.members), len(two.members)) == (3, 4)
+    for name, model in (("water-small-ensemble", one), ("water-small-ensemble+water-small", two)):
+        found, expected = evaluate(tmp_path, skewed(), name), model.evaluate(skewed())
+        # networks in float32
+        assert found.ensemble_spread == pytest.approx(expected.ensemble_spread, abs=1e-5)
+        np.testing.assert_allclose(found.forces, expected.forces, atol=1e-5, rtol=0)
+        assert expected.ensemble_spread > SIGNAL
+
+
 def test_lammps_hybrid_with_members_of_different_cutoff(
     members: list[Path], archive_deep: Path, tmp_path: Path
 ) -> None:

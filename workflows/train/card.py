@@ -2,6 +2,7 @@
 
     python workflows/train/card.py water-small --data FOLDER
     python workflows/train/card.py results/train/water-large/water-large.pt --data FOLDER
+    python workflows/train/card.py water-small-ensemble --data FOLDER
 
 It needs the record of the training beside the archive, and the files that the record names.
 """
@@ -11,8 +12,9 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from types import ModuleType
 
-from training import sections
+from training import ensemble_sections, sections
 from training.frames import checksum, find_file, read_frames
 from training.record import Record, read_record
 from training.sections import Subject
@@ -34,6 +36,8 @@ SECTIONS = {
     "limits": "Known limits",
 }
 
+CHOICES = list(dict.fromkeys([*SECTIONS, *ensemble_sections.SECTIONS]))
+
 
 def write_card(
     name_or_path: str | Path,
@@ -45,7 +49,8 @@ def write_card(
     """Measure and write ``NAME.md`` beside the archive; returns the text.
 
     Args:
-        name_or_path: a shipped model or an archive, with its record beside it.
+        name_or_path: a shipped model or an archive, with its record beside it; or an ensemble of
+            them.
         data: folder of the files that the record names.
         device: to evaluate on.
         only: one section, which is returned and not written.
@@ -54,10 +59,12 @@ def write_card(
     Raises:
         PetDriverError: no record, or data that are missing or not those of the training.
     """
+    if len(models.resolve_all(name_or_path)) > 1:
+        return _write_ensemble_card(str(name_or_path), data, device, only)
     path = models.resolve(name_or_path)
     record = read_record(path.with_suffix(".json"))
     _gather_curve(record, path)
-    shown = str(name_or_path) if str(name_or_path) in models.shipped() else path
+    shown = str(name_or_path) if models.is_shipped(str(name_or_path)) else path
     subject = Subject(
         name=path.stem,
         path=path,
@@ -67,21 +74,56 @@ def write_card(
         quick=quick,
     )
     command = f"python workflows/train/card.py {shown} --data FOLDER{' --quick' if quick else ''}"
+    return _write(sections, SECTIONS, subject, only, command)
+
+
+def _write_ensemble_card(names: str, data: Path, device: str, only: str | None) -> str:
+    """As :func:`write_card`; a card of archives beside each other is ``ensemble.md``."""
+    paths = models.resolve_all(names)
+    records = [read_record(path.with_suffix(".json")) for path in paths]
+    shipped = models.is_shipped(names)
+    if any(one.split != records[0].split for one in records):
+        raise PetDriverError(
+            f"members of {names} were trained on different splits: what one was trained on is held "
+            "out for another, and no error would mean anything; train them by one configuration"
+        )
+    own, split = _frames(records[0], data), records[0].split
+    subject = ensemble_sections.Subject(
+        name=names if shipped else "ensemble",
+        path=(models.FOLDER / f"{names}.md") if shipped else paths[0].with_name("ensemble.md"),
+        model=pet_driver.load(names, device),
+        frames={
+            name: [frames[index] for index in split[name]["held_out"]]
+            for name, frames in own.items()
+            if split[name]["held_out"]
+        },
+    )
+    command = f"python workflows/train/card.py {names} --data FOLDER"
+    return _write(ensemble_sections, ensemble_sections.SECTIONS, subject, only, command)
+
+
+def _write(
+    module: ModuleType,
+    titles: dict[str, str | None],
+    subject: Subject | ensemble_sections.Subject,
+    only: str | None,
+    command: str,
+) -> str:
+    """One section, or all of them into a file."""
+    if only is not None and only not in titles:
+        raise PetDriverError(f"{subject.name} has no section {only}; it has {', '.join(titles)}")
+    parts = []
+    for name, title in titles.items() if only is None else [(only, titles[only])]:
+        text = getattr(module, name.replace("-", "_"))(subject)
+        if text and title is not None:
+            text = f"## {title}\n\n{text}\n\n`{command} --only {name}`"
+        parts.append(text)
     if only is not None:
-        return _section(subject, only, command)
-    parts = [_section(subject, name, command) for name in SECTIONS]
+        return parts[0]
     parts.insert(1, f"This page is written by `{command}`; each section by itself with `--only`.")
     text = "\n\n".join(part for part in parts if part) + "\n"
-    path.with_suffix(".md").write_text(text)
+    subject.path.with_suffix(".md").write_text(text)
     return text
-
-
-def _section(subject: Subject, name: str, command: str) -> str:
-    text = getattr(sections, name.replace("-", "_"))(subject)
-    title = SECTIONS[name]
-    if not text or title is None:
-        return text
-    return f"## {title}\n\n{text}\n\n`{command} --only {name}`"
 
 
 def _frames(record: Record, folder: Path) -> dict:
@@ -118,10 +160,10 @@ def _gather_curve(record: Record, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", help="a shipped model, or the path of an archive")
+    parser.add_argument("model", help="a shipped model or ensemble, or archives: a.pt, a.pt+b.pt")
     parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--only", choices=SECTIONS, help="print one section, write nothing")
+    parser.add_argument("--only", choices=CHOICES, help="print one section, write nothing")
     parser.add_argument("--quick", action="store_true", help="one large frame for the symmetry")
     options = parser.parse_args()
     text = write_card(options.model, options.data, options.device, options.only, options.quick)

@@ -3,8 +3,8 @@
     python -m training.launch [--start model.pt] soap train options.yaml ...
 
 The optimizer comes before metatrain's own arguments: metatrain asks torch for Adam, and is given
-what was chosen. On CPUs its network is evaluated by :mod:`training.rows`, as many parts at a time as
-torch has threads. The first stage begins with the weights of an archive, or with random ones; a
+what was chosen. On CPUs its network is evaluated by :mod:`training.rows`, as many parts at a time
+as torch has threads. The first stage begins with the weights of an archive, or with random ones; a
 random network keeps its maps of edge vectors until that stage is done (`prepared`).
 """
 

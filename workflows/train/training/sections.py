@@ -110,6 +110,13 @@ def _huber(stage: Mapping[str, Any]) -> str:
     return f" (linear from {1e3 * delta:g} meV/A on)" if delta else ""
 
 
+def _begun_with(record: Record) -> str:
+    if not record.start:
+        return ""
+    name = Path(record.settings["start"]).stem
+    return f" Begun with the weights of {name} ({record.start[:16]})."
+
+
 def training(subject: Subject) -> str:
     """The stages, and how the errors went down."""
     record = subject.record
@@ -131,6 +138,7 @@ def training(subject: Subject) -> str:
         f"\nBy metatrain {record.versions.get('metatrain', '')}"
         + (f", seed {record.seed}" if record.seed is not None else "")
         + ", every frame under a random rotation, proper or improper, each time."
+        + _begun_with(record)
     )
     if rows := _history_rows(record):
         lines += [

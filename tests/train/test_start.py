@@ -1,0 +1,106 @@
+"""A training that begins with the weights of an archive."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from ase import Atoms
+from training.settings import read_settings
+from training.start import begin_with, weights_to_start_with
+
+import pet_driver
+from pet_driver.archive import Archive, save
+from pet_driver.checkpoints.metatrain import source_of_model
+from pet_driver.errors import PetDriverError
+from tests.metatrain_peer import energy_and_forces, random_model, scale_energies
+from tests.train.conftest import TRAIN
+
+NETWORK = yaml.safe_load((TRAIN / "quick.yaml").read_text())["network"] | {"zbl": False}
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    """An archive of the network of quick.yaml, without repulsion."""
+    save(source_of_model(random_model([1, 8], **NETWORK), "energy"), tmp_path / "start.pt")
+    return tmp_path / "start.pt"
+
+
+def configuration(archive: Path, **changes: object) -> Path:
+    path = archive.with_name("mine.yaml")
+    entries = {"base": str(TRAIN / "quick.yaml"), "start": archive.name, "network": {"zbl": False}}
+    path.write_text(yaml.safe_dump(entries | changes))
+    return path
+
+
+def test_the_scale_goes_into_the_last_layers(small_box: Atoms) -> None:
+    model, other = random_model([1, 8], **NETWORK), random_model([1, 8], **NETWORK)
+    scale_energies(model, 2.5)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter += 0.1
+    source = source_of_model(model, "energy")
+    assert source.scale == 2.5
+    energy, forces = energy_and_forces(model, small_box)
+    assert abs(energy - energy_and_forces(other, small_box)[0]) > 1e-3
+    begin_with(source, other)
+    found = energy_and_forces(other, small_box)
+    assert found[0] == pytest.approx(energy, rel=1e-12)
+    assert np.abs(found[1] - forces).max() < 1e-12
+
+
+def test_what_is_gone_on_with_does_not_begin_again(start: Path) -> None:
+    from training.launch import prepared
+
+    source = Archive.load(start).source()
+    train = prepared(lambda self, model: None, source)
+    for state, begun in ((None, True), ({"state": {}}, False)):
+        model = random_model([1, 8], **NETWORK)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.zero_()
+        train(SimpleNamespace(optimizer_state_dict=state), model)
+        assert any(parameter.any() for parameter in model.parameters()) == begun
+
+
+def test_the_first_stage_begins_with_them(start: Path, made_data: Path) -> None:
+    """Where nothing is learned they come out as they went in, from a path beside the settings."""
+    one = {"epochs": 1, "learning_rate": 1e-12, "optimizer": "adam"}
+    mine = configuration(start, stages={"one": one, "two": None})
+    command = [sys.executable, str(TRAIN / "train.py"), str(mine), "--data", str(made_data)]
+    command += ["-o", str(start.parent), "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, after = (Archive.load(path) for path in (start, start.parent / "mine" / "mine.pt"))
+    assert before.weights.keys() == after.weights.keys()
+    for name, weights in before.weights.items():
+        assert torch.allclose(weights, after.weights[name], atol=1e-6), name
+    card = (start.parent / "mine" / "mine.md").read_text()
+    assert f"Begun with the weights of start ({before.metadata['weights_sha256'][:16]})" in card
+
+
+@pytest.mark.parametrize(
+    ("change", "species", "message"),
+    [
+        ({}, [1, 6], r"start.pt knows H, O, and the data have H, C; leave 'start' out"),
+        ({"network": {"d_head": 16, "zbl": False}}, [1, 8], r"network: d_head: 8"),
+        ({"network": {"zbl": True}}, [1, 8], r"without the repulsion of nuclei; .* zbl: false"),
+        ({"start": "none.pt"}, [1, 8], r"none.pt is neither a file nor a shipped model"),
+    ],
+)
+def test_what_cannot_be_begun_with(start: Path, change: dict, species: list, message: str) -> None:
+    settings = read_settings(configuration(start, **change))
+    with pytest.raises(PetDriverError, match=message):
+        weights_to_start_with(settings, species)
+
+
+def test_a_shipped_model_by_name() -> None:
+    settings = read_settings(TRAIN / "water-small-ensemble-cpu.yaml")
+    assert settings.start == "water-small"
+    path, checksum = weights_to_start_with(settings, [1, 8])
+    assert checksum == pet_driver.load("water-small").metadata["weights_sha256"]
+    assert path.stem == "water-small"
