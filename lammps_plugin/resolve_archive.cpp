@@ -41,7 +41,7 @@ std::string shipped_names()
 fs::path place_of(const std::string &name)
 {
   std::error_code ignored;
-  if (fs::exists(name, ignored) || name.find('/') != std::string::npos) return name;
+  if (fs::is_regular_file(name, ignored) || name.find('/') != std::string::npos) return name;
   return models_folder() / (name + ".pt");
 }
 
@@ -63,6 +63,8 @@ std::string pet::resolve_archive(const std::string &name)
 {
   std::error_code ignored;
   const fs::path path = place_of(name);
+  if (!fs::exists(path, ignored) && fs::exists(name, ignored))
+    throw std::runtime_error("'" + name + "' is not a file: give the path of an archive");
   if (!fs::exists(path, ignored))
     throw std::runtime_error("there is no archive '" + name + "': it is neither a file nor the "
                              "name of a shipped model (" + shipped_names() + ")");

@@ -74,6 +74,7 @@ class Ensemble:
         return max(member.interaction_range for member in self.members)
 
     def check_species(self, numbers: np.ndarray) -> None:
+        """As :meth:`Model.check_species`."""
         self.members[0].check_species(numbers)
 
     def rotations(self, grid: str, counter: int = 0) -> tuple[Tensor, Tensor, int]:

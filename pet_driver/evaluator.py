@@ -111,6 +111,7 @@ class Model:
 
     @property
     def metadata(self) -> dict[str, Any]:
+        """What the archive says of itself."""
         return self.archive.metadata
 
     @property
@@ -236,6 +237,11 @@ class Model:
         return edges
 
     def check_species(self, numbers: np.ndarray) -> None:
+        """Refuse atomic numbers [N] of elements that the model does not know.
+
+        Raises:
+            PetDriverError: naming them.
+        """
         unknown = sorted(set(np.unique(numbers).tolist()) - set(self.atomic_numbers))
         if unknown:
             names = ", ".join(chemical_symbols[z] for z in unknown)

@@ -1,4 +1,4 @@
-"""Make water-64.xyz: 64 molecules at 0.997 g/cm^3, equilibrated at 300 K with the shipped model.
+"""Make water-64.xyz: 64 molecules at 0.999 g/cm^3, equilibrated at 300 K with the shipped model.
 
     python inputs/structures/make_water_64.py [--picoseconds 1.5]
 

@@ -17,7 +17,11 @@ from pet_driver.analysis.frames import (
 from pet_driver.analysis.kernels import smooth_distances
 from pet_driver.analysis.minimum_image import vector_blocks
 from pet_driver.analysis.pairs import Pairs
-from pet_driver.analysis.radial_distribution import distance_grid, largest_distance
+from pet_driver.analysis.radial_distribution import (
+    distance_grid,
+    largest_distance,
+    smallest,
+)
 from pet_driver.analysis.vectors import dot
 
 
@@ -33,7 +37,8 @@ class DipoleCorrelation(BlockAnalysis):
     Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
 
     :param group: water with molecules as residues (``water_universe``).
-    :param r_max: A; by default half the smallest height of the first cell, at most 10 A.
+    :param r_max: A; by default half the smallest height that the cell has in any frame, at most
+        10 A, and where there is a kernel three of its widths less.
     :param bin_width: A; the spacing of r.
     :param kernel: width of the Gaussian kernel in r (A), None for bins.
     :param n_blocks: blocks of frames for the error.
@@ -55,15 +60,19 @@ class DipoleCorrelation(BlockAnalysis):
         self._water = water_indices(group)
         self._pairs = Pairs(np.arange(len(self._water[0])))
         self.kernel = kernel
-        self.r_max = largest_distance(r_max, self._trajectory.ts)
+        self._wanted = r_max
+        self.r_max = largest_distance(r_max, self._trajectory.ts, kernel)
         self._edges = distance_grid(self.r_max, bin_width, kernel)
 
     def _prepare(self) -> None:
         # rows: pairs, longitudinal, u_i.u_j
         self.results.sums = np.zeros((self.n_blocks, 3, len(self._edges) - 1))
+        self.results.reach = np.full(self.n_blocks, np.inf)
 
     def _single_frame(self) -> None:
         ts, n_bins = self._ts, len(self._edges) - 1
+        reach = largest_distance(self._wanted, ts, self.kernel)
+        self.results.reach[self._block] = min(self.results.reach[self._block], reach)
         oxygen = ts.positions[self._water[0]]
         u = dipole_directions(ts, self._water)
         values = self._by_blocks if self._pairs.by_blocks(ts.dimensions) else self._by_pairs
@@ -94,13 +103,14 @@ class DipoleCorrelation(BlockAnalysis):
             yield np.sqrt(squares), along / squares, scalar
 
     def _get_aggregator(self) -> ResultsGroup:
-        return ResultsGroup({"sums": ResultsGroup.ndarray_sum})
+        return ResultsGroup({"sums": ResultsGroup.ndarray_sum, "reach": smallest})
 
     def _conclude(self) -> None:
         results = self.results
         centres = 0.5 * (self._edges[1:] + self._edges[:-1])
         if self.kernel is not None:
             results.sums = smooth_distances(results.sums, centres, self.kernel)
+        self.r_max = float(results.reach.min())
         inside = centres < self.r_max
         results.r = centres[inside]
         whole = _ratios(results.sums.sum(0)[:, inside])

@@ -92,25 +92,35 @@ def scan_xyz(data, path: str) -> tuple[int, list[FrameEntry]]:
     for k, start in enumerate(comments):
         stop = heads[k + 1] if k + 1 < len(comments) else len(data)
         text, body = _line(data, start)
-        complete = body > 0 and _whole_body(data, body, stop, n_atoms, path, k)
+        end = _end_of_body(data, body, stop, n_atoms, path, k) if body > 0 else 0
+        complete = end > 0
         if complete and (not frames or frames[-1].complete):
             _check_count(data[heads[k] : start], n_atoms, path, k)
+        stop = end or stop
         frames.append(FrameEntry(heads[k], stop, text.decode(errors="replace"), complete))
     return n_atoms, frames
 
 
-def _whole_body(data, body: int, stop: int, n_atoms: int, path: str, k: int) -> bool:
+def _end_of_body(data, body: int, stop: int, n_atoms: int, path: str, k: int) -> int:
+    """Where a frame ends that is whole; 0 if it is not."""
     block = data[body:stop]
     lines = block.count(b"\n")
-    if lines > n_atoms and block.rstrip().count(b"\n") >= n_atoms:
-        raise PetDriverError(
-            f"{path}: frame {k} has more lines than its {n_atoms} atoms; the file is damaged there"
-        )
+    if lines > n_atoms:
+        rows = block.rstrip()
+        last = rows.rfind(b"\n") + 1
+        if rows.count(b"\n") == n_atoms and rows[last:].strip() == str(n_atoms).encode():
+            return body + last  # the next frame broke off behind its number of atoms
+        if rows.count(b"\n") >= n_atoms:
+            raise PetDriverError(
+                f"{path}: frame {k} has more lines than its {n_atoms} atoms; the file is damaged "
+                "there"
+            )
     if lines >= n_atoms:
-        return True
+        return stop
     # the last line of a file may lack its end, but must be as long as the others
     tail = block[block.rfind(b"\n") + 1 :]
-    return lines == n_atoms - 1 and len(tail) >= max(block.find(b"\n"), 1)
+    whole = lines == n_atoms - 1 and len(tail) >= max(block.find(b"\n"), 1)
+    return stop if whole else 0
 
 
 def _check_count(line: bytes, n_atoms: int, path: str, k: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from MDAnalysis.analysis.base import AnalysisBase
+from MDAnalysis.coordinates.timestep import Timestep
 from MDAnalysis.core.groups import AtomGroup
 from MDAnalysis.core.universe import Universe
 
@@ -51,6 +52,16 @@ class BlockAnalysis(FrameAnalysis):
     @property
     def _block(self) -> int:
         return int(self._run_index[self._frame_index]) * self.n_blocks // self._n_run
+
+
+def check_spacing(ts: Timestep, expected: float, interval: float) -> None:
+    """Refuse a frame that is not at the ``expected`` time, ``interval`` after the last one (ps)."""
+    if abs(ts.time - expected) > 0.01 * interval:
+        raise PetDriverError(
+            f"frame {ts.frame} is at {ts.time} ps, not at {expected:.6g} ps: the frames are not "
+            "evenly spaced in time, as correlations and spectra need; choose evenly spaced ones "
+            "with start, stop and step"
+        )
 
 
 def block_error(blocks: np.ndarray) -> np.ndarray:

@@ -97,7 +97,9 @@ class TrajectoryFile:
 
     def _check_broken(self, entries, steps: list[int], broken: list[int]) -> None:
         for k in broken:
-            if k + 1 < len(entries) and not 0 <= steps[k + 1] <= max(steps[k], 0):
+            # One that broke off before it named its step is the one that was to come.
+            step = steps[k] if steps[k] >= 0 or k < 2 else 2 * steps[k - 1] - steps[k - 2]
+            if k + 1 < len(entries) and not 0 <= steps[k + 1] <= max(step, 0):
                 raise PetDriverError(
                     f"{self.path}: frame {k} (step {steps[k]}, byte {entries[k].start}) breaks off "
                     "in the middle of the file and no restarted run repeats it; cut the file "

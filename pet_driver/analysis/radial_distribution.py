@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from MDAnalysis.analysis.results import ResultsGroup
+from MDAnalysis.coordinates.timestep import Timestep
 from MDAnalysis.lib.mdamath import triclinic_vectors
 
 from pet_driver.analysis.frames import BlockAnalysis, atoms_of, block_error
@@ -22,7 +23,8 @@ class RadialDistribution(BlockAnalysis):
 
     :param group: atoms with elements; residues are molecules (see ``water_universe``).
     :param pair: "OO", "OH" or "HH" (two elements; two-letter ones as ("Na", "Cl")).
-    :param r_max: A; by default half the smallest height of the first cell, at most 10 A.
+    :param r_max: A; by default half the smallest height that the cell has in any frame, at most
+        10 A, and where there is a kernel three of its widths less.
     :param bin_width: A; the width of a bin, or the spacing of r under a kernel.
     :param intermolecular: leave out pairs within a residue.
     :param kernel: width of a Gaussian kernel in A, None for a plain histogram.
@@ -56,13 +58,15 @@ class RadialDistribution(BlockAnalysis):
         self.n_pairs = self._pairs.count()
         if self.n_pairs == 0:
             raise PetDriverError(f"there is no pair {'-'.join(pair)} to count")
-        self.r_max = largest_distance(r_max, self._trajectory.ts)
+        self._wanted = r_max
+        self.r_max = largest_distance(r_max, self._trajectory.ts, kernel)
         self._edges = distance_grid(self.r_max, bin_width, kernel)
 
     def _prepare(self) -> None:
         self.results.count = np.zeros((self.n_blocks, len(self._edges) - 1))
         self.results.volume = np.zeros(self.n_blocks)
         self.results.n_frames = np.zeros(self.n_blocks)
+        self.results.reach = np.full(self.n_blocks, np.inf)
 
     def _single_frame(self) -> None:
         ts, a, b = self._ts, self._first, self._second
@@ -74,10 +78,12 @@ class RadialDistribution(BlockAnalysis):
         self.results.count[self._block] += counts
         self.results.volume[self._block] += ts.volume
         self.results.n_frames[self._block] += 1
+        reach = largest_distance(self._wanted, ts, self.kernel)
+        self.results.reach[self._block] = min(self.results.reach[self._block], reach)
 
     def _get_aggregator(self) -> ResultsGroup:
         add = ResultsGroup.ndarray_sum
-        return ResultsGroup({"count": add, "volume": add, "n_frames": add})
+        return ResultsGroup({"count": add, "volume": add, "n_frames": add, "reach": smallest})
 
     def _conclude(self) -> None:
         results = self.results
@@ -87,6 +93,7 @@ class RadialDistribution(BlockAnalysis):
         if self.kernel is not None:
             results.count = smooth_distances(results.count, centres, self.kernel)
             shell = 4.0 * np.pi * centres**2 * (self._edges[1] - self._edges[0])
+        self.r_max = float(results.reach.min())
         inside = centres < self.r_max
         used = frames > 0
 
@@ -103,11 +110,19 @@ class RadialDistribution(BlockAnalysis):
         results.peaks = extrema(results.r, results.g)
 
 
-def largest_distance(wanted: float | None, ts) -> float:
-    """``wanted`` (A), or half the smallest height of the cell, at most 10 A.
+KERNEL_MARGIN = 3.0  # widths; beyond half the cell pairs are missing, and a kernel looks there
+
+
+def largest_distance(wanted: float | None, ts: Timestep, kernel: float | None = None) -> float:
+    """How far pairs of a frame can be counted: of each only the nearest image is.
+
+    Args:
+        wanted: A; ``None``: as far as there is no pair missing, at most 10 A.
+        ts: the frame.
+        kernel: width in A of the kernel that the counts go through.
 
     Raises:
-        PetDriverError: more than that half, where of each pair only the nearest image counts.
+        PetDriverError: more is wanted than half the smallest height of the cell.
     """
     if ts.dimensions is None:
         return wanted or 10.0
@@ -117,9 +132,14 @@ def largest_distance(wanted: float | None, ts) -> float:
     if wanted is not None and wanted > half:
         raise PetDriverError(
             f"r_max = {wanted:g} A reaches beyond half the smallest height of the cell, "
-            f"{half:.4g} A, where pairs are missing; lower it, or leave it out"
+            f"{half:.4g} A in frame {ts.frame}, where pairs are missing; lower it, or leave it out"
         )
-    return wanted or min(10.0, half)
+    return wanted or min(10.0, half - KERNEL_MARGIN * (kernel or 0.0))
+
+
+def smallest(parts: list[np.ndarray]) -> np.ndarray:
+    """For what workers bring back: the smallest of each entry."""
+    return np.min(parts, axis=0)
 
 
 def distance_grid(r_max: float, bin_width: float, kernel: float | None) -> np.ndarray:

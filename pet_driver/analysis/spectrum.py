@@ -8,7 +8,7 @@ import numpy as np
 from MDAnalysis.analysis.base import AnalysisBase
 from scipy.signal import get_window
 
-from pet_driver.analysis.frames import atoms_of, block_error
+from pet_driver.analysis.frames import atoms_of, block_error, check_spacing
 from pet_driver.errors import PetDriverError
 
 THZ_TO_CM = 33.35640951981521  # 1/ps in cm^-1
@@ -48,8 +48,10 @@ def power_spectrum(series: np.ndarray, dt: float, segment: float | None = None) 
 
 
 def _segment_length(n: int, dt: float, segment: float | None) -> int:
+    if dt <= 0:
+        raise PetDriverError(f"the samples are {dt} ps apart; their times must grow")
     length = n // 4 if segment is None else round(segment / dt)
-    if dt <= 0 or length < 4 or length > n:
+    if length < 4 or length > n:
         raise PetDriverError(
             f"a segment of {length} samples does not fit a series of {n} "
             f"({dt} ps apart): at least 4, at most all"
@@ -130,11 +132,12 @@ class VibrationalDensityOfStates(AnalysisBase):
             self._first, self._first_time = v, self._ts.time
             return
         if self._welch is None:
-            dt = self._ts.time - self._first_time
+            self._dt = dt = self._ts.time - self._first_time
             length = _segment_length(self.n_frames, dt, self.segment)
             weights = np.repeat(self._masses, 3) * (_AMU_A2_PS2_TO_K / len(v))
             self._welch = _Welch(length, dt, len(v), weights)
             self._welch.add(self._first)
+        check_spacing(self._ts, self._first_time + self._frame_index * self._dt, self._dt)
         self._welch.add(v)
 
     def _conclude(self) -> None:

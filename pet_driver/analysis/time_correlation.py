@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from MDAnalysis.analysis.base import AnalysisBase
 
-from pet_driver.analysis.frames import block_error
+from pet_driver.analysis.frames import block_error, check_spacing
 from pet_driver.errors import PetDriverError
 
 _BATCH = 16  # new frames that are paired with the window at once, as products of matrices
@@ -65,11 +65,7 @@ class TimeCorrelation(AnalysisBase):
             self._allocate(self._window(self._first_time, self._ts.time))
             self._add(self._first)
         expected = self._first_time + self._frame_index * self.lag_time
-        if abs(self._ts.time - expected) > 0.01 * self.lag_time:
-            raise PetDriverError(
-                f"frame {self._ts.frame} is at {self._ts.time} ps, not at {expected:.6g} ps: the "
-                "frames are not evenly spaced in time, as a time correlation needs"
-            )
+        check_spacing(self._ts, expected, self.lag_time)
         self._add(now)
 
     def _allocate(self, window: int) -> None:

@@ -57,7 +57,9 @@ def water_universe(
         elements = np.array([element_of(name) for name in universe.atoms.names], dtype=object)
     weights = _masses(universe, elements, masses, format)
     oxygens = find_molecules(universe.atoms.positions, elements, universe.dimensions)
-    return _rebuild(universe, elements, weights, oxygens)
+    # i-PI's labels tell isotopes apart, and so do its properties
+    names = elements if format == "LAMMPSDUMP" else universe.atoms.names
+    return _rebuild(universe, names, elements, weights, oxygens)
 
 
 def _path(trajectory):
@@ -197,13 +199,14 @@ def _nearest_oxygen(positions, elements, cell) -> np.ndarray:
     return molecule
 
 
-def _rebuild(source: mda.Universe, elements, masses, molecule) -> mda.Universe:
+def _rebuild(source: mda.Universe, names, elements, masses, molecule) -> mda.Universe:
     """A Universe with the molecules as residues, on the trajectory of ``source``."""
     n_molecules = int(molecule.max()) + 1
     universe = mda.Universe.empty(
         len(elements), n_molecules, atom_resindex=molecule, residue_segindex=[0] * n_molecules
     )
-    for name in ("names", "types", "elements"):
+    universe.add_TopologyAttr("names", names)
+    for name in ("types", "elements"):
         universe.add_TopologyAttr(name, elements)
     universe.add_TopologyAttr("masses", masses)
     universe.add_TopologyAttr("resids", np.arange(n_molecules) + 1)

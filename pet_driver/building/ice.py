@@ -15,7 +15,7 @@ from ase import Atoms
 from ase.build import make_supercell
 
 from pet_driver.errors import PetDriverError
-from pet_driver.neighbors import Structure, find_edges
+from pet_driver.neighbors import Edges, Structure, find_edges
 
 # Hexagonal cell at 250 K (A) and the height of the oxygens in it: K. Rottger et al., Acta Cryst. B
 # 50 (1994) 644.
@@ -198,6 +198,23 @@ def check_ice_rules(atoms: Atoms) -> None:
     _expect(atoms, edges.centers[accepted], 2, "hydrogens from its neighbours")
     bonds = (numbers[edges.centers] == 8) & (numbers[edges.neighbors] == 8)
     _expect(atoms, edges.centers[bonds], 4, "oxygens around it")
+    _check_bonds(edges, bonds, own)
+
+
+def _check_bonds(edges: Edges, bonds: np.ndarray, own: np.ndarray) -> None:
+    """Each O-H points along one bond, and no bond has another hydrogen than that one."""
+    once = np.flatnonzero(bonds & (np.arange(len(bonds)) < edges.reverse))
+    held = dict.fromkeys([*once.tolist(), *edges.reverse[once].tolist()], 0)
+    for oh in np.flatnonzero(own):
+        around = np.flatnonzero(bonds & (edges.centers == edges.centers[oh]))
+        along = edges.vectors[around] @ edges.vectors[oh]
+        held[int(around[np.argmax(along)])] += 1
+    for bond in once.tolist():
+        if (number := held[bond] + held[int(edges.reverse[bond])]) != 1:
+            raise PetDriverError(
+                f"the ice rules are broken: {number} hydrogens lie between oxygens "
+                f"{edges.centers[bond]} and {edges.neighbors[bond]}, not 1"
+            )
 
 
 def _expect(atoms: Atoms, found: np.ndarray, number: int, what: str) -> None:

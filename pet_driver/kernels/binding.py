@@ -145,9 +145,7 @@ def load_library() -> ctypes.CDLL:
         *(c_void_p, c_int64, c_int64, *[c_void_p] * 8, c_int, *[c_void_p] * 3),
         *(c_char_p, c_int64),
     ]
-    kernels.pet_near.restype = None
     kernels.pet_near.argtypes = [c_int64, *[c_void_p] * 5, c_double, c_int, *[c_void_p] * 5]
-    kernels.pet_forces.restype = None
     kernels.pet_forces.argtypes = [*[c_int64] * 3, *[c_void_p] * 5, c_int, *[c_void_p] * 2]
     return kernels
 

@@ -22,7 +22,7 @@ def near(
     vectors = positions.new_empty(n_pairs, 3)
     near_centers, near_neighbors, near_reverse = centers.new_empty(3, n_pairs)
     inputs = [tensor.contiguous() for tensor in (positions, centers, neighbors, reverse)]
-    load_library().pet_near(
+    failed = load_library().pet_near(
         n_pairs,
         *(tensor.data_ptr() for tensor in inputs),
         None if crossings is None else crossings.data_ptr(),
@@ -31,6 +31,7 @@ def near(
         *(place.data_ptr(), vectors.data_ptr()),
         *(near_centers.data_ptr(), near_neighbors.data_ptr(), near_reverse.data_ptr()),
     )
+    _check(failed)
     kept = int(place[-1])
     return place, vectors[:kept], near_centers[:kept], near_neighbors[:kept], near_reverse[:kept]
 
@@ -47,10 +48,16 @@ def forces_and_virials(
     inputs = [t.contiguous() for t in (structures, centers, reverse, vectors, gradients)]
     forces = vectors.new_empty(len(structures), 3)
     virials = vectors.new_empty(n_structures, 3, 3)
-    load_library().pet_forces(
+    failed = load_library().pet_forces(
         *(len(structures), len(centers), n_structures),
         *(tensor.data_ptr() for tensor in inputs),
         torch.get_num_threads(),
         *(forces.data_ptr(), virials.data_ptr()),
     )
+    _check(failed)
     return forces, virials
+
+
+def _check(failed: int) -> None:
+    if failed:
+        raise MemoryError("out of memory between the atoms and the network: take fewer structures")

@@ -48,12 +48,16 @@ def resolve(name_or_path: str | os.PathLike) -> Path:
 
 def beside(names: str, folder: Path) -> str:
     """Names of a model or an ensemble, with those of files in ``folder`` as absolute paths."""
-    if not is_shipped(names) and (folder / names).is_file():
-        return str((folder / names).resolve())
-    words = names.split("+")
-    if len(words) == 1:
-        return names
-    return "+".join(beside(word, folder) for word in words)
+    words, found = names.split("+"), []
+    while words:
+        for length in range(len(words), 0, -1):  # the longest first, as in resolve_all
+            name = "+".join(words[:length])
+            if is_shipped(name) or (folder / name).is_file():
+                break
+        path = folder / name
+        found.append(str(path.resolve()) if path.is_file() and not is_shipped(name) else name)
+        words = words[length:]
+    return "+".join(found)
 
 
 def resolve_all(names: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:

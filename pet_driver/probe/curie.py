@@ -211,16 +211,19 @@ def _symmetric_crystal(atoms: Atoms, tolerance: float) -> tuple[Atoms, Group, fl
     fractional = symmetric.get_scaled_positions(wrap=False)
     found = spglib.get_symmetry((lattice, fractional, symmetric.numbers), symprec=1e-5)
     matrices, permutations = [], []
+    tree = _periodic_tree(fractional)
     for rotation, translation in zip(found["rotations"], found["translations"], strict=True):
         images = fractional @ rotation.T + translation
-        offsets = images[:, None] - fractional[None]
-        gaps = np.linalg.norm((offsets - np.round(offsets)) @ lattice, axis=2)
-        gaps[symmetric.numbers[:, None] != symmetric.numbers[None]] = np.inf
-        permutations.append(gaps.argmin(axis=1))
+        permutations.append(tree.query((images - np.floor(images)) % 1.0)[1])
         matrices.append(lattice.T @ rotation @ np.linalg.inv(lattice.T))
     moves = (fractional - atoms.get_scaled_positions(wrap=False)) @ lattice
     group = Group(np.array(matrices), np.array(permutations))
     return symmetric, group, _largest_move(moves - moves.mean(axis=0))
+
+
+def _periodic_tree(fractional: np.ndarray) -> cKDTree:
+    """Of positions in fractions of the cell's vectors: two atoms never share a place."""
+    return cKDTree((fractional - np.floor(fractional)) % 1.0, boxsize=1.0)
 
 
 def _permutation(

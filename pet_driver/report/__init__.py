@@ -121,10 +121,14 @@ def _entries(numbers: Sequence[Number]) -> dict[str, dict[str, Any]]:
     def plain(value: float) -> float | None:
         return float(value) if math.isfinite(value) else None
 
-    return {
-        number.what: {"text": number.text, **{k: plain(v) for k, v in number.values.items()}}
-        for number in numbers
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for number in numbers:
+        what, again = number.what, 1
+        while what in found:  # nothing is lost
+            again += 1
+            what = f"{number.what} ({again})"
+        found[what] = {"text": number.text, **{k: plain(v) for k, v in number.values.items()}}
+    return found
 
 
 def _excerpts(runs: Sequence[Run]) -> list[Excerpt]:

@@ -1,7 +1,8 @@
 """Which runs stand side by side, what they are called there, and their colours.
 
 Runs are compared where they differ in the grid alone: the system and its size, the motion, the
-number of beads and the network are the same. Engines and time steps may differ; labels say so.
+temperature, the number of beads, the network and what was changed in the deck are the same. Engines
+and time steps may differ; labels say so.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from pet_driver.runs.record import Run
 from pet_driver.symmetry.grid_names import NO_FRAMES, parse_grid_name
 
 RAW, AVERAGED, RANDOM, EXACT = "raw", "averaged", "random", "exact"
-# By treatment the colours, of one run after the other, and the line: curves that lie on each other,
-# as they should, are seen both.
+# By treatment the colours, of one label after the other, and the line: curves that lie on each
+# other, as they should, are seen both. With more labels than colours lines are thinner.
 COLOURS = {
     RAW: (VERMILION, ORANGE),
     AVERAGED: (BLUE, SKY),
@@ -36,6 +37,7 @@ COLOURS = {
     EXACT: (GREEN, BLACK),
 }
 LINES = {RAW: "-", AVERAGED: "--", RANDOM: ":", EXACT: "-."}
+WIDTH, THINNER = 1.2, 0.6  # points, and the factor for each further round of colours
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,10 @@ def compare(
                 notes.append(f"{run.name}: {error}")
         # Of all that is warned of, what concerns this run's files belongs here.
         notes += [str(w.message) for w in caught if str(run.folder) in str(w.message)]
-    groups = [_group(found) for found in members.values() if found]
-    if not groups:
+    analysed = [found for found in members.values() if found]
+    if not analysed:
         raise NothingToDraw("; ".join(notes))
+    groups = _groups(analysed)
     if needs_partner:
         notes += [
             f"{group.title}: there is only the run {group.shown[0].label}; one with another grid "
@@ -119,7 +122,8 @@ def compare(
 
 
 def _key(run: Run) -> tuple:
-    return run.system, run.n_atoms, run.motion, run.n_beads, network(run)
+    what = run.system, run.n_atoms, run.motion, run.n_beads
+    return *what, run.temperature, network(run), conditions(run)
 
 
 def network(run: Run) -> str:
@@ -127,15 +131,49 @@ def network(run: Run) -> str:
     return next((v for key, v in run.provenance.items() if key.startswith("weights")), "")
 
 
-def _group(members: list[tuple[Run, Any]]) -> Group:
+def conditions(run: Run) -> str:
+    """What was changed in the deck, but for the grid, the seed and the temperature."""
+    words = run.provenance.get("settings", "").split(" ")
+    return " ".join(w for w in words if not w.startswith(("grid=", "seed=", "temperature=")))
+
+
+def _groups(members: list[list[tuple[Run, Any]]]) -> list[Group]:
     order = list(COLOURS)
-    members = sorted(members, key=lambda m: (order.index(treatment(m[0])), m[0].grid, m[0].name))
-    runs = [run for run, _ in members]
-    shown = [
-        Shown(run, label, style, found)
-        for (run, found), label, style in zip(members, labels(runs), _styles(runs), strict=True)
-    ]
-    return Group(describe(runs[0]), shown)
+    for found in members:
+        found.sort(key=lambda m: (order.index(treatment(m[0])), m[0].grid, m[0].name))
+    labelled = [labels([run for run, _ in found]) for found in members]
+    styles = _styles(
+        (label, run)
+        for names, found in zip(labelled, members, strict=True)
+        for label, (run, _) in zip(names, found, strict=True)
+    )
+    groups = []
+    titles = _titles([found[0][0] for found in members])
+    for title, found, names in zip(titles, members, labelled, strict=True):
+        pairs = zip(found, names, strict=True)
+        shown = [Shown(run, label, styles[label], one) for (run, one), label in pairs]
+        groups.append(Group(title, shown))
+    return groups
+
+
+def _titles(runs: Sequence[Run]) -> list[str]:
+    """Of groups, by one run of each: what they have in common, and what tells two of them apart."""
+    titles = [describe(run) for run in runs]
+    for more in (_temperature, conditions, _archive, network, lambda run: run.name):
+        for title in {one for one in titles if titles.count(one) > 1}:
+            same = [k for k, one in enumerate(titles) if one == title]
+            if len({more(runs[k]) for k in same}) > 1:
+                for k in same:
+                    titles[k] = f"{title}, {more(runs[k])}" if more(runs[k]) else title
+    return titles
+
+
+def _temperature(run: Run) -> str:
+    return "" if run.temperature is None else f"{run.temperature:g} K"
+
+
+def _archive(run: Run) -> str:
+    return run.provenance.get("archive", "")
 
 
 def describe(run: Run) -> str:
@@ -175,14 +213,20 @@ def mark(run: Run) -> str:
     return "" if run.state == "finished" else f" ({run.state})"
 
 
-def _styles(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Colour and line by treatment; runs of the same treatment differ in colour."""
+def _styles(labelled: Iterable[tuple[str, Run]]) -> dict[str, dict[str, Any]]:
+    """By label, for all panels of a figure: colour and line by treatment."""
     seen: dict[str, int] = {}
-    styles = []
-    for run in runs:
+    styles: dict[str, dict[str, Any]] = {}
+    for label, run in labelled:
+        if label in styles:
+            continue
         kind = treatment(run)
         number = seen.get(kind, 0)
         seen[kind] = number + 1
-        colours = COLOURS[kind]
-        styles.append({"color": colours[number % len(colours)], "ls": LINES[kind]})
+        turn, place = divmod(number, len(COLOURS[kind]))
+        styles[label] = {
+            "color": COLOURS[kind][place],
+            "ls": LINES[kind],
+            "lw": WIDTH * THINNER**turn,
+        }
     return styles

@@ -112,11 +112,14 @@ def binned(
 
     A series of fewer than four points a stretch stays as it is, with zero deviation.
     """
-    width = len(x) // bins
-    if width < 4:
+    if len(x) < 4 * bins:
         return x, y, np.zeros(len(y))
-    x, y = (values[: width * bins].reshape(bins, width) for values in (x, y))
-    return x.mean(axis=1), y.mean(axis=1), y.std(axis=1)
+    x, y = (np.array_split(values, bins) for values in (x, y))
+    return (
+        np.array([part.mean() for part in x]),
+        np.array([part.mean() for part in y]),
+        np.array([part.std() for part in y]),
+    )
 
 
 def legend_below(figure: Figure) -> None:

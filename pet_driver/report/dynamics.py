@@ -82,7 +82,7 @@ def _finish(axis: Axes, group: Group, label: str) -> None:
 
 def _real_time(runs: Sequence[Run]) -> list[Run]:
     """Runs whose time means something: of path integrals those that follow their centroids."""
-    return [r for r in bulk_dynamics(runs) if r.n_beads == 1 or len(r.positions) == 1]
+    return [r for r in bulk_dynamics(runs) if r.n_beads == 1 or r.centroid]
 
 
 def _displacement(run: Run) -> dict[str, Any]:

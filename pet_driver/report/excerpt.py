@@ -66,8 +66,8 @@ def excerpt(run: Run) -> Excerpt:
         positions.append(_whole(ts, water, cell))
         cells.append(cell)
         steps.append(ts.data["step"])
-    moves = run.motion != "relaxation"
-    bead = "" if run.n_beads == 1 or len(run.positions) == 1 else ", one of the beads"
+    moves = run.timestep > 0.0
+    bead = "" if run.n_beads == 1 or run.centroid else ", one of the beads"
     return Excerpt(
         title=f"{describe(run)}: {grid_label(run)}{mark(run)}{bead}",
         names=universe.atoms.elements.tolist(),

@@ -31,6 +31,7 @@ class Relaxation:
         energies: eV, of the sampled potential [F].
         ends: positions (A) of the first and of the last frame [2, N, 3]; None where the run has
             no trajectory.
+        complete: whether the last frame is the last structure.
         cell: a, b, c (A), alpha, beta, gamma of the last one, or None.
         broken: eV, the raw energy less the averaged one of the same structure, at the start and
             at the end; None where it was not written.
@@ -39,6 +40,7 @@ class Relaxation:
     steps: np.ndarray
     energies: np.ndarray
     ends: np.ndarray | None
+    complete: bool
     cell: np.ndarray | None
     broken: tuple[float, float] | None
 
@@ -110,9 +112,6 @@ def _comparison(group: Group, raw: Shown, other: Shown) -> list[Number]:
     before, after = (abs(pair[0].energies[k] - pair[1].energies[k]) / atoms for k in (0, -1))
     change = [found.energies[-1] - found.energies[0] for found in pair]
     gained = abs(change[0] - change[1]) / atoms
-    apart = separation(pair[0].ends[1], pair[1].ends[1], pair[1].cell)
-    apart = apart - apart.mean(axis=0)  # a shift of the whole costs nothing
-    largest = float(np.linalg.norm(apart, axis=1).max())
     energies = [
         ("difference of the unrelaxed energies", before, ""),
         ("difference of the relaxed energies", after, ""),
@@ -127,6 +126,12 @@ def _comparison(group: Group, raw: Shown, other: Shown) -> list[Number]:
         for what, value, paper in energies
     ]
     what = f"largest displacement between the minima, {where}"
+    if not all(found.complete for found in pair):
+        why = "not known: a trajectory ends before the minimum; write every step"
+        return [*numbers, Number(what, why, {})]
+    apart = separation(pair[0].ends[1], pair[1].ends[1], pair[1].cell)
+    apart = apart - apart.mean(axis=0)  # a shift of the whole costs nothing
+    largest = float(np.linalg.norm(apart, axis=1).max())
     return [*numbers, Number(what, f"{largest:.2g} Å", {"ang": largest})]
 
 
@@ -138,13 +143,14 @@ def _same_start(raw: Relaxation, other: Relaxation) -> bool:
 
 def _relaxation(run: Run) -> Relaxation:
     table = open_properties(run)
-    ends, cell = None, None
+    ends, cell, complete = None, None, False
     if run.positions:
         trajectory = open_positions(run).trajectory
         # one frame after the other lies in the same memory
         ends = np.array([trajectory[k].positions.astype(np.float64) for k in (0, -1)])
         cell = trajectory.ts.dimensions
-    return Relaxation(table["step"], potential(run, table), ends, cell, _broken(run))
+        complete = trajectory.ts.data["step"] >= table["step"][-1]
+    return Relaxation(table["step"], potential(run, table), ends, complete, cell, _broken(run))
 
 
 def _broken(run: Run) -> tuple[float, float] | None:

@@ -34,21 +34,22 @@ def angular_momentum(runs: Sequence[Run]) -> Drawing:
     """Components and modulus of one molecule's angular momentum over time."""
     serving = [r for r in runs if (r.system, r.motion, r.n_beads) == ("molecule", "nve", 1)]
     groups, notes = compare(serving, _angular_momentum)
-    shown = [one for group in groups for one in group.shown]
+    shown = [(group, one) for group in groups for one in group.shown]
     figure, axes = panels(len(shown), width=2.6, columns=4, sharey=True)
     numbers = []
-    for axis, one in zip(axes, shown, strict=True):
+    for axis, (group, one) in zip(axes, shown, strict=True):
+        where = one.label if len(groups) == 1 else f"{group.title}, {one.label}"
         times, momentum = one.found
         for component, colour in enumerate((ORANGE, SKY, GREEN)):
             name = f"$L_{'xyz'[component]}$"
             axis.plot(*thinned(times, momentum[:, component]), color=colour, label=name)
         modulus = np.linalg.norm(momentum, axis=1)
         axis.plot(*thinned(times, modulus), "k--", label="$|L|$")
-        axis.set(title=one.label, xlabel="time (ps)")
+        axis.set(title=where.replace(f"{group.title}, ", f"{group.title}\n"), xlabel="time (ps)")
         wander = float(np.linalg.norm(momentum - momentum[0], axis=1).max())
         text = f"{wander:.3g} eV fs ({100 * wander / modulus[0]:.3g} %)"
         values = {"change_ev_fs": wander, "relative": wander / modulus[0]}
-        numbers.append(Number(f"largest change of L, {one.label}", text, values))
+        numbers.append(Number(f"largest change of L, {where}", text, values))
     axes[0].set_ylabel("angular momentum (eV fs)")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     caption = (

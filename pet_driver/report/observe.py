@@ -11,6 +11,7 @@ from MDAnalysis.coordinates.base import ReaderBase
 
 from pet_driver import analysis
 from pet_driver.analysis.properties import find_timestep
+from pet_driver.analysis.units import factor
 from pet_driver.errors import PetDriverError
 from pet_driver.runs.record import Run
 
@@ -26,6 +27,8 @@ def open_positions(run: Run, bead: int = 0, velocities: bool = False) -> mda.Uni
     path = run.path(run.positions[bead])
     # Of a relaxation the steps are counted, unless its property file has a time.
     options: dict = {"timestep": run.timestep or find_timestep(path) or 1.0}
+    if run.units:
+        options["lammps_units"] = run.units
     if velocities and run.velocities:
         options["velocities"] = run.path(run.velocities[bead])
     return analysis.water_universe(path, **options)
@@ -110,4 +113,7 @@ def temperature(run: Run) -> float | None:
     """Mean temperature (K) of the last four fifths of a run, None where it was not written."""
     table = open_properties(run)
     name = next((n for n in ("Temp", "temperature") if n in table), None)
-    return None if name is None else float(table[name][len(table) // 5 :].mean())
+    if name is None:
+        return None
+    unit = 1.0 if is_lammps(run) else factor("temperature", table.units[name], str(table.path))
+    return unit * float(table[name][len(table) // 5 :].mean())

@@ -6,15 +6,13 @@ import importlib.metadata
 import re
 from pathlib import Path
 
-from pet_driver import models
 from pet_driver.analysis.units import factor
-from pet_driver.archive import read_metadata
 from pet_driver.errors import PetDriverError
 from pet_driver.runs import ipi_deck, lammps_deck
 from pet_driver.runs.ipi_deck import IPIDeck
 from pet_driver.runs.lammps_deck import LAMMPSDeck
 from pet_driver.runs.record import Run
-from pet_driver.runs.settings import Settings, provenance
+from pet_driver.runs.settings import Settings, default_grid, provenance
 from pet_driver.structures import read_structures
 
 _SUFFIX = {"ase": ".extxyz", "xyz": ".xyz", "pdb": ".pdb", "bin": ".bin"}
@@ -29,17 +27,24 @@ def describe_ipi(deck: IPIDeck, folder: Path, settings: Settings) -> Run:
     """The record of a run of i-PI, whose deck has its settings already."""
     atoms = read_structures(deck.start)[0]
     n_beads = int(deck.root.find(".//initialize").get("nbeads", "1"))
+    motion = _ipi_motion(deck)
+    centroid = _ipi_files(deck, "x_centroid", 0)
+    positions = _ipi_files(deck, "positions", n_beads)
+    if centroid and len(positions) < n_beads:
+        positions = centroid
     return Run(
         name=folder.name,
         system="molecule" if len(atoms) == 3 else "bulk",
-        motion=_ipi_motion(deck),
+        motion=motion,
         grid=_ipi_grid(deck),
         engine=f"i-PI {importlib.metadata.version('ipi')}",
         n_atoms=len(atoms),
         n_beads=n_beads,
         timestep=_ipi_timestep(deck),
         steps=0,
-        positions=_ipi_files(deck, "positions", n_beads) or _ipi_files(deck, "x_centroid", 0),
+        positions=positions,
+        centroid=n_beads > 1 and positions == centroid,
+        temperature=_ipi_temperature(deck) if motion in ("nvt", "npt") else None,
         velocities=_ipi_files(deck, "velocities", n_beads),
         forces=_ipi_files(deck, "forces", n_beads),
         rotations=_ipi_files(deck, "extras", n_beads, has="raw_energy_ev"),
@@ -69,6 +74,15 @@ def _ipi_timestep(deck: IPIDeck) -> float:
     return float(element.text) * 1e3 * factor("time", unit, str(deck.path))
 
 
+def _ipi_temperature(deck: IPIDeck) -> float | None:
+    """K."""
+    element = deck.root.find(".//ensemble/temperature")
+    if element is None or not element.text or not _NUMBER.fullmatch(element.text.strip()):
+        return None
+    unit = element.get("units", "atomic_unit").strip()
+    return float(element.text) * factor("temperature", unit, str(deck.path))
+
+
 def _ipi_grid(deck: IPIDeck) -> str:
     """The grid of the sum of all forces: raw forces that are added and taken away cancel."""
     weights: dict[str, float] = {}
@@ -78,16 +92,17 @@ def _ipi_grid(deck: IPIDeck) -> str:
         if field is None:
             continue
         found = ipi_deck.parameters(field)
-        grid = found.get("grid") or default_grid(found["model"])
+        grid = ipi_deck.grid(found)
         steps = force.findtext("mts_weights", "1")
         total = sum(float(word) for word in re.findall(r"[-+.\deE]+", steps))
         weights[grid] = weights.get(grid, 0.0) + float(force.get("weight", "1")) * total
+    if not weights:
+        asked = [force.get("forcefield") for force in deck.root.findall(".//forces/force")]
+        raise PetDriverError(
+            f"{deck.path}: its forces name {', '.join(map(str, asked)) or 'no forcefield'}; the "
+            f"force fields are {', '.join(map(str, fields))}; let both agree"
+        )
     return max(weights, key=weights.get)
-
-
-def default_grid(model: str) -> str:
-    """What an archive averages over by itself."""
-    return read_metadata(models.resolve_all(model)[0])["default_grid"]
 
 
 def _ipi_files(deck: IPIDeck, quantity: str, n_beads: int, has: str = "") -> list[str]:
@@ -120,7 +135,8 @@ def describe_lammps(deck: LAMMPSDeck, folder: Path, settings: Settings) -> Run:
         raise PetDriverError(
             f"{deck.path}: timestep {timestep[1]}: write a number, or a variable of style index"
         )
-    is_real = re.search(r"^units\s+real", text, re.MULTILINE) is not None
+    units = re.search(r"^units\s+(\S+)", text, re.MULTILINE)
+    is_real = units is not None and units[1] == "real"
     n_atoms = _lammps_atoms(folder / lammps_deck.LOG)
     motion = _lammps_motion(text, values)
     return Run(
@@ -136,6 +152,8 @@ def describe_lammps(deck: LAMMPSDeck, folder: Path, settings: Settings) -> Run:
         else 0.0,
         steps=0,
         positions=[dump[1]] if dump else [],
+        units=units[1] if units else "",
+        temperature=_lammps_temperature(text, motion),
         properties=lammps_deck.LOG,
         provenance=provenance(deck.path, model, settings),
         folder=folder,
@@ -151,6 +169,16 @@ def _lammps_motion(text: str, values: dict[str, str]) -> str:
         if re.search(rf"^fix\s+\S+\s+\S+\s+({styles})", text, re.MULTILINE):
             return motion
     return "nve"
+
+
+def _lammps_temperature(text: str, motion: str) -> float | None:
+    """K, at which the last thermostat ends; styles differ in where they name it."""
+    if motion not in ("nvt", "npt"):
+        return None
+    number = _NUMBER.pattern.replace("(", "(?:")
+    style = rf"\bfix\s+\S+\s+\S+\s+(?:\S+\s+temp|langevin|temp/\w+)\s+{number}\s+({number})\s"
+    found = re.findall(rf"^[^#\n]*{style}", text, re.MULTILINE)
+    return float(found[-1]) if found else None
 
 
 def _lammps_atoms(log: Path) -> int:

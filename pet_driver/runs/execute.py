@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -151,5 +152,11 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise PetDriverError(f"a run is going on in {folder}; wait for it or end it") from None
+        except OSError as error:  # some shared file systems have no locks
+            print(
+                f"pet-driver: warning: {folder} cannot be locked ({error.strerror}): see to it "
+                "that no other run is going on there",
+                file=sys.stderr,
+            )
         os.set_inheritable(handle.fileno(), True)
         yield

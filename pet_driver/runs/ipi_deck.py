@@ -13,7 +13,7 @@ from pathlib import Path
 from pet_driver import models
 from pet_driver.engines.ipi import shim_path
 from pet_driver.errors import PetDriverError
-from pet_driver.runs.settings import Settings
+from pet_driver.runs.settings import Settings, default_grid
 from pet_driver.symmetry.grid_names import draws, parse_grid_name
 
 RESUMED = "resumed.xml"
@@ -167,6 +167,11 @@ def _make_paths_absolute(deck: IPIDeck) -> None:
         _set_parameters(field, found)
 
 
+def grid(values: dict[str, str]) -> str:
+    """What a force field with these parameters averages over."""
+    return values.get("grid") or default_grid(values["model"])
+
+
 def _set_parameters(field: ElementTree.Element, values: dict[str, str]) -> None:
     inside = ", ".join(f"{key}: {value}" for key, value in values.items())
     field.find("parameters").text = f" {{{inside}}} "
@@ -183,7 +188,7 @@ def _change_structure(deck: IPIDeck, structure: Path) -> None:
 
 def _change_models(deck: IPIDeck, settings: Settings) -> None:
     fields = [(field, parameters(field)) for field in deck.force_fields]
-    averaged = [found for _, found in fields if found.get("grid", "0") != "0"]
+    averaged = [found for _, found in fields if grid(found) != "0"]
     for field, found in fields:
         if settings.grid is not None and (len(fields) == 1 or found in averaged):
             found["grid"] = settings.grid
@@ -237,9 +242,10 @@ def resume(deck: IPIDeck, folder: Path, total_steps: int) -> int | None:
         root.insert(place, field)
         found = parameters(field)
         # i-PI does not keep the counter of random rotations: it follows from the step.
-        grid = found.get("grid", "0")
-        if parse_grid_name(grid).random:
-            counts = step * evaluations_a_step(root, name) * draws_an_evaluation(root, field, grid)
+        name_of_grid = grid(found)
+        if parse_grid_name(name_of_grid).random:
+            drawn = draws_an_evaluation(root, field, name_of_grid)
+            counts = step * evaluations_a_step(root, name) * drawn
             found["counter"] = str(int(found.get("counter", "0")) + counts)
             _set_parameters(field, found)
     write(root, folder / RESUMED)
@@ -264,11 +270,11 @@ def evaluations_a_step(root: ElementTree.Element, name: str) -> int:
     return count
 
 
-def draws_an_evaluation(root: ElementTree.Element, field: ElementTree.Element, grid: str) -> int:
+def draws_an_evaluation(root: ElementTree.Element, field: ElementTree.Element, name: str) -> int:
     """By how much the counter of random rotations moves when all beads are evaluated once."""
     asked = structures_of(root, field.get("name"))
     size = int(field.findtext("batch_size", "1"))
-    return -(-asked // size) * draws(grid, size)
+    return -(-asked // size) * draws(name, size)
 
 
 def structures_of(root: ElementTree.Element, name: str) -> int:

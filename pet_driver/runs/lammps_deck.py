@@ -37,9 +37,14 @@ class LAMMPSDeck:
 
     @property
     def model(self) -> str:
+        """The model that `pair_style pet` names, or a variable has for it."""
+        known = self.defaults
+        return re.sub(r"\$\{(\w+)\}", lambda m: known.get(m[1], m[0]), self.model_word)
+
+    @property
+    def model_word(self) -> str:
         """What follows `pair_style pet`."""
-        word = re.search(r"^pair_style.*?\bpet\s+(\S+)", self.text, re.MULTILINE)[1]
-        return re.sub(r"\$\{(\w+)\}", lambda match: self.defaults.get(match[1], match[0]), word)
+        return re.search(r"^pair_style.*?\bpet\s+(\S+)", self.text, re.MULTILINE)[1]
 
 
 def read_deck(path: Path) -> LAMMPSDeck:
@@ -94,7 +99,10 @@ def with_absolute_paths(deck: LAMMPSDeck) -> str:
 
     def absolute(match: re.Match) -> str:
         found = here / match[0]
-        return str(found.resolve()) if found.is_file() else match[0]
+        return _one_word(deck, str(found.resolve())) if found.is_file() else match[0]
+
+    def model(match: re.Match) -> str:
+        return match[1] + _one_word(deck, models.beside(match[2], here))
 
     def changed(command: str) -> str:
         if _WRITERS.match(command.lstrip()):
@@ -102,8 +110,11 @@ def with_absolute_paths(deck: LAMMPSDeck) -> str:
         variable = _VARIABLE.match(command)
         if variable and f"${{{variable[1]}}}" in written:
             return command
-        command = _FILE.sub(absolute, command)
-        return re.sub(r"(?<!\S)\S+\.pt\+\S+", lambda m: models.beside(m[0], here), command)
+        if variable and deck.model_word == f"${{{variable[1]}}}":
+            return re.sub(r"^(variable\s+\w+\s+index\s+)(\S+)", model, command)
+        command = re.sub(r"^(pair_style.*?\bpet\s+)(\S+)", model, command)
+        words, mark, comment = command.partition("#")
+        return _FILE.sub(absolute, words) + mark + comment
 
     return "\n".join(changed(command) for command in commands)
 
@@ -121,6 +132,7 @@ def variables(deck: LAMMPSDeck, settings: Settings) -> dict[str, str]:
     }
     wanted = {name: value for name, value in wanted.items() if value is not None}
     for name, value in wanted.items():
+        _one_word(deck, value)
         if name not in deck.defaults:
             known = ", ".join(deck.defaults)
             raise PetDriverError(f"{deck.path}: no variable {name} (for {value}); it has {known}")
@@ -131,6 +143,16 @@ def _absolute(value: str, here: Path) -> str:
     """A file's path from the root, whether it is named from where we are or from the deck."""
     found = next((p for p in (Path(value), here / value) if value and p.is_file()), None)
     return value if found is None else str(found.resolve())
+
+
+def _one_word(deck: LAMMPSDeck, value: str) -> str:
+    """LAMMPS splits its input at spaces, and a variable's value once more where it is used."""
+    if len(value.split()) > 1:
+        raise PetDriverError(
+            f"{deck.path}: {value!r} has a space in it, at which LAMMPS would split it; move what "
+            "it names to a path without one, or make a link there"
+        )
+    return value
 
 
 def clock(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -60,6 +61,14 @@ class Leg(Protocol):
     def is_finished(self, outcome: Outcome) -> bool: ...
 
 
+# What the engines print when they stop before their end, with exit code 0.
+IPI_STOPPED = (
+    *("EXIT file detected", "Wall clock time expired", "Maximum wallclock time elapsed"),
+    "Kill signal received",
+)
+LAMMPS_STOPPED = ("Wall time limit reached", "Fix halt condition")
+
+
 class IPILeg:
     """A run of i-PI."""
 
@@ -69,6 +78,7 @@ class IPILeg:
         self.total = self.deck.total_steps
         self.deadline = settings.time_limit
         self.shown: list[str] = []
+        self._printed = 0  # bytes, by the legs before
 
     def start(self, fresh: bool) -> Commands:
         program = find_ipi()
@@ -80,6 +90,8 @@ class IPILeg:
             ipi_deck.write(self.deck.root, self.folder / name)
         for pattern in self.deck.outputs:
             cut_partial_frames(self.folder, pattern)
+        screen = self.folder / SCREEN
+        self._printed = screen.stat().st_size if screen.is_file() else 0
         clients = self.settings.clients
         self.shown = ["i-pi", name]
         commands = Commands([program, name])
@@ -107,7 +119,13 @@ class IPILeg:
     def is_finished(self, outcome: Outcome) -> bool:
         """i-PI ends with 0 also when it was stopped half-way."""
         ends_itself = outcome is Outcome.ENDED and self.describe().ends_itself
-        return ends_itself or self.is_complete()
+        return (ends_itself and not self._was_stopped()) or self.is_complete()
+
+    def _was_stopped(self) -> bool:
+        """By an EXIT file or a <total_time>, of which only the screen tells."""
+        with open(self.folder / SCREEN, errors="replace") as handle:
+            handle.seek(self._printed)
+            return any(words in line for line in handle for words in IPI_STOPPED)
 
 
 class LAMMPSLeg:
@@ -158,12 +176,12 @@ class LAMMPSLeg:
         return False
 
     def is_finished(self, outcome: Outcome) -> bool:
-        """LAMMPS ends with 0 also at its time limit, wherever in the deck that was."""
-        return outcome is Outcome.ENDED and not self._timed_out()
+        """LAMMPS ends with 0 also at its time limit or at a fix halt, wherever in the deck."""
+        return outcome is Outcome.ENDED and not self._was_stopped()
 
-    def _timed_out(self) -> bool:
+    def _was_stopped(self) -> bool:
         last_leg = tail(self.folder / SCREEN).rpartition("LAMMPS (")[2]
-        return "Wall time limit reached" in last_leg
+        return any(words in last_leg for words in LAMMPS_STOPPED)
 
 
 def find_ipi() -> str:
@@ -206,7 +224,8 @@ def set_aside(folder: Path) -> None:
     old = [path for path in folder.iterdir() if path.is_file() and path.name not in (FILE, LOCK)]
     if not old:
         return
-    number = 1 + sum(path.name.startswith("set-aside-") for path in folder.iterdir())
+    found = [re.fullmatch(r"set-aside-(\d+)", path.name) for path in folder.iterdir()]
+    number = 1 + max((int(match[1]) for match in found if match), default=0)
     aside = folder / f"set-aside-{number}"
     aside.mkdir()
     for path in old:

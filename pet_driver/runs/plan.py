@@ -15,7 +15,6 @@ from ase import Atoms
 from pet_driver.ensemble import Ensemble, load
 from pet_driver.evaluator import Model
 from pet_driver.runs import ipi_deck, lammps_deck
-from pet_driver.runs.describe import default_grid
 from pet_driver.runs.execute import read_leg
 from pet_driver.runs.legs import IPILeg, LAMMPSLeg
 from pet_driver.runs.settings import Settings
@@ -108,7 +107,7 @@ def _ipi_evaluations(leg: IPILeg) -> Counter[str]:
     }
     for field in leg.deck.force_fields:
         if field.get("name") not in idle:
-            grid = ipi_deck.parameters(field).get("grid") or default_grid(leg.deck.model)
+            grid = ipi_deck.grid(ipi_deck.parameters(field))
             counts[grid] += ipi_deck.evaluations_a_step(leg.deck.root, field.get("name"))
     return counts
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pet_driver.errors import PetDriverError
@@ -30,11 +31,14 @@ class Run:
         n_beads: 1 for classical nuclei.
         timestep: fs, of one step as the engine counts them; 0 for a relaxation.
         steps: how many are done.
-        positions: trajectories, one by bead.
+        positions: trajectories, one by bead, or that of the centroid.
         properties: i-PI's property file or LAMMPS' log.
         velocities: files beside ``positions``; empty where there are none.
         forces: the same.
         rotations: i-PI's extras with the raw energy and the spread over rotations, one by bead.
+        centroid: whether ``positions`` are those of the centroid of all beads.
+        units: LAMMPS' style of units; "" for i-PI, whose files name theirs.
+        temperature: K, of the ensemble; None where the deck does not say it plainly.
         state: "running", "stopped" (to be continued) or "finished".
         wall_time: s, all legs of the run together; 0 where nobody measured it.
         command: that made it, to be repeated in the folder.
@@ -55,6 +59,9 @@ class Run:
     velocities: list[str] = field(default_factory=list)
     forces: list[str] = field(default_factory=list)
     rotations: list[str] = field(default_factory=list)
+    centroid: bool = False
+    units: str = ""
+    temperature: float | None = None
     state: str = "finished"
     wall_time: float = 0.0
     command: str = ""
@@ -109,6 +116,8 @@ def read_run(path: Path) -> Run:
 def find_runs(folders: Iterable[Path]) -> list[Run]:
     """All runs in and below some folders that have a first frame, in the order of their names.
 
+    Where names occur twice, the folders above are put before them.
+
     Raises:
         PetDriverError: there is none, or a ``run.json`` is not one.
     """
@@ -118,4 +127,18 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
     if not runs:
         where = ", ".join(map(str, folders))
         raise PetDriverError(f"no {FILE} in or below {where}: run a deck with `pet-driver run`")
+    return _with_names_of_their_own(runs)
+
+
+def _with_names_of_their_own(runs: list[Run]) -> list[Run]:
+    for depth in range(1, max(len(run.folder.parts) for run in runs)):
+        count = Counter(run.name for run in runs)
+        if len(count) == len(runs):
+            break
+        runs = [
+            replace(run, name="/".join(run.folder.parts[-depth - 1 :]))
+            if count[run.name] > 1
+            else run
+            for run in runs
+        ]
     return runs

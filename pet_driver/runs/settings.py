@@ -105,6 +105,11 @@ def provenance(deck: Path, model: str, settings: Settings) -> dict[str, str]:
     }
 
 
+def default_grid(model: str) -> str:
+    """What an archive averages over by itself."""
+    return read_metadata(models.resolve_all(model)[0])["default_grid"]
+
+
 def parse_duration(text: str) -> float:
     """Seconds of ``90`` (seconds), ``30:00``, ``23:30:00`` or SLURM's ``1-12:00:00``.
 

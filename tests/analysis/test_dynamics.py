@@ -104,6 +104,14 @@ def test_uneven_frames_are_refused():
     np.testing.assert_allclose(np.diff(skipped.results.time), 0.02, atol=1e-9)
 
 
+def test_uneven_frames_have_no_spectrum():
+    rng = np.random.default_rng(0)
+    u = memory_water(rng.normal(size=(40, 6, 3)), 12.0, velocities=rng.normal(size=(40, 6, 3)))
+    VibrationalDensityOfStates(u, segment=0.1).run(step=2)
+    with pytest.raises(PetDriverError, match=r"frame 12 is at .* not evenly spaced"):
+        VibrationalDensityOfStates(u, segment=0.1).run(frames=[*range(11), *range(12, 40, 2)])
+
+
 def test_spectrum_of_a_sine():
     dt, frequency, amplitude = 0.0005, 1000.0, 0.7  # ps, cm^-1
     time = np.arange(20000) * dt

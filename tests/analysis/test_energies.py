@@ -94,6 +94,23 @@ def test_kinetic_energy_is_the_centroid_virial(ipi_run):
     assert abs(found["O"].excess(300.0)) > 1e-5
 
 
+@pytest.mark.parametrize("labels", ["OHD", "ODD"])
+def test_kinetic_energy_of_isotopes(tmp_path, labels):
+    """i-PI names them in its properties as in its positions."""
+    rows = zip(labels, ([0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]), strict=True)
+    atoms = "".join(f"{name} {x} {y} {z}\n" for name, (x, y, z) in rows)
+    head = "3\n# CELL(abcABC): 9.0 9.0 9.0 90.0 90.0 90.0 Step: 0 Bead: 0 positions{angstrom} "
+    trajectory = tmp_path / "run.pos_0.xyz"
+    trajectory.write_text(head + "cell{angstrom}\n" + atoms)
+    universe = water_universe(trajectory, timestep=0.5)
+    assert universe.atoms.elements.tolist() == ["O", "H", "H"]
+    total = 0.11 * labels.count("D")
+    path = properties(
+        tmp_path, {"kinetic_cv(D){electronvolt}": total + 0.001 * noise(1)}, "other.out"
+    )
+    assert quantum_kinetic_energy(path, universe)["D"].mean == pytest.approx(0.11, abs=2e-3)
+
+
 def test_kinetic_energy_that_is_not_there(tmp_path):
     path = properties(tmp_path, {"potential{electronvolt}": np.zeros(FRAMES)})
     with pytest.raises(PetDriverError, match="no column kinetic_cv"):

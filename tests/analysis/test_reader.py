@@ -213,6 +213,24 @@ def test_killed_in_a_frame_and_restarted(ipi_run, tmp_path, name, cut):
         np.testing.assert_array_equal(file[k][0], whole[k][0])
 
 
+@pytest.mark.parametrize("restarted", [True, False])
+@pytest.mark.parametrize("kept", ["the number of atoms", "that and a part of the comment"])
+def test_killed_in_the_head_of_a_frame(ipi_run, tmp_path, kept, restarted):
+    """A file that ends there, or goes on with the frame that was to come."""
+    data = (ipi_run / "run.pos_0.xyz").read_bytes()
+    whole = TrajectoryFile(ipi_run / "run.pos_0.xyz")
+    head = data.index(b"\n", whole.starts[7]) + 1
+    path = tmp_path / "run.pos_0.xyz"
+    broken = data[: head if kept == "the number of atoms" else head + 25]
+    path.write_bytes(broken + (data[whole.starts[7] :] if restarted else b""))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*breaks off")
+        file = TrajectoryFile(path)
+    assert list(file.steps) == list(range(0, 21 if restarted else 14, 2))
+    for k in range(len(file)):
+        np.testing.assert_array_equal(file[k][0], whole[k][0])
+
+
 def damaged(text: str, kind: str) -> str:
     lines = text.splitlines(keepends=True)
     if kind == "no number":

@@ -10,7 +10,7 @@ from ase.io import read
 import pet_driver
 from pet_driver import building
 from pet_driver.building.liquid import on_lattice
-from pet_driver.neighbors import Structure, find_edges
+from pet_driver.neighbors import Edges, Structure, find_edges
 
 
 def molecular_axes(atoms: Atoms) -> np.ndarray:
@@ -53,6 +53,47 @@ def test_broken_ice_is_seen() -> None:
     ice.positions[1] += 0.8 * (ice.positions[1] - ice.positions[0])  # over to the neighbour
     with pytest.raises(pet_driver.PetDriverError, match="the ice rules are broken: oxygen 0 has 1"):
         building.check_ice_rules(ice)
+
+
+def test_bonds_with_two_hydrogens_and_with_none_are_seen() -> None:
+    """Every oxygen has two hydrogens and takes two, and yet the bonds of a ring are wrong."""
+    ice = building.ice_ih((1, 1, 1), seed=2)
+    edges = find_edges(Structure.from_ase(ice), 3.0)
+    oxygens = ice.numbers == 8
+    bonds = oxygens[edges.centers] & oxygens[edges.neighbors]
+    hydrogen = {}  # of each direction of a bond: the one of its centre that lies on it
+    for edge in np.flatnonzero(bonds):
+        center = edges.centers[edge]
+        own = np.flatnonzero((edges.centers == center) & (ice.numbers[edges.neighbors] == 1))
+        own = own[np.linalg.norm(edges.vectors[own], axis=1) < 1.2]
+        along = edges.vectors[own] @ edges.vectors[edge]
+        if along.max() > 0.95 * 2.6:
+            hydrogen[edge] = edges.neighbors[own[along.argmax()]]
+    ring = closed_path(edges, bonds, hydrogen)
+    for number, edge in enumerate(ring):
+        if number % 2:  # this hydrogen to the bond that comes before its oxygen
+            back = edges.reverse[ring[number - 1]]
+            center = ice.positions[edges.centers[edge]]
+            unit = edges.vectors[back] / np.linalg.norm(edges.vectors[back])
+            ice.positions[hydrogen[edge]] = center + 0.97 * unit
+    with pytest.raises(pet_driver.PetDriverError, match=r"[02] hydrogens lie between oxygens"):
+        building.check_ice_rules(ice)
+
+
+def closed_path(edges: Edges, bonds: np.ndarray, hydrogen: dict[int, int]) -> list[int]:
+    """Bonds of even number along which hydrogens point one after the other."""
+    for start in hydrogen:
+        path = [int(start)]
+        seen = {int(edges.centers[start])}
+        while True:
+            place = int(edges.neighbors[path[-1]])
+            if place == edges.centers[start] and len(path) % 2 == 0:
+                return path
+            if place in seen:
+                break
+            seen.add(place)
+            path.append(next(e for e in hydrogen if edges.centers[e] == place))
+    raise AssertionError("there is no such path")
 
 
 @pytest.mark.parametrize("n_molecules", [1, 27, 64, 100])

@@ -21,7 +21,7 @@ DRIFT = 1e-5  # eV an atom a ps
 
 @pytest.fixture(scope="module")
 def liquid(run_deck: Execute, steps: Callable[[float], int]) -> Run:
-    """100 ps at 300 K and 0.997 g/cm^3."""
+    """100 ps at 300 K and 0.999 g/cm^3."""
     return run_deck(DECK, steps=steps(100), variables={"equilibrate": str(min(2000, steps(1)))})
 
 

@@ -40,7 +40,8 @@ def write_table(path: Path, stride: int, **columns: np.ndarray) -> None:
     n_rows = len(next(iter(columns.values())))
     steps = np.arange(n_rows) * stride
     heads = ["step", "time{picosecond}"]
-    heads += [n if n == "temperature" else f"{n}{{electronvolt}}" for n in columns]
+    units = {"temperature": "kelvin"}
+    heads += [f"{name}{{{units.get(name, 'electronvolt')}}}" for name in columns]
     table = np.column_stack([steps, steps * STEP * 1e-3, *columns.values()])
     with open(path, "w") as file:
         for index, head in enumerate(heads):

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from pet_driver.errors import PetDriverError
+from pet_driver.report import _entries
 from pet_driver.report.comparison import compare, grid_label, labels
-from pet_driver.report.drawing import NothingToDraw
-from pet_driver.runs.record import Run
+from pet_driver.report.drawing import NothingToDraw, Number
+from pet_driver.runs.record import Run, find_runs
 
 
 def a_run(name="run", **entries) -> Run:
@@ -58,13 +59,55 @@ def test_runs_that_differ_in_the_grid_alone_share_a_group():
         {"n_atoms": 1536},
         {"motion": "npt"},
         {"n_beads": 8},
+        {"temperature": 350.0},
+        {"provenance": {"weights (SHA-256)": "0123", "settings": "grid=2i structure=b.xyz"}},
         {"provenance": {"weights (SHA-256)": "another"}},
     ],
 )
 def test_whatever_else_differs_is_not_compared(other):
     groups, notes = compare([a_run("a"), a_run("b", grid="2i", **other)], lambda run: None)
-    assert len(groups) == 2
+    assert len({group.title for group in groups}) == 2
     assert len(notes) == 2 and "would stand beside it" in notes[0]
+
+
+def test_networks_of_one_name_are_told_apart():
+    def run(name, archive, weights):
+        return a_run(name, provenance={"archive": archive, "weights (SHA-256)": weights})
+
+    assert titles([run("a", "m.pt", "01"), run("b", "n.pt", "02")]) == [
+        "64 molecules, NVT, classical, m.pt",
+        "64 molecules, NVT, classical, n.pt",
+    ]
+    assert titles([run("a", "m.pt", "01"), run("b", "m.pt", "02")]) == [
+        "64 molecules, NVT, classical, 01",
+        "64 molecules, NVT, classical, 02",
+    ]
+
+
+def test_a_label_looks_the_same_in_all_panels():
+    runs = [a_run("a"), a_run("b", grid="3i")]
+    runs += [a_run(n, n_atoms=96, grid=g) for n, g in (("c", "0"), ("d", "2i"), ("e", "3i"))]
+    runs += [a_run(n, n_atoms=96, grid=g) for n, g in (("f", "2"), ("g", "i"))]
+    shown = [one for group in compare(runs, lambda run: None)[0] for one in group.shown]
+    styles = {}
+    for one in shown:
+        assert styles.setdefault(one.label, one.style) == one.style
+    looks = [tuple(style.values()) for style in styles.values()]
+    assert len(set(looks)) == len(looks) == 5
+
+
+def test_runs_of_one_name_in_different_folders(tmp_path):
+    for folder in ("molecule/raw", "liquid/raw", "other"):
+        (tmp_path / folder).mkdir(parents=True)
+        a_run(folder.split("/")[-1], folder=tmp_path / folder).write()
+    names = [run.name for run in find_runs([tmp_path])]
+    assert names == ["liquid/raw", "molecule/raw", "other"]
+
+
+def test_numbers_of_one_name_are_all_kept():
+    numbers = [Number("drift, raw", f"{k}", {"x": float(k)}) for k in range(3)]
+    found = _entries(numbers)
+    assert [found[f"drift, raw{end}"]["x"] for end in ("", " (2)", " (3)")] == [0.0, 1.0, 2.0]
 
 
 def test_labels_say_what_else_differs():

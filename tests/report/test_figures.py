@@ -8,9 +8,14 @@ import pytest
 from pet_driver import analysis
 from pet_driver.errors import PetDriverError
 from pet_driver.report import conservation, dynamics, ice, liquid, molecule, orientation, symmetry
-from pet_driver.report.drawing import NothingToDraw
+from pet_driver.report.drawing import NothingToDraw, binned
 from pet_driver.report.excerpt import excerpt
-from pet_driver.report.observe import broken_energies, frame_interval, open_positions
+from pet_driver.report.observe import (
+    broken_energies,
+    frame_interval,
+    open_positions,
+    temperature,
+)
 from tests.report import made_runs as made
 
 
@@ -126,11 +131,14 @@ def test_orientation_of_liquids(liquids):
 
 def test_centroids_move_but_have_no_structure(tmp_path):
     run = made.wandering_liquid(tmp_path / "run", "0", 0.1, frames=20)
-    centroids = made.record(run.folder, n_atoms=81, n_beads=8, steps=run.steps)
+    centroids = made.record(run.folder, n_atoms=81, n_beads=8, steps=run.steps, centroid=True)
     with pytest.raises(NothingToDraw, match="write the positions of all beads"):
         liquid.radial_distribution([centroids])
     (found,) = dynamics.dipole_autocorrelation([centroids]).numbers
     assert "8 beads" in found.what
+    one_of_them = made.record(run.folder, n_atoms=81, n_beads=8, steps=run.steps)
+    with pytest.raises(NothingToDraw):
+        dynamics.dipole_autocorrelation([one_of_them])
     beads = made.wandering_liquid(tmp_path / "beads", "0", 0.1, n_beads=2, frames=20)
     with pytest.raises(NothingToDraw):
         dynamics.dipole_autocorrelation([beads])
@@ -238,6 +246,37 @@ def test_relaxations_of_different_structures_are_not_compared(tmp_path):
     drawing = ice.relaxation(runs)
     assert not values(drawing, "difference")
     assert "1: no raw run starts from the same structure" in drawing.notes
+
+
+def test_a_trajectory_that_ends_before_the_minimum(tmp_path):
+    """It says nothing of how far apart the minima are; the energies go on to the end."""
+    runs = [
+        made.relaxed(tmp_path / "raw", "0", (-100.0, -100.5), 0.03),
+        made.relaxed(tmp_path / "averaged", "2i", (-100.1, -100.62), 0.0),
+    ]
+    path = runs[1].path("made.pos_0.xyz")
+    path.write_text(path.read_text().replace("Step: 20 ", "Step: 10 "))
+    drawing = ice.relaxation(runs)
+    assert values(drawing, "difference of the relaxed")[0]["ev_atom"] == pytest.approx(0.12 / 81)
+    (moved,) = [n for n in drawing.numbers if n.what.startswith("largest displacement")]
+    assert "ends before the minimum" in moved.text and not moved.values
+
+
+def test_the_whole_run_is_drawn():
+    x = np.arange(749.0)
+    times, means, deviations = binned(x, 2 * x)
+    assert len(times) == len(means) == len(deviations) == 150
+    assert times[-1] > 745.0 and means[-1] == pytest.approx(2 * times[-1])
+    assert (np.diff(times) < 6.0).all()
+
+
+def test_temperatures_have_the_unit_of_their_column(tmp_path):
+    run = made.wandering_liquid(tmp_path / "run", "0", 0.1, frames=20)
+    assert temperature(run) == pytest.approx(300.0)
+    path = run.path("made.out")
+    text = path.read_text().replace("temperature{kelvin}", "temperature")
+    path.write_text(text.replace("3.0000000000e+02", f"{300 / 315775.02480407:.10e}"))
+    assert temperature(run) == pytest.approx(300.0, rel=1e-6)
 
 
 def test_drift(tmp_path):

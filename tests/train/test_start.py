@@ -1,5 +1,6 @@
 """A training that begins with the weights of an archive."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 import yaml
 from ase import Atoms
+from training.frames import Split
 from training.settings import read_settings
 from training.start import begin_with, weights_to_start_with
 
@@ -80,6 +82,7 @@ def test_the_first_stage_begins_with_them(start: Path, made_data: Path) -> None:
     for name, weights in before.weights.items():
         assert torch.allclose(weights, after.weights[name], atol=1e-6), name
     card = (start.parent / "mine" / "mine.md").read_text()
+    assert "Which frames the weights that it began with had seen is not on record." in card
     assert f"Begun with the weights of start ({before.metadata['weights_sha256'][:16]})" in card
 
 
@@ -95,12 +98,27 @@ def test_the_first_stage_begins_with_them(start: Path, made_data: Path) -> None:
 def test_what_cannot_be_begun_with(start: Path, change: dict, species: list, message: str) -> None:
     settings = read_settings(configuration(start, **change))
     with pytest.raises(PetDriverError, match=message):
-        weights_to_start_with(settings, species)
+        weights_to_start_with(settings, species, {})
+
+
+def split_like(entry: dict, held_out: list[int]) -> Split:
+    return Split("mine.xyz", entry["sha256"], [], [], held_out)
 
 
 def test_a_shipped_model_by_name() -> None:
+    """Frames that it has seen are not held out, in whatever set they are."""
     settings = read_settings(TRAIN / "water-small-ensemble-cpu.yaml")
-    assert settings.start == "water-small"
-    path, checksum = weights_to_start_with(settings, [1, 8])
-    assert checksum == pet_driver.load("water-small").metadata["weights_sha256"]
-    assert path.stem == "water-small"
+    model = pet_driver.load("water-small")
+    liquid = json.loads(model.path.with_suffix(".json").read_text())["split"]["liquid"]
+    splits = {"mine": split_like(liquid, liquid["held_out"])}
+    start = weights_to_start_with(settings, [1, 8], splits)
+    assert start.archive == model.path and start.on_record
+    assert start.checksum == model.metadata["weights_sha256"]
+    splits = {"mine": split_like(liquid, liquid["train"][:3])}
+    with pytest.raises(PetDriverError, match=r"trained on 3 of the frames of mine .* held out"):
+        weights_to_start_with(settings, [1, 8], splits)
+
+
+def test_an_archive_without_a_record(start: Path) -> None:
+    found = weights_to_start_with(read_settings(configuration(start)), [1, 8], {})
+    assert found.archive == start and not found.on_record

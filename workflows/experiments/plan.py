@@ -53,9 +53,9 @@ def table(config: dict, structures: Path) -> str:
             model=config["model"],
             device=config["device"],
             steps=run.get("steps"),
-            grid=run.get("grid"),
+            grid=str(run["grid"]) if "grid" in run else None,
             structure=structures / run["structure"] if "structure" in run else None,
-            variables=run.get("variables", {}),
+            variables={k: str(v) for k, v in run.get("variables", {}).items()},
         )
         found = plan(INPUTS / run["deck"], settings)
         rows.append(row(name, run, found))

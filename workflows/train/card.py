@@ -63,7 +63,7 @@ def write_card(
         return _write_ensemble_card(str(name_or_path), data, device, only)
     path = models.resolve(name_or_path)
     record = read_record(path.with_suffix(".json"))
-    _gather_curve(record, path)
+    _gather_curve(record, path, write=only is None)
     shown = str(name_or_path) if models.is_shipped(str(name_or_path)) else path
     subject = Subject(
         name=path.stem,
@@ -72,6 +72,7 @@ def write_card(
         record=record,
         frames=_frames(record, data),
         quick=quick,
+        draws=only is None,
     )
     command = f"python workflows/train/card.py {shown} --data FOLDER{' --quick' if quick else ''}"
     return _write(sections, SECTIONS, subject, only, command)
@@ -97,6 +98,7 @@ def _write_ensemble_card(names: str, data: Path, device: str, only: str | None) 
             for name, frames in own.items()
             if split[name]["held_out"]
         },
+        draws=only is None,
     )
     command = f"python workflows/train/card.py {names} --data FOLDER"
     return _write(ensemble_sections, ensemble_sections.SECTIONS, subject, only, command)
@@ -143,7 +145,7 @@ def _frames(record: Record, folder: Path) -> dict:
     return found
 
 
-def _gather_curve(record: Record, path: Path) -> None:
+def _gather_curve(record: Record, path: Path, write: bool) -> None:
     """Take the errors of trainings on fewer frames into the record, where these lie beside it."""
     found = dict(record.curve)
     for other in sorted(path.parent.parent.glob(f"{record.name}-*/{record.name}-*.json")):
@@ -155,7 +157,8 @@ def _gather_curve(record: Record, path: Path) -> None:
         found[str(record.frames)] = record.errors
     if found != record.curve:
         record.curve = found
-        record.write(path.with_suffix(".json"))
+        if write:
+            record.write(path.with_suffix(".json"))
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from training.options import options
 from training.record import Record, device_name, new_record, thinned
 from training.settings import Settings, read_settings
 from training.stages import Stopped, history, run_stage, wall_time
-from training.start import weights_to_start_with
+from training.start import Start, weights_to_start_with
 
 import pet_driver
 from pet_driver.errors import PetDriverError
@@ -54,15 +54,15 @@ def train(
         end = None if time_limit is None else time.monotonic() + parse_duration(time_limit)
         splits = split_all(settings, data)
         _check_batches(settings, splits, configuration)
-        start, checksum = weights_to_start_with(settings, elements(splits)) or (None, "")
+        start = weights_to_start_with(settings, elements(splits), splits)
         for seed in _seeds(settings, member, configuration):
             name = settings.name if settings.members == 1 else f"{settings.name}-{seed}"
             folder = output / name
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder):
-                record = prepare(settings, name, seed, splits, checksum, folder)
+                record = prepare(settings, name, seed, splits, start, folder)
                 if not split_only:
-                    _train_one(settings, record, splits, start, folder, device, end)
+                    _train_one(settings, record, splits, start.archive, folder, device, end)
                     write_card(folder / f"{name}.pt", data, device, quick=device == "cpu")
             print(f"{name}: {'split in' if split_only else 'done, see'} {folder}", flush=True)
     except Stopped:
@@ -74,23 +74,23 @@ def train(
 
 
 def prepare(
-    settings: Settings, name: str, seed: int, splits: dict[str, Split], start: str, folder: Path
+    settings: Settings, name: str, seed: int, splits: dict[str, Split], start: Start, folder: Path
 ) -> Record:
     """Write the split and the identity of a training, or check that they are the same.
 
     Raises:
         PetDriverError: the folder holds another training.
     """
-    record = new_record(settings, name, seed, {k: v.as_dict() for k, v in splits.items()}, start)
+    record = new_record(settings, name, seed, {k: v.as_dict() for k, v in splits.items()})
+    record.start, record.start_on_record = start.checksum, start.on_record
+    identity = {"settings": record.settings, "seed": seed, "start": record.start}
     # As JSON gives it back: tuples are lists there.
-    identity = json.loads(
-        json.dumps(
-            {"settings": record.settings, "seed": seed, "start": start, "split": record.split}
-        )
-    )
+    identity = json.loads(json.dumps({**identity, "split": record.split}))
+    identity["settings"].pop("start")  # where it lies does not matter; its checksum is there
     path = folder / IDENTITY
     if path.is_file():
-        before = json.loads(path.read_text())
+        before = {"start": "", **json.loads(path.read_text())}
+        before["settings"].pop("start", None)
         if changed := _differences(before, identity):
             raise PetDriverError(
                 f"{folder} holds another training (changed: {', '.join(changed)}); name another "

@@ -47,18 +47,19 @@ int pet_run(void *network, int64_t n_atoms, int64_t n_edges, const int64_t *spec
 /* Of n_pairs directed pairs of atoms, in the order of their centres, those that are nearer than
    "cutoff" now, both directions of a pair or none.  Vectors are positions[neighbour] -
    positions[centre] plus crossings [n_pairs, 3], which may be null.  "place" [n_pairs + 1] receives
-   how many of them come before each pair; the other results have room for n_pairs. */
-void pet_near(int64_t n_pairs, const double *positions, const int64_t *centers,
-              const int64_t *neighbors, const int64_t *reverse, const double *crossings,
-              double cutoff, int threads, int64_t *place, double *vectors, int64_t *near_centers,
-              int64_t *near_neighbors, int64_t *near_reverse);
+   how many of them come before each pair; the other results have room for n_pairs.  0, or 1 if
+   memory is out. */
+int pet_near(int64_t n_pairs, const double *positions, const int64_t *centers,
+             const int64_t *neighbors, const int64_t *reverse, const double *crossings,
+             double cutoff, int threads, int64_t *place, double *vectors, int64_t *near_centers,
+             int64_t *near_neighbors, int64_t *near_reverse);
 
 /* Forces [n_atoms, 3] and virials [n_structures, 3, 3], minus the derivatives by a strain, from the
    gradients [n_edges, 3] by vectors [n_edges, 3].  Edges are sorted by centre, and atoms by
-   structure. */
-void pet_forces(int64_t n_atoms, int64_t n_edges, int64_t n_structures, const int64_t *structures,
-                const int64_t *centers, const int64_t *reverse, const double *vectors,
-                const double *gradients, int threads, double *forces, double *virials);
+   structure.  0, or 1 if memory is out. */
+int pet_forces(int64_t n_atoms, int64_t n_edges, int64_t n_structures, const int64_t *structures,
+               const int64_t *centers, const int64_t *reverse, const double *vectors,
+               const double *gradients, int threads, double *forces, double *virials);
 
 #ifdef __cplusplus
 }

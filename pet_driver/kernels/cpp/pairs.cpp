@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <new>
 #include <omp.h>
 #include <vector>
 
@@ -39,11 +40,11 @@ struct Pairs {
 
 extern "C" {
 
-__attribute__((visibility("default"))) void
+__attribute__((visibility("default"))) int
 pet_near(std::int64_t n_pairs, const double *positions, const std::int64_t *centers,
          const std::int64_t *neighbors, const std::int64_t *reverse, const double *crossings,
          double cutoff, int threads, std::int64_t *place, double *vectors,
-         std::int64_t *near_centers, std::int64_t *near_neighbors, std::int64_t *near_reverse)
+         std::int64_t *near_centers, std::int64_t *near_neighbors, std::int64_t *near_reverse) try
 {
   const Pairs pairs{positions, centers, neighbors, crossings};
   threads = worthwhile(threads, n_pairs);
@@ -82,13 +83,16 @@ pet_near(std::int64_t n_pairs, const double *positions, const std::int64_t *cent
     for (std::int64_t p = first; p < last; p++)
       if (within[p] & within[reverse[p]]) near_reverse[place[p]] = place[reverse[p]];
   }
+  return 0;
+} catch (const std::bad_alloc &) {
+  return 1;
 }
 
-__attribute__((visibility("default"))) void
+__attribute__((visibility("default"))) int
 pet_forces(std::int64_t n_atoms, std::int64_t n_edges, std::int64_t n_structures,
            const std::int64_t *structures, const std::int64_t *centers,
            const std::int64_t *reverse, const double *vectors, const double *gradients,
-           int threads, double *forces, double *virials)
+           int threads, double *forces, double *virials) try
 {
   threads = worthwhile(threads, n_edges);
   std::vector<double> parts(9 * n_structures * threads, 0.0);
@@ -116,5 +120,8 @@ pet_forces(std::int64_t n_atoms, std::int64_t n_edges, std::int64_t n_structures
   for (int t = 0; t < threads; t++)
     for (std::int64_t k = 0; k < 9 * n_structures; k++)
       virials[k] += parts[9 * n_structures * t + k];
+  return 0;
+} catch (const std::bad_alloc &) {
+  return 1;
 }
 }

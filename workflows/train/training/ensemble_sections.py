@@ -30,12 +30,14 @@ class Subject:
         path: of the card.
         model: loaded.
         frames: by set: those that were held out from all members.
+        draws: whether the figure is written beside the card.
     """
 
     name: str
     path: Path
     model: Ensemble
     frames: dict[str, list[Atoms]]
+    draws: bool = True
 
 
 def introduction(subject: Subject) -> str:
@@ -84,7 +86,8 @@ def spread(subject: Subject) -> str:
             f"{one.force_error / one.force_spread:.2g} | {one.rank_correlation:.2f} | {energies} |"
         )
     picture = subject.path.with_name(f"{subject.path.stem}-spread.svg")
-    draw(found, picture)
+    if subject.draws:
+        draw(found, picture)
     lines.append(
         "\nRoot mean squares over atoms, of the error of the mean force (a vector, meV/A) and of "
         "`force_spread`, and over frames, in meV an atom. The rank correlation (Spearman) is that "

@@ -29,6 +29,7 @@ class Record:
         settings: the configuration, complete.
         seed: of initial weights, rotations and batches; ``None``: not on record.
         start: SHA-256 of the weights that it began with; empty: random ones.
+        start_on_record: whether it is known which frames those had seen.
         split: by set: file, checksum, indices to train on and held out.
         baselines: eV by atomic number; empty if metatrain fitted them.
         stages: by name: frames, atoms, seconds, device and history.
@@ -43,6 +44,7 @@ class Record:
     seed: int | None
     split: dict[str, Any]
     start: str = ""
+    start_on_record: bool = True
     baselines: dict[str, float] = field(default_factory=dict)
     stages: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, Any] = field(default_factory=dict)
@@ -78,16 +80,13 @@ def read_record(path: Path) -> Record:
         raise PetDriverError(f"{path} is not a record of a training: {error}") from None
 
 
-def new_record(
-    settings: Settings, name: str, seed: int, split: Mapping[str, Any], start: str
-) -> Record:
+def new_record(settings: Settings, name: str, seed: int, split: Mapping[str, Any]) -> Record:
     """The record of a training that is about to begin."""
     return Record(
         name=name,
         settings=settings.as_dict(),
         seed=seed,
         split=dict(split),
-        start=start,
         versions={package: importlib.metadata.version(package) for package in PACKAGES},
         machine=f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
     )

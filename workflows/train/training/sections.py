@@ -35,6 +35,7 @@ class Subject:
         record: of its training.
         frames: by set: all frames of the file.
         quick: fewer frames for the symmetry of large structures.
+        draws: whether figures are written beside the card.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Subject:
     record: Record
     frames: dict[str, list[Atoms]]
     quick: bool = False
+    draws: bool = True
     measured: dict[str, Errors] = field(default_factory=dict)
 
     def held_out(self, name: str) -> list[Atoms]:
@@ -91,6 +93,8 @@ def data(subject: Subject) -> str:
                 "held out later were among their training frames."
                 if older
                 else "No weight depends on a frame held out: they choose no epoch either."
+                if record.start_on_record
+                else "Which frames the weights that it began with had seen is not on record."
             )
         )
     if energies := record.settings.get("atomic_energies"):
@@ -231,7 +235,8 @@ def symmetry(subject: Subject) -> str:
             if name in values:
                 lines.append(_row(f"the paper's model, {name}: {what}", values[name]))
     picture = subject.path.with_name(f"{subject.path.stem}-symmetry.svg")
-    draw(found, picture)
+    if subject.draws:
+        draw(found, picture)
     lines.append(
         "\nMean absolute differences: of the energy of a structure, of force components."
         f"\n\n![Symmetry error against evaluations]({picture.name})"

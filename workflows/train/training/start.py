@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,43 @@ from pet_driver.checkpoints.source import Source
 from pet_driver.errors import PetDriverError
 from pet_driver.models import resolve
 from pet_driver.network import Hypers
+from training.frames import Split
 from training.options import TARGET
+from training.record import read_record
 from training.settings import Settings
 
 
-def weights_to_start_with(settings: Settings, species: list[int]) -> tuple[Path, str] | None:
-    """The archive that a configuration begins with, and the checksum of its weights.
+@dataclass(frozen=True)
+class Start:
+    """What a training begins with.
+
+    Attributes:
+        archive: whose weights; ``None``: random ones.
+        checksum: of these weights.
+        on_record: whether it is known which frames they have seen: none of those held out now.
+    """
+
+    archive: Path | None = None
+    checksum: str = ""
+    on_record: bool = True
+
+
+def weights_to_start_with(
+    settings: Settings, species: list[int], splits: Mapping[str, Split]
+) -> Start:
+    """The archive that a configuration begins with.
 
     Args:
         settings: the configuration.
         species: atomic numbers of the data, ascending.
+        splits: of the data, by set.
 
     Raises:
-        PetDriverError: there is no such archive, or it is of another network or other elements.
+        PetDriverError: there is no such archive, it is of another network or other elements, or
+            it was trained on frames that are to be held out.
     """
     if not settings.start:
-        return None
+        return Start()
     path = resolve(settings.start)
     metadata = Archive.load(path).metadata
     theirs = asdict(Hypers.from_dict(metadata["hypers"]))
@@ -51,7 +73,32 @@ def weights_to_start_with(settings: Settings, species: list[int]) -> tuple[Path,
             f"start: {settings.start} was trained {with_or_without} the repulsion of nuclei; write "
             f"under network: zbl: {str('zbl_radii' in metadata).lower()}"
         )
-    return path, metadata["weights_sha256"]
+    return Start(path, metadata["weights_sha256"], _has_not_seen(path, splits))
+
+
+def _has_not_seen(archive: Path, splits: Mapping[str, Split]) -> bool:
+    """Whether it is on record that an archive was trained on no frame that is held out now.
+
+    Raises:
+        PetDriverError: it was trained on some.
+    """
+    path = archive.with_suffix(".json")
+    if not path.is_file():
+        return False
+    seen: dict[str, set[int]] = {}
+    for entry in read_record(path).split.values():
+        if isinstance(entry["train"], int):  # how many, but not which
+            return False
+        seen.setdefault(entry["sha256"], set()).update(entry["train"])
+    for name, split in splits.items():
+        one = split.as_dict()
+        if both := seen.get(one["sha256"], set()) & set(one["held_out"]):
+            raise PetDriverError(
+                f"start: {archive} was trained on {len(both)} of the frames of {name} that are to "
+                "be held out, and their errors would tell nothing; take its seed, and the names "
+                "and numbers of its sets"
+            )
+    return True
 
 
 def begin_with(source: Source, model: Any) -> None:

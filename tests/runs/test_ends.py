@@ -1,0 +1,153 @@
+"""How a run ends, and what is made of decks and folders that are not as they should be."""
+
+import errno
+import fcntl
+import shutil
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+import pet_driver
+from pet_driver.archive import Archive, save
+from pet_driver.errors import PetDriverError
+from pet_driver.runs import Settings, execute, lammps_deck
+from pet_driver.runs.execute import locked, read_leg
+from pet_driver.runs.ipi_deck import RESUMED
+from pet_driver.runs.legs import set_aside
+from tests.runs.conftest import INPUTS, positions
+
+
+def copied(name: str, folder: Path) -> Path:
+    """A deck with what lies beside it, in a folder of its own."""
+    source = INPUTS / name
+    shutil.copytree(source.parent, folder, ignore=shutil.ignore_patterns("*.md", "*.py"))
+    return folder / source.name
+
+
+def test_a_relaxation_that_was_stopped_goes_on(tmp_path):
+    """i-PI ends with exit code 0 at its <total_time>, as it does at a minimum."""
+    deck = copied("ice-relaxation/ipi-raw.xml", tmp_path / "deck")
+    text = deck.read_text()
+    deck.write_text(text.replace("<total_steps>", "<total_time> 2 </total_time>\n  <total_steps>"))
+    stopped = execute(deck, tmp_path / "run", Settings())
+    assert stopped.state == "stopped" and stopped.steps > 0
+    again = execute(deck, tmp_path / "run", Settings())
+    assert again.steps > stopped.steps and not list((tmp_path / "run").glob("set-aside-*"))
+    frames = positions(again.path(again.positions[0]))
+    assert len(frames) >= again.steps, "every step has its frame"
+
+
+def test_a_relaxation_in_lammps_goes_on(tmp_path):
+    deck = copied("ice-relaxation/in.ice", tmp_path / "deck")
+    deck.write_text(deck.read_text().replace("restart       20 ", "restart       2 "))
+    settings = Settings(time_limit=2)
+    stopped = execute(deck, tmp_path / "run", settings)
+    assert stopped.state == "stopped" and stopped.steps > 0
+    again = execute(deck, tmp_path / "run", settings)
+    assert again.steps > stopped.steps and not list((tmp_path / "run").glob("set-aside-*"))
+
+
+def test_a_halt_is_no_end(liquid_deck, tmp_path):
+    text = liquid_deck.read_text()
+    halt = "variable now equal step\nfix stop all halt 5 v_now >= 10 error soft\nrun           ${st"
+    liquid_deck.write_text(text.replace("run           ${st", halt))
+    settings = Settings(steps=40, variables={"equilibrate": "1"})
+    found = execute(liquid_deck, tmp_path / "run", settings)
+    assert (found.state, found.steps) == ("stopped", 10)
+
+
+def test_draws_of_an_archive_that_is_random_by_itself_go_on(molecule_deck, tmp_path):
+    """The deck names no grid: it is that of the archive, and its counter follows from the step."""
+    archive = tmp_path / "random.pt"
+    save(Archive.load("water-small").source(), archive, grid="random@3")
+    assert "grid: 0, " in molecule_deck.read_text()
+    molecule_deck.write_text(molecule_deck.read_text().replace("grid: 0, ", ""))
+    settings = {"model": str(archive)}
+    execute(molecule_deck, tmp_path / "run", Settings(steps=20, **settings))
+    execute(molecule_deck, tmp_path / "run", Settings(steps=24, **settings))
+    resumed = ElementTree.parse(tmp_path / "run" / RESUMED).getroot()
+    assert "counter: 20" in resumed.findtext("ffdirect/parameters")
+
+
+def test_no_locks_on_this_file_system(tmp_path, monkeypatch, capsys):
+    def refuse(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with locked(tmp_path):
+        assert f"{tmp_path} cannot be locked (No locks available)" in capsys.readouterr().err
+
+
+def test_spaces_in_paths_of_lammps(liquid_deck, tmp_path, archive_f32):
+    folder = tmp_path / "my models"
+    folder.mkdir()
+    shutil.copy(archive_f32, folder / "a.pt")
+    with pytest.raises(PetDriverError, match=r"my models/a.pt' has a space in it.*make a link"):
+        execute(liquid_deck, tmp_path / "run", Settings(model=str(folder / "a.pt")))
+    spaced = shutil.copytree(liquid_deck.parent, tmp_path / "my decks")
+    with pytest.raises(PetDriverError, match=r"my decks/water.data' has a space in it"):
+        execute(spaced / liquid_deck.name, tmp_path / "other", Settings(steps=4))
+
+
+@pytest.mark.parametrize("name", ["water-small+mine.pt", "my+model.pt", "a+b.pt+mine.pt"])
+@pytest.mark.parametrize("by_variable", [True, False])
+def test_plus_signs_in_names(liquid_deck, tmp_path, archive_f32, name, by_variable):
+    for one in ("mine.pt", "my+model.pt", "a+b.pt"):
+        shutil.copy(archive_f32, liquid_deck.parent / one)
+    text = liquid_deck.read_text()
+    before, old = ("index ", "water-small ") if by_variable else ("pet ", "${model} ")
+    assert before + old in text
+    liquid_deck.write_text(text.replace(before + old, f"{before}{name} "))
+    deck = lammps_deck.read_deck(liquid_deck)
+    changed = lammps_deck.with_absolute_paths(deck)
+    (tmp_path / "in.changed").write_text(changed)
+    written = lammps_deck.read_deck(tmp_path / "in.changed").model
+    here = liquid_deck.parent
+    expected = {
+        "water-small+mine.pt": f"water-small+{here}/mine.pt",
+        "my+model.pt": f"{here}/my+model.pt",
+        "a+b.pt+mine.pt": f"{here}/a+b.pt+{here}/mine.pt",
+    }
+    assert written == expected[name] == lammps_deck.model_path(deck, Settings())
+
+
+def test_a_force_field_that_is_not_there(molecule_deck, tmp_path):
+    text = molecule_deck.read_text()
+    assert 'forcefield="' in text
+    head, _, rest = text.partition('forcefield="')
+    molecule_deck.write_text(f'{head}forcefield="mistyped"{rest.partition(chr(34))[2]}')
+    with pytest.raises(PetDriverError, match=r"forces name mistyped; the force fields are \w+"):
+        execute(molecule_deck, tmp_path / "run", Settings(steps=4))
+
+
+def test_numbers_of_what_was_set_aside(tmp_path):
+    for name in ("set-aside-2", "set-aside-10"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mine.txt").write_text("mine")
+    set_aside(tmp_path)
+    assert (tmp_path / "set-aside-11" / "mine.txt").read_text() == "mine"
+
+
+def test_what_decks_say_of_their_ensemble(tmp_path):
+    for deck, temperature, units in (
+        ("water-liquid-pimd/ipi-piglet.xml", 300.0, ""),
+        ("water-molecule-nve/ipi-raw.xml", None, ""),
+        ("water-liquid-nvt/in.water", 300.0, "metal"),
+        ("water-liquid-npt/in.water", 300.0, "metal"),
+    ):
+        found = read_leg(INPUTS / deck, tmp_path, Settings()).describe()
+        assert (found.temperature, found.units) == (temperature, units), deck
+    hot = Settings(variables={"temperature": "350"})
+    assert read_leg(INPUTS / deck, tmp_path, hot).describe().temperature == 350.0
+    trpmd = read_leg(INPUTS / "water-liquid-trpmd" / "ipi.xml", tmp_path, Settings()).describe()
+    assert trpmd.centroid
+
+
+def test_ensembles_have_their_name_in_decks(liquid_deck, tmp_path):
+    """It is no file, and LAMMPS finds its members."""
+    settings = Settings(steps=2, model="water-small-ensemble", variables={"equilibrate": "1"})
+    found = execute(liquid_deck, tmp_path / "run", settings)
+    assert found.state == "finished"
+    members = len(pet_driver.load("water-small-ensemble").members)
+    assert len(found.provenance["weights (SHA-256)"].split("+")) == members == 3
