@@ -7,6 +7,7 @@ and time steps may differ; labels say so.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -132,9 +133,13 @@ def network(run: Run) -> str:
 
 
 def conditions(run: Run) -> str:
-    """What was changed in the deck, but for the grid, the seed and the temperature."""
-    words = run.provenance.get("settings", "").split(" ")
-    return " ".join(w for w in words if not w.startswith(("grid=", "seed=", "temperature=")))
+    """What was changed in the deck, but for what is compared or said elsewhere.
+
+    Relaxations of several structures stand side by side: their figure tells which belong together.
+    """
+    elsewhere = {"grid", "seed", "temperature"} | ({"structure"} if run.ends_itself else set())
+    changed = re.findall(r"(\w+)=(.*?)(?= \w+=|$)", run.provenance.get("settings", ""))
+    return " ".join(f"{key}={value}" for key, value in changed if key not in elsewhere)
 
 
 def _groups(members: list[list[tuple[Run, Any]]]) -> list[Group]:

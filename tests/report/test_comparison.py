@@ -84,6 +84,15 @@ def test_networks_of_one_name_are_told_apart():
     ]
 
 
+def test_relaxations_of_several_structures_stand_side_by_side():
+    def run(name, settings):
+        return a_run(name, motion="relaxation", provenance={"settings": settings})
+
+    one, two, other = "structure=a.xyz (01)", "grid=2i structure=b c.xyz (02)", "force=0.01"
+    assert len(titles([run("a", one), run("b", two)])) == 1
+    assert titles([run("a", one), run("b", f"{two} {other}")])[1].endswith(", force=0.01")
+
+
 def test_a_label_looks_the_same_in_all_panels():
     runs = [a_run("a"), a_run("b", grid="3i")]
     runs += [a_run(n, n_atoms=96, grid=g) for n, g in (("c", "0"), ("d", "2i"), ("e", "3i"))]
