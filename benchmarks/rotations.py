@@ -86,7 +86,7 @@ def main() -> None:
     together = one_call(model, box)
     together()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    timings = in_turn(together, separate_calls(model, box), options.box_repeats, warm=False)
+    timings = in_turn(together, separate_calls(model, box), options.box_repeats)
     say(f"box of {len(box)} atoms, 36 separate calls", *timings, bar="at least 1")
     print(f"peak memory of the process with the box averaged in one call: {peak:.2f} GB (below 3)")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +49,10 @@ def _torch() -> Iterator[Finding]:
 def _kernels() -> Finding:
     from pet_driver import kernels
 
-    mode = os.environ.get(kernels.MODE, "auto")
+    try:
+        mode = kernels.mode()
+    except PetDriverError as error:
+        return Finding("kernels", str(error), f"unset {kernels.MODE}", healthy=False)
     if mode == "off":
         return Finding("kernels", f"switched off by {kernels.MODE}: TorchScript runs the network")
     try:

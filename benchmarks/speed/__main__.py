@@ -83,7 +83,8 @@ def main() -> None:
         bench.values = json.loads(results.read_text())  # the other parts stay
         bench.left_out = bench.values.get("left_out", {})
     bench.values["machine"] = description
-    bench.values["plan"] = vars(plan) | {"quick": options.quick}
+    plans = bench.values.setdefault("plans", {})  # of each part: they may be measured apart
+    plans |= {part: vars(plan) | {"quick": options.quick} for part in options.parts}
     if options.parts:
         bench.find_contenders(options.contenders)
     for part in options.parts:

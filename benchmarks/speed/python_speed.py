@@ -55,7 +55,6 @@ def compare(
         record |= race.timings[name].record()
         record["ratio"] = record["seconds"] / fastest_peer(race)
         record["matmul_rate"] = rate
-        record["fraction"] = known["operations"] / record["seconds"] / rate
         records.append(record)
     report(known, records)
     return records

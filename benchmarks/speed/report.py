@@ -32,10 +32,12 @@ def head(values: Record) -> str:
     return (
         f"# Speed on {machine['processor']}, {machine['cores']} cores{device}\n\n"
         f"{machine['date']}, {machine['memory_gb']} GB, {machine['system']}, Python "
-        f"{machine['python']}. Energy, forces and virial in float32, neighbour list included; "
-        "every structure is new to those who evaluate it. Medians of evaluations in turn, ± half "
-        "the distance of the quartiles; in brackets the processor time of all threads, which "
-        "other work on the machine disturbs less. "
+        f"{machine['python']}. Energy, forces and virial in float32, from positions; each of "
+        "them is new to those who evaluate it, and a small step from the one before, as in "
+        "molecular dynamics. pet-driver and pet-jax keep a list of neighbours over such steps; "
+        "a new search, due every some twenty steps of a run, is not among what is timed. "
+        "Medians of evaluations in turn, ± half the distance of the quartiles; in brackets the "
+        "processor time of all threads, which other work on the machine disturbs less. "
         "A ratio below 1 says that pet-driver takes less."
     )
 
@@ -61,14 +63,17 @@ def roofline(records: list[Record]) -> str:
     rows = []
     for known, group in grouped(records, "network", "atoms", "threads"):
         by_name = {record["contender"]: record for record in group}
-        parts = [by_name[n]["fraction"] if n in by_name else None for n in names]
         first = group[0]
-        numbers = [f"{first['operations'] / 1e9:.2f}", f"{first['matmul_rate'] / 1e9:.0f}"]
+        roof = figures.best_matmul_rate(records, first["threads"])
+        rates = {name: one["operations"] / one["seconds"] for name, one in by_name.items()}
+        parts = [rates[n] / roof if n in rates else None for n in names]
+        numbers = [f"{first['operations'] / 1e9:.2f}", f"{roof / 1e9:.0f}"]
         rows.append([*known, *numbers, *(f"{100 * p:.0f} %" if p else "-" for p in parts)])
     note = (
         "Floating-point operations counted from the network and the edges, forward and backward, "
-        "without padding, over the time, as part of the rate of a large square product of "
-        "matrices that ran in turn with them."
+        "without padding, over the time, as part of the best rate at which torch worked off a "
+        "large square product of matrices in turn with them. More than 100 % says that torch's "
+        "library does not reach what the processor could."
     )
     return f"## Part of the matmul rate\n\n{note}\n\n" + markdown(header, rows)
 
@@ -103,7 +108,8 @@ def memory(records: list[Record]) -> str:
         peaks = {record["contender"]: record["peak"] for record in group}
         loaded = {record["contender"]: record["loaded"] for record in group}
         leanest = min((peak for name, peak in peaks.items() if name not in OWN), default=None)
-        cells = [f"{peaks[n]:.0f} ({loaded[n]:.0f})" if n in peaks else "-" for n in names]
+        before = {n: f" ({value:.0f})" if value is not None else "" for n, value in loaded.items()}
+        cells = [f"{peaks[n]:.0f}{before[n]}" if n in peaks else "-" for n in names]
         rows.append([*known, *cells, f"**{peaks[OURS] / leanest:.2f}**" if leanest else "-"])
     note = "A process of its own for each; in brackets before the first evaluation."
     return f"## Peak memory (MB)\n\n{note}\n\n" + markdown(header, rows)
@@ -130,6 +136,13 @@ def rotations(records: list[Record]) -> str:
     return "## Averages over rotations in Python\n\n" + markdown(header, rows)
 
 
+RUNS = "Medians over all steps; ± half the range of the medians of runs, where there were several."
+
+
+def over_runs(record: Record) -> str:
+    return f" ± {100 * record['spread']:.0f} %" if record["rounds"] > 1 else ""
+
+
 def way(record: Record) -> str:
     return str(record["way"])
 
@@ -146,12 +159,12 @@ def ipi(records: list[Record]) -> str:
         )
         rows.append(
             [r["atoms"], r["beads"], r["grid"], r["threads"], way(r)]
-            + [f"{1e3 * r['seconds']:.2f} ± {100 * r['spread']:.0f} %"]
+            + [f"{1e3 * r['seconds']:.2f}{over_runs(r)}"]
             + [f"{1e3 * r['processor_seconds']:.2f}"]
             + [f"{1e3 * r['driver_seconds']:.2f}", outside, f"{r['ratio']:.2f}"]
             + [f"{r['energy_error']:.2g}", f"{r['force_error']:.2g}"]
         )
-    return "## Steps of i-PI, the driver in its own process\n\n" + markdown(header, rows)
+    return f"## Steps of i-PI, the driver in its own process\n\n{RUNS}\n\n" + markdown(header, rows)
 
 
 def lammps(records: list[Record]) -> str:
@@ -160,13 +173,13 @@ def lammps(records: list[Record]) -> str:
     header += ["energy error, meV an atom", "force error, meV/A"]
     rows = [
         [r["network"], r["atoms"], r["threads"]]
-        + [f"{1e3 * r['pair_seconds']:.1f} ± {100 * r['spread']:.0f} %"]
+        + [f"{1e3 * r['pair_seconds']:.1f}{over_runs(r)}"]
         + [f"{1e3 * r['archive_seconds']:.1f}", f"**{r['ratio']:.2f}**"]
         + [f"{r['processor_ratio']:.2f}"]
         + [f"{r['energy_error']:.2g}", f"{r['force_error']:.2g}"]
         for r in records
     ]
-    return "## LAMMPS, `pair_style pet`\n\n" + markdown(header, rows)
+    return f"## LAMMPS, `pair_style pet`\n\n{RUNS}\n\n" + markdown(header, rows)
 
 
 def foot(values: Record) -> str:

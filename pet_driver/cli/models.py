@@ -19,6 +19,7 @@ from pet_driver.cli.common import (
     clear_errors,
     progress,
 )
+from pet_driver.errors import PetDriverError
 
 
 class ArchiveFormat(StrEnum):
@@ -41,12 +42,18 @@ def export(
         ArchiveFormat,
         typer.Option(help="torchscript, or pt2: that and the network compiled for this machine"),
     ] = ArchiveFormat.torchscript,
-    device: Annotated[str, typer.Option(help="to compile for: cpu or cuda")] = "cpu",
+    device: Annotated[
+        str | None, typer.Option(help="to compile for, with --format pt2: cpu (by default) or cuda")
+    ] = None,
 ) -> None:
     """Write an archive from a trained checkpoint, and check it against its source."""
     from pet_driver.exporting import export as write
 
-    compile_for = device if format is ArchiveFormat.pt2 else None
+    if device is not None and format is not ArchiveFormat.pt2:
+        raise PetDriverError(
+            f"--device {device} is for --format pt2; other archives run on every device"
+        )
+    compile_for = (device or "cpu") if format is ArchiveFormat.pt2 else None
     check = write(checkpoint, output, grid, dtype, target, compile_for)
     print(
         f"{output}: {check.error:.1e} eV from {check.by}, on a structure of {check.archive:.3f} eV"

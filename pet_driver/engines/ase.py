@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from typing import Any, ClassVar
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from pet_driver.engines.thresholds import Thresholds
 from pet_driver.ensemble import Ensemble
+from pet_driver.errors import PetDriverError
 from pet_driver.evaluator import Model
 from pet_driver.symmetry.grid_names import draws
 
@@ -62,6 +64,11 @@ class PETCalculator(Calculator):
     ) -> None:
         super().calculate(atoms, properties or ["energy"], system_changes)
         found = self.model.evaluate(self.atoms, self.grid, self.counter)
+        if not np.isfinite(found.energy + found.forces.sum() + found.full_virial.sum()):
+            raise PetDriverError(
+                "the model returned NaN or infinite energies or forces: two atoms lie on top of "
+                "each other, or the structure is far outside what it was trained on"
+            )
         self.thresholds.check(found.force_spread, warnings.warn)
         self.results = {
             "energy": found.energy,

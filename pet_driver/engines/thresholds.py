@@ -51,9 +51,9 @@ class Thresholds:
         if len(force_spread) == 0 or not self._watches:
             return
         atom = int(np.argmax(force_spread))
-        largest = float(force_spread[atom])
+        largest = float(force_spread[atom])  # NaN where there is one
         found = f"force spread of {largest:.4g} eV/A at atom {atom} (counted from 0)"
-        if self.stop is not None and largest > self.stop:
+        if self.stop is not None and not largest <= self.stop:
             raise PetDriverError(
                 f"{found} is above stop {self.stop:g}: the members of the ensemble disagree. Look "
                 "at the last frames of the trajectory, or train on structures like them."

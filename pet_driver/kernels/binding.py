@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 import warnings
 import weakref
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pet_driver.errors import PetDriverError
-from pet_driver.kernels import MODE, build, library
+from pet_driver.kernels import MODE, build, library, mode
 
 MESSAGE_LENGTH = 500
 
@@ -29,15 +28,13 @@ def attach(module: torch.jit.ScriptModule) -> bool:
     Raises:
         PetDriverError: they cannot, and ``$PET_DRIVER_KERNELS`` is ``on``.
     """
-    mode = os.environ.get(MODE, "auto")
-    if mode not in ("auto", "on", "off"):
-        raise PetDriverError(f"${MODE} is {mode!r}; set it to auto, on or off")
-    if mode == "off":
+    chosen = mode()
+    if chosen == "off":
         return False
     try:
         module.network = torch.jit.script(KernelNetwork(create(module, module.network)))
     except PetDriverError as error:
-        if mode == "on":
+        if chosen == "on":
             raise
         warnings.warn(
             f"the network runs in TorchScript, several times slower than it could: {error} "

@@ -77,19 +77,19 @@ def prepare(deck: LAMMPSDeck, folder: Path, settings: Settings) -> list[str]:
     """
     if settings.clients:
         raise PetDriverError(f"{deck.path} is a deck of LAMMPS: clients are for i-PI")
-    text = with_absolute_paths(deck)
+    text = with_absolute_paths(deck, folder)
     head = f"log {LOG} append\n"
     if settings.time_limit is not None:
         head += f"timer timeout {clock(settings.time_limit)} every 10\n"
     (folder / deck.path.name).write_text(head + text)
     arguments = ["-in", deck.path.name, "-log", "none"]
     for name, value in variables(deck, settings).items():
-        arguments += ["-var", name, value]
+        arguments += ["-var", name, _one_word(deck, folder, value)]
     return arguments
 
 
-def with_absolute_paths(deck: LAMMPSDeck) -> str:
-    """The deck's text with files that it reads named from the root; it will run in another folder.
+def with_absolute_paths(deck: LAMMPSDeck, folder: Path) -> str:
+    """The deck's text with files that it reads named from the root; it will run in ``folder``.
 
     Files of the same names that it writes lie beside the deck if it was run there by hand.
     """
@@ -99,10 +99,10 @@ def with_absolute_paths(deck: LAMMPSDeck) -> str:
 
     def absolute(match: re.Match) -> str:
         found = here / match[0]
-        return _one_word(deck, str(found.resolve())) if found.is_file() else match[0]
+        return _one_word(deck, folder, str(found.resolve())) if found.is_file() else match[0]
 
     def model(match: re.Match) -> str:
-        return match[1] + _one_word(deck, models.beside(match[2], here))
+        return match[1] + _one_word(deck, folder, models.beside(match[2], here))
 
     def changed(command: str) -> str:
         if _WRITERS.match(command.lstrip()):
@@ -132,7 +132,6 @@ def variables(deck: LAMMPSDeck, settings: Settings) -> dict[str, str]:
     }
     wanted = {name: value for name, value in wanted.items() if value is not None}
     for name, value in wanted.items():
-        _one_word(deck, value)
         if name not in deck.defaults:
             known = ", ".join(deck.defaults)
             raise PetDriverError(f"{deck.path}: no variable {name} (for {value}); it has {known}")
@@ -145,14 +144,21 @@ def _absolute(value: str, here: Path) -> str:
     return value if found is None else str(found.resolve())
 
 
-def _one_word(deck: LAMMPSDeck, value: str) -> str:
-    """LAMMPS splits its input at spaces, and a variable's value once more where it is used."""
-    if len(value.split()) > 1:
+def _one_word(deck: LAMMPSDeck, folder: Path, value: str) -> str:
+    """LAMMPS splits its input at spaces, and a variable's value once more where it is used: a file
+    with a space in its path gets a link in ``folder``."""
+    if len(value.split()) <= 1:
+        return value
+    path = Path(value)
+    link = folder / "_".join(path.name.split())
+    if not path.is_file() or (link.exists() and not link.is_symlink()):
         raise PetDriverError(
             f"{deck.path}: {value!r} has a space in it, at which LAMMPS would split it; move what "
-            "it names to a path without one, or make a link there"
+            "it names to a path without one"
         )
-    return value
+    link.unlink(missing_ok=True)
+    link.symlink_to(path)
+    return link.name
 
 
 def clock(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """The model under test, and runs of decks with it.
 
-python -m pytest -m physical --model my-model.pt --model-device cuda
+python -m pytest -m physical --model=my-model.pt --model-device cuda
 python -m pytest -m physical --length 0.01 -s          # a first look; -s shows the figures
 """
 

@@ -80,14 +80,24 @@ def test_no_locks_on_this_file_system(tmp_path, monkeypatch, capsys):
 
 
 def test_spaces_in_paths_of_lammps(liquid_deck, tmp_path, archive_f32):
-    folder = tmp_path / "my models"
-    folder.mkdir()
-    shutil.copy(archive_f32, folder / "a.pt")
-    with pytest.raises(PetDriverError, match=r"my models/a.pt' has a space in it.*make a link"):
-        execute(liquid_deck, tmp_path / "run", Settings(model=str(folder / "a.pt")))
-    spaced = shutil.copytree(liquid_deck.parent, tmp_path / "my decks")
-    with pytest.raises(PetDriverError, match=r"my decks/water.data' has a space in it"):
-        execute(spaced / liquid_deck.name, tmp_path / "other", Settings(steps=4))
+    """Of a model, of what lies beside the deck, and of a structure that is named for it."""
+    models = tmp_path / "my models"
+    models.mkdir()
+    for name in ("a.pt", "b c.pt"):
+        shutil.copy(archive_f32, models / name)
+    deck = shutil.copytree(liquid_deck.parent, tmp_path / "my decks") / liquid_deck.name
+    variables = {"equilibrate": "1"}
+    settings = Settings(steps=4, model=str(models / "b c.pt"), variables=variables)
+    found = execute(deck, tmp_path / "my runs", settings)
+    assert found.state == "finished"
+    assert (tmp_path / "my runs" / "b_c.pt").resolve() == models / "b c.pt"
+    assert (tmp_path / "my runs" / "water.data").resolve() == deck.with_name("water.data")
+    structure = deck.with_name("water.data")
+    other = Settings(steps=4, structure=structure, variables=variables)
+    assert execute(liquid_deck, tmp_path / "other", other).state == "finished"
+    both = Settings(steps=4, model=f"{models / 'a.pt'}+{models / 'b c.pt'}")
+    with pytest.raises(PetDriverError, match=r"b c.pt' has a space in it.*without one"):
+        execute(liquid_deck, tmp_path / "third", both)
 
 
 @pytest.mark.parametrize("name", ["water-small+mine.pt", "my+model.pt", "a+b.pt+mine.pt"])
@@ -100,7 +110,7 @@ def test_plus_signs_in_names(liquid_deck, tmp_path, archive_f32, name, by_variab
     assert before + old in text
     liquid_deck.write_text(text.replace(before + old, f"{before}{name} "))
     deck = lammps_deck.read_deck(liquid_deck)
-    changed = lammps_deck.with_absolute_paths(deck)
+    changed = lammps_deck.with_absolute_paths(deck, tmp_path)
     (tmp_path / "in.changed").write_text(changed)
     written = lammps_deck.read_deck(tmp_path / "in.changed").model
     here = liquid_deck.parent
