@@ -40,6 +40,7 @@ def test_export_inspect_evaluate(tmp_path: Path, water: Atoms) -> None:
     [
         (("export", "absent.ckpt", "-o", "model.pt"), "no checkpoint at absent.ckpt"),
         (("inspect", "absent"), "shipped are: water-small"),
+        (("export", "water-small", "-o", "model.pt", "--device", "cuda"), "is for --format pt2"),
         (("evaluate", "water-small", "absent.xyz"), "no structure file at absent.xyz"),
         (("evaluate", "water-small", "helium.xyz"), "does not know the element He"),
         (("evaluate", "water-small", "water.xyz", "--grid", "9"), "unknown grid '9'"),
@@ -71,6 +72,14 @@ def test_doctor() -> None:
 def test_doctor_looks_for_the_compiler_that_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-compiler")
     assert "looked for no-compiler" in " ".join(pet_driver("doctor").stdout.split())
+
+
+def test_doctor_reads_the_switch_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PET_DRIVER_KERNELS", "yes")
+    monkeypatch.setenv("COLUMNS", "200")  # no line is broken
+    done = pet_driver("doctor")
+    assert done.returncode != 0
+    assert "is 'yes'; set it to auto, on or off" in " ".join(done.stdout.split())
 
 
 def test_importing_the_package_does_not_import_torch() -> None:

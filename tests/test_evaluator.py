@@ -94,6 +94,15 @@ def test_partial_periodicity_is_a_wide_cell(
     assert np.abs(first.forces - second.forces).max() < 1e-10
 
 
+def test_atoms_on_top_of_each_other_are_an_error_in_ase(
+    small_box: Atoms, model_f64: pet_driver.Model
+) -> None:
+    small_box.positions[3] = small_box.positions[0]
+    small_box.calc = pet_driver.PETCalculator(model_f64)
+    with pytest.raises(pet_driver.PetDriverError, match=r"NaN or infinite .* on top of each other"):
+        small_box.get_forces()
+
+
 def test_translation_and_wrapping_change_nothing(
     small_box: Atoms, model_f64: pet_driver.Model
 ) -> None:
@@ -113,6 +122,33 @@ def test_edges_are_sorted_and_paired(small_box: Atoms) -> None:
     assert np.array_equal(edges.centers[edges.reverse], edges.neighbors)
     assert np.abs(edges.vectors + edges.vectors[edges.reverse]).max() < 1e-12
     assert np.linalg.norm(edges.vectors, axis=1).max() <= 4.0
+
+
+@pytest.mark.parametrize("pbc", [(False, False, False), (True, True, False)])
+def test_edges_are_all_there(pbc: tuple[bool, bool, bool]) -> None:
+    """Wherever the atoms are, and however a slab is turned: against all pairs and images."""
+    rng = np.random.default_rng(4)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    cell = 14.0 * turn
+    positions = rng.uniform(-40, -12, (400, 3)) if pbc[0] is False else None
+    if positions is None:
+        positions = rng.uniform(-1, 1, (400, 3)) @ cell - 60.0
+    structure = Structure(np.full(400, 8), positions, cell, pbc)
+    edges = find_edges(structure, 4.0)
+    count = 0
+    images = range(-1, 2)
+    for shift in ((a, b, 0) for a in images for b in images) if pbc[0] else ((0, 0, 0),):
+        inside = positions if not pbc[0] else wrapped(positions, cell)
+        apart = inside[None] + np.array(shift) @ cell - inside[:, None]
+        count += int(((apart**2).sum(axis=2) < 16.0).sum()) - (400 if shift == (0, 0, 0) else 0)
+    assert len(edges.centers) == count > 1000
+
+
+def wrapped(positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Into the cell along its first two vectors."""
+    fractional = positions @ np.linalg.inv(cell)
+    fractional[:, :2] -= np.floor(fractional[:, :2])
+    return fractional @ cell
 
 
 def test_float32_energy_differences(

@@ -1,6 +1,7 @@
 """The workflow of experiments: planned, run, killed, gone on with."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,25 @@ def test_dry_run(tmp_path, name, profile):
     configuration = yaml.safe_load((WORKFLOW / f"{name}.yaml").read_text())
     n_runs = sum(run.get("replicas", 1) for run in configuration["runs"].values())
     assert f"run {n_runs}" in " ".join(done.stdout.split())
+
+
+def test_gpus(tmp_path):
+    """Runs and probes on a GPU ask for one; a run may have another device."""
+    entries = yaml.safe_load((WORKFLOW / "quick.yaml").read_text()) | {"device": "cuda"}
+    entries["runs"]["molecule-nve-raw"]["device"] = "cpu"
+    configuration = tmp_path / "gpus.yaml"
+    configuration.write_text(yaml.safe_dump(entries))
+    done = snakemake(tmp_path, configuration, "-n", "-p")
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = {}
+    for job in done.stdout.split("\nrule ")[1:]:
+        if found := re.search(r"wildcards: \w+=(\S+)", job):
+            device = re.search(r"--device (\S+)", job)
+            gpus = re.search(r"\bgpu=(\d)", job)
+            seen[found[1]] = device and device[1], int(gpus[1]) if gpus else 0
+    assert seen["molecule-nve-raw"] == ("cpu", 0)
+    assert seen["molecule-nve-2i"] == ("cuda", 1), "a run"
+    assert seen["liquid"] == ("cuda", 1), "a probe"
 
 
 @pytest.mark.parametrize(
