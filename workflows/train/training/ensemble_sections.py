@@ -19,6 +19,7 @@ SECTIONS = {
     "beyond": "Beyond the data",
 }
 DEFORMED_FRAMES = 3  # of each set
+TOO_SMALL = 3.0  # error over spread
 
 
 @dataclass
@@ -84,6 +85,14 @@ def spread(subject: Subject) -> str:
         lines.append(
             f"| {name} | {len(one.errors)} | {one.force_error:.3g} | {one.force_spread:.3g} | "
             f"{one.force_error / one.force_spread:.2g} | {one.rank_correlation:.2f} | {energies} |"
+        )
+    name, one = next(iter(found.items()))
+    ratio = one.force_error / one.force_spread
+    if ratio > TOO_SMALL:
+        lines.append(
+            f"\nOn {name} the spread is {ratio:.2g} times smaller than the error: it is no error bar, "
+            "for the members share what is wrong with them. It tells which atoms have left the data, "
+            "see below."
         )
     picture = subject.path.with_name(f"{subject.path.stem}-spread.svg")
     if subject.draws:
