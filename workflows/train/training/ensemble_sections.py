@@ -90,9 +90,9 @@ def spread(subject: Subject) -> str:
     ratio = one.force_error / one.force_spread
     if ratio > TOO_SMALL:
         lines.append(
-            f"\nOn {name} the spread is {ratio:.2g} times smaller than the error: it is no error bar, "
-            "for the members share what is wrong with them. It tells which atoms have left the data, "
-            "see below."
+            f"\nOn {name} the spread is {ratio:.2g} times smaller than the error: it is no error "
+            "bar, for the members share what is wrong with them. It tells which atoms have left "
+            "the data, see below."
         )
     picture = subject.path.with_name(f"{subject.path.stem}-spread.svg")
     if subject.draws:
