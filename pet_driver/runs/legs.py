@@ -94,7 +94,7 @@ class IPILeg:
         self._printed = screen.stat().st_size if screen.is_file() else 0
         clients = self.settings.clients
         self.shown = ["i-pi", name]
-        commands = Commands([program, name])
+        commands = Commands([*program, name])
         if clients:
             commands.clients += ipi_deck.with_clients(self.folder / name, self.folder, clients)
         return commands
@@ -184,17 +184,20 @@ class LAMMPSLeg:
         return any(words in last_leg for words in LAMMPS_STOPPED)
 
 
-def find_ipi() -> str:
-    """The program of i-PI, beside this Python or on the path.
+def find_ipi() -> list[str]:
+    """How to start i-PI: beside this Python, or from the path.
+
+    The program is a script, whose first line cannot name a Python with a space in its path.
 
     Raises:
         PetDriverError: it is not installed.
     """
     beside = Path(sys.executable).with_name("i-pi")
-    found = str(beside) if beside.is_file() else shutil.which("i-pi")
-    if found is None:
+    if beside.is_file():
+        return [sys.executable, str(beside)]
+    if (found := shutil.which("i-pi")) is None:
         raise PetDriverError("i-PI is missing: pip install 'pet-driver[ipi]'")
-    return found
+    return [found]
 
 
 def last_step(path: Path) -> int:
