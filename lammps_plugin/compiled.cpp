@@ -61,7 +61,11 @@ class TemporaryFile {
     throw std::runtime_error("cannot write " + path_ + " whole: the disk is full; set TMPDIR to "
                              "another folder");
   }
-  ~TemporaryFile() { std::filesystem::remove(path_); }
+  ~TemporaryFile()
+  {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
   TemporaryFile(const TemporaryFile &) = delete;
   TemporaryFile &operator=(const TemporaryFile &) = delete;
   const std::string &path() const { return path_; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,11 @@ class Results:
     def virial(self) -> np.ndarray:
         """[3, 3] in eV, minus the derivative of ``energy`` by a strain; symmetrised."""
         return 0.5 * (self.full_virial + self.full_virial.T)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether energy, forces and virial are all numbers: a sum is one only if its terms are."""
+        return math.isfinite(self.energy + self.forces.sum() + self.full_virial.sum())
 
     @property
     def antisymmetric_virial(self) -> float:

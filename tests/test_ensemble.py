@@ -15,6 +15,7 @@ import pet_driver
 from pet_driver.archive import Archive, save
 from pet_driver.cli import app
 from pet_driver.cost import predict_cost
+from pet_driver.engines.thresholds import Thresholds
 from pet_driver.ensemble import unite
 from pet_driver.errors import PetDriverError
 from pet_driver.models import resolve, resolve_all, shipped_ensembles
@@ -120,6 +121,11 @@ def test_names(members: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPa
     Path("a.pt+b.pt").write_bytes(members[0].read_bytes())
     assert resolve_all("a.pt+b.pt") == [Path("a.pt+b.pt")]
     assert isinstance(pet_driver.load("a.pt+b.pt"), pet_driver.Model)
+
+
+def test_no_bound_lets_nan_pass(ensemble: pet_driver.Ensemble) -> None:
+    with pytest.raises(PetDriverError, match="force spread of nan eV/A at atom 1"):
+        Thresholds(ensemble, stop=5.0).check(np.array([0.1, np.nan, 0.2]), print)
 
 
 def test_shipped_ensembles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

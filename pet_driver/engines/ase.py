@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import Any, ClassVar
 
-import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
@@ -64,7 +63,7 @@ class PETCalculator(Calculator):
     ) -> None:
         super().calculate(atoms, properties or ["energy"], system_changes)
         found = self.model.evaluate(self.atoms, self.grid, self.counter)
-        if not np.isfinite(found.energy + found.forces.sum() + found.full_virial.sum()):
+        if not found.is_finite:
             raise PetDriverError(
                 "the model returned NaN or infinite energies or forces: two atoms lie on top of "
                 "each other, or the structure is far outside what it was trained on"

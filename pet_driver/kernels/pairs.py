@@ -16,7 +16,7 @@ def near(
     crossings: Tensor | None,
     cutoff: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Of P pairs those nearer than ``cutoff``; see :func:`pet_driver.pairs.near`."""
+    """Of P pairs those nearer than ``cutoff``; see :meth:`pet_driver.pairs.Pairs.near`."""
     n_pairs = len(centers)
     place = centers.new_empty(n_pairs + 1)
     vectors = positions.new_empty(n_pairs, 3)

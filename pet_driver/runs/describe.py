@@ -43,7 +43,7 @@ def describe_ipi(deck: IPIDeck, folder: Path, settings: Settings) -> Run:
         timestep=_ipi_timestep(deck),
         steps=0,
         positions=positions,
-        centroid=n_beads > 1 and positions == centroid,
+        centroid=bool(centroid) and positions is centroid,
         temperature=_ipi_temperature(deck) if motion in ("nvt", "npt") else None,
         velocities=_ipi_files(deck, "velocities", n_beads),
         forces=_ipi_files(deck, "forces", n_beads),

@@ -1,7 +1,6 @@
 """A PET model for a fixed set of atoms, in i-PI's units: what both ways into i-PI share."""
 
 import json
-import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -157,8 +156,7 @@ def _to_ipi(result: Results, counter: int | None, united: bool) -> Forces:
         virial=np.asarray(result.virial, np.float64) * HARTREE_PER_EV,
         extras=json.dumps(extras),
     )
-    # a sum is finite only if all of its terms are
-    if not math.isfinite(forces.energy + forces.forces.sum() + forces.virial.sum()):
+    if not result.is_finite:
         raise PetDriverError(
             "the model returned NaN or infinite energies or forces: the structure lies far outside "
             "what the model was trained on. Look at the last frames of the trajectory."

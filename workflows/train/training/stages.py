@@ -78,18 +78,6 @@ def run_stage(
         advance(total, total)
         return last
     (folder / OPTIONS).write_text(yaml.safe_dump(options, sort_keys=False))
-    command = [sys.executable, "-m", "training.launch"]
-    command += [] if start is None else ["--start", str(start.resolve())]
-    command += [optimizer, "train", OPTIONS, "-o", "model.pt"]
-    if (checkpoint := newest_checkpoint(folder)) is not None:
-        command += ["--restart", str(checkpoint.relative_to(folder))]
-    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {
-        **KEEP_FREED_MEMORY,
-        **os.environ,
-        "PYTHONWARNINGS": "ignore",
-        "PYTHONPATH": os.pathsep.join(paths),
-    }
 
     def watch() -> None:
         prune(folder)
@@ -98,7 +86,8 @@ def run_stage(
 
     begin = time.monotonic()
     try:
-        outcome = supervise(Commands(command), folder, watch, deadline, environment)
+        command = _command(folder, optimizer, start)
+        outcome = supervise(Commands(command), folder, watch, deadline, _environment())
     finally:
         with open(folder / TIMES, "a") as handle:
             handle.write(f"{time.monotonic() - begin:.1f}\n")
@@ -110,6 +99,26 @@ def run_stage(
     keep_last(folder / "model.ckpt", last)
     watch()
     return last
+
+
+def _command(folder: Path, optimizer: str, start: Path | None) -> list[str]:
+    """metatrain, from the newest checkpoint in ``folder`` if there is one."""
+    command = [sys.executable, "-m", "training.launch"]
+    command += [] if start is None else ["--start", str(start.resolve())]
+    command += [optimizer, "train", OPTIONS, "-o", "model.pt"]
+    if (checkpoint := newest_checkpoint(folder)) is not None:
+        command += ["--restart", str(checkpoint.relative_to(folder))]
+    return command
+
+
+def _environment() -> dict[str, str]:
+    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        **KEEP_FREED_MEMORY,
+        **os.environ,
+        "PYTHONWARNINGS": "ignore",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
 
 
 def keep_last(checkpoint: Path, out: Path) -> None:
