@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import molecule
 
 import pet_driver
+from pet_driver.engines.ipi.potential import BOHR_PER_ANGSTROM, Potential
 from pet_driver.neighbors import Structure, find_edges
 
 RELATIVE = 1e-6  # of finite differences, float64
@@ -101,6 +102,16 @@ def test_atoms_on_top_of_each_other_are_an_error_in_ase(
     small_box.calc = pet_driver.PETCalculator(model_f64)
     with pytest.raises(pet_driver.PetDriverError, match=r"NaN or infinite .* on top of each other"):
         small_box.get_forces()
+
+
+def test_atoms_on_top_of_each_other_are_an_error_in_ipi(
+    small_box: Atoms, model_f64: pet_driver.Model
+) -> None:
+    small_box.positions[3] = small_box.positions[0]
+    potential = Potential(model_f64, small_box.numbers)
+    cell, positions = np.asarray(small_box.cell).T, small_box.positions
+    with pytest.raises(pet_driver.PetDriverError, match="returned NaN or infinite"):
+        potential.compute([cell * BOHR_PER_ANGSTROM], [positions * BOHR_PER_ANGSTROM])
 
 
 def test_translation_and_wrapping_change_nothing(
