@@ -121,6 +121,51 @@ def test_failure_in_process_ends_ipi(archive_f32, tmp_path, threaded):
     assert "i-PI sent 6 atoms, but the template has 3" in output
 
 
+WRONG = ('name="pet"', 'name="wrong"'), ("start.xyz", "one.xyz")  # another field, and why it fails
+
+
+def write_input_of_two(folder, field, other, forces, outputs=""):
+    """Beside `field` the same with a template of three atoms, under the name "wrong"."""
+    for old, new in WRONG:
+        other = other.replace(old, new)
+    path = write_input(folder, field + other)
+    text = path.read_text().replace('<force forcefield="pet"/>', forces)
+    path.write_text(text.replace("</output>", f"{outputs}</output>"))
+    molecule("H2O").write(folder / "one.xyz")
+
+
+def test_two_failures_at_a_time_end_ipi(archive_f32, tmp_path):
+    """Two threads that fail, of which one ends i-PI: it writes RESTART and waits for the other."""
+    wrong = direct(archive_f32).replace('name="pet"', 'name="pet" threaded="True"')
+    write_input_of_two(
+        tmp_path,
+        wrong.replace("start.xyz", "one.xyz"),
+        wrong,
+        '<force forcefield="pet"/> <force forcefield="wrong"/>',
+    )
+    with running("i-pi", "input.xml", folder=tmp_path) as process:
+        output = finish(process)
+    assert process.returncode == 1
+    assert "i-PI sent 6 atoms, but the template has 3" in output
+    assert "</simulation>" in (tmp_path / "RESTART").read_text()
+
+
+def test_failure_while_outputs_are_written_ends_ipi(archive_f32, tmp_path):
+    """A field of weight 0 is evaluated for an output alone, while i-PI holds back its soft exit."""
+    write_input_of_two(
+        tmp_path,
+        direct(archive_f32),
+        direct(archive_f32),
+        '<force forcefield="pet"/> <force forcefield="wrong" weight="0"/>',
+        '<properties filename="out" stride="2"> [ step, pot_component_raw(1) ] </properties>',
+    )
+    with running("i-pi", "input.xml", folder=tmp_path) as process:
+        output = finish(process)
+    assert process.returncode == 1
+    assert "i-PI sent 6 atoms, but the template has 3" in output
+    assert "</simulation>" in (tmp_path / "RESTART").read_text()
+
+
 def test_unknown_parameter_in_process(archive_f32, tmp_path):
     write_input(tmp_path, direct(archive_f32, more=", gird: 2i"))
     with running("i-pi", "input.xml", folder=tmp_path) as process:

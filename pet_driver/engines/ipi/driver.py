@@ -6,21 +6,19 @@
       <parameters> {model: water-small, template: init.xyz, grid: 2i, device: cpu} </parameters>
     </ffdirect>
 
-    i-pi-py_driver -u -a NAME -m custom -P pet_driver_ipi_shim.py -o model=...,template=...
-
+`i-pi-py_driver -m custom -P pet_driver_ipi_shim.py -o model=...,template=...` takes it too; where an
+evaluation fails there i-PI waits for ever, and `pet-driver ipi` is the client that tells it.
 i-PI executes the shim anew for every force field; the models live here and are loaded once.
 """
 
-import os
-import sys
 import threading
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from ipi.pes.dummy import Dummy_driver
 from ipi.utils.softexit import softexit
 
+from pet_driver.engines.ipi.ending import end_program
 from pet_driver.engines.ipi.potential import Potential, read_numbers
 from pet_driver.engines.ipi.protocol import Forces
 from pet_driver.ensemble import Ensemble, unite
@@ -98,27 +96,12 @@ class PETDriver(Dummy_driver):
             return _worker.submit(self._evaluate, cells, positions).result()
         except Exception as error:
             if softexit.hard_exit:  # i-PI runs as a program, not inside somebody's Python
-                _end_program(error)
+                end_program(error)
             raise
 
     def _evaluate(self, cells: list[np.ndarray], positions: list[np.ndarray]) -> list[Forces]:
         with _lock:
             return self.potential.compute(cells, positions)
-
-
-def _end_program(error: Exception) -> None:
-    """Ends i-PI with its RESTART file written and exit code 1.
-
-    i-PI asks for forces from worker threads: an exception that rises there leaves other threads
-    waiting for ever, and i-PI's own soft exit hides the failure behind exit code 0.
-    """
-    softexit.cleanup(status="bad", message=str(error))
-    if not isinstance(error, PetDriverError):
-        traceback.print_exception(error)
-    print(f"pet-driver: {error}", file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
 
 
 def _check_parameters(model, template, periodic, counter, unknown: dict[str, object]) -> None:
