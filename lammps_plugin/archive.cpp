@@ -59,21 +59,26 @@ std::string brief(const std::string &message)
   return last;
 }
 
+/// What TorchScript calls may throw anything: it comes back as a std::runtime_error.
+std::string explained(const std::string &what, const std::string &message)
+{
+  if (message.find("out of memory") == std::string::npos)
+    return "torch failed while " + what + ": " + brief(message);
+  return "out of memory on the GPU while " + what +
+      ": lower max_edges; where that does not help, use more GPUs, or a smaller box";
+}
+
 /// Runs torch code; what it throws becomes one readable std::runtime_error.
 template <typename Function> auto guarded(const std::string &what, Function &&function)
 {
   try {
     return function();
-  } catch (const c10::OutOfMemoryError &) {
-    throw std::runtime_error("out of memory on the GPU while " + what +
-                             ": lower max_edges, or use more GPUs or a smaller grid");
   } catch (const c10::Error &error) {
-    throw std::runtime_error("torch failed while " + what + ": " +
-                             brief(error.what_without_backtrace()));
+    throw std::runtime_error(explained(what, error.what_without_backtrace()));
   } catch (const std::bad_alloc &) {
     throw std::runtime_error("out of memory while " + what + ": lower max_edges");
   } catch (const std::exception &error) {
-    throw std::runtime_error("torch failed while " + what + ": " + brief(error.what()));
+    throw std::runtime_error(explained(what, error.what()));
   }
 }
 
@@ -103,6 +108,7 @@ class TorchScriptArchive : public pet::Archive {
     choose_executor();
     card_.path = pet::resolve_archive(options.name);
     card_.device = device_.str();
+    card_.threads = options.threads;
     load();
     read_card();
     choose_network();

@@ -19,6 +19,7 @@ namespace pet {
 struct Card {
   std::string path;                         // where it was found
   std::string device;                       // where it runs: "cpu", "cuda:0"
+  int threads = 1;                          // of torch, on the CPU
   std::string dtype;                        // of the network: "float32" or "float64"
   std::string network;                      // "compiled", an instruction set, or "TorchScript"
   std::string note;                         // what the user should know of it, or nothing

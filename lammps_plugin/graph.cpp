@@ -20,6 +20,9 @@ constexpr int SHIFT_BITS = 8;
 constexpr int SHIFT_BIAS = 128;
 constexpr int SHIFT_MAX = SHIFT_BIAS - 1;
 
+constexpr std::size_t IMAGES_CHECKED = 64;
+constexpr double FRACTION_TOLERANCE = 1e-8;    // of cell vectors, between an atom and its images
+
 std::uint64_t pack(int node, const std::array<int, 3> &shift)
 {
   auto key = static_cast<std::uint64_t>(node);
@@ -43,6 +46,15 @@ std::uint64_t reversed(int node, std::uint64_t key)
 {
   const auto s = shift_of(key);
   return pack(node, {-s[0], -s[1], -s[2]});
+}
+
+/// Keeps `number` of the values, or a few more, from all over.
+template <typename Value> void thin_out(std::vector<Value> &values, std::size_t number)
+{
+  const std::size_t stride = std::max<std::size_t>(1, values.size() / number);
+  std::size_t kept = 0;
+  for (std::size_t k = 0; k < values.size(); k += stride) values[kept++] = values[k];
+  values.resize(kept);
 }
 
 }    // namespace
@@ -76,6 +88,7 @@ void PETGraph::find_owned(const std::vector<int> &numbers)
 {
   topology_ = {};
   remote_.clear();
+  images_.clear();
   atoms_.clear();
   node_of_tag_.clear();
   for (int i = 0; i < atom->nlocal; i++) {
@@ -148,8 +161,11 @@ void PETGraph::find_edges(const NeighList *list, double cutoff)
     const auto known = node_of_tag_.find(atom->tag[i]);
     if (known == node_of_tag_.end()) continue;
     node_of_atom[i] = known->second;
-    if (atoms_[known->second] != i) shift_of_atom[i] = shift(i, known->second);
+    if (atoms_[known->second] == i) continue;
+    shift_of_atom[i] = shift(i, known->second);
+    images_.emplace_back(i, known->second);
   }
+  thin_out(images_, IMAGES_CHECKED);
 
   // On several ranks the list holds the neighbours of ghosts too, after those of local atoms.
   std::vector<char> listed(all, 0);
@@ -255,15 +271,24 @@ std::array<int, 3> PETGraph::shift(int image, int node) const
   std::array<int, 3> whole{};
   for (int k = 0; k < 3; k++) {
     const double rounded = std::round(fractions[k]);
-    if (std::abs(fractions[k] - rounded) > 1e-5)
+    if (std::abs(fractions[k] - rounded) > FRACTION_TOLERANCE)
       throw std::runtime_error("two atoms have the ID " + std::to_string(atom->tag[image]) +
-                               ": give every atom its own (reset_atoms id)");
+                               ", and are not whole cell vectors apart: give every atom its own "
+                               "(reset_atoms id). Styles that strain atoms without the cell, such "
+                               "as fix numdiff/virial and compute born/matrix numdiff, do not work "
+                               "with PET: take the virial from compute pressure, and strain with "
+                               "change_box");
     if (std::abs(rounded) > SHIFT_MAX)
       throw std::runtime_error("the cell is too small: an edge would cross more than " +
                                std::to_string(SHIFT_MAX) + " of its images; replicate it");
     whole[k] = static_cast<int>(rounded);
   }
   return whole;
+}
+
+void PETGraph::check_images() const
+{
+  for (const auto &[image, node] : images_) shift(image, node);
 }
 
 /// Heights of a point above the three faces of the cell that meet in the origin.

@@ -24,6 +24,7 @@
 #include <array>
 #include <cstdint>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace LAMMPS_NS {
@@ -58,6 +59,9 @@ class PETGraph : protected Pointers {
   /// LAMMPS index of the atom or ghost behind each node, local atoms first.
   const std::vector<int> &atoms() const { return atoms_; }
 
+  /// Throws std::runtime_error where atoms are not whole cell vectors from their images.
+  void check_images() const;
+
   /// Current positions of the nodes, [N, 3].
   std::vector<double> positions() const;
 
@@ -72,6 +76,7 @@ class PETGraph : protected Pointers {
   std::vector<int> atoms_;
   std::vector<RemoteEdge> remote_;
   std::unordered_map<tagint, int> node_of_tag_;
+  std::vector<std::pair<int, int>> images_;    // some of them: LAMMPS index, node
   std::vector<std::vector<Key>> rows_;    // [N] sorted edges of every node
 
   void find_owned(const std::vector<int> &numbers);

@@ -3,6 +3,7 @@
 #include "pair_pet.h"
 
 #include "heap.h"
+#include "node.h"
 
 #include "atom.h"
 #include "citeme.h"
@@ -32,6 +33,11 @@ static const char CITATION[] =
     " volume = {36},\n"
     " year = {2023}\n"
     "}\n\n";
+
+static bool all_finite(const std::vector<double> &values)
+{
+  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+}
 
 PairPET::PairPET(LAMMPS *lmp) : Pair(lmp), graph_(lmp), exchange_(lmp)
 {
@@ -109,13 +115,17 @@ void PairPET::open_ensemble(pet::OpenOptions options)
   int local_rank = 0, local_size = 1;
   MPI_Comm_rank(node, &local_rank);
   MPI_Comm_size(node, &local_size);
+  const pet::CPUs own = pet::allowed_cpus();
+  pet::CPUs together{};
+  MPI_Allreduce(own.data(), together.data(), static_cast<int>(own.size()), MPI_UINT64_T, MPI_BOR,
+                node);
   MPI_Comm_free(&node);
   if (universe->existflag) local_rank += universe->root_proc[universe->iworld];
   if (pet::launcher_local_rank() >= 0) local_rank = pet::launcher_local_rank();
   if (pet::launcher_local_size() > 0) local_size = pet::launcher_local_size();
 
   options.local_rank = local_rank;
-  if (options.threads == 0) options.threads = pet::default_threads(local_size);
+  if (options.threads == 0) options.threads = pet::default_threads(own, together, local_size);
 
   std::string failure;
   try {
@@ -149,9 +159,11 @@ void PairPET::print_summary() const
 {
   if (comm->me != 0) return;
   const pet::Card &card = ensemble_->card();
-  utils::logmesg(lmp, "pair_style pet: {} ({}, {}) on {}, grid {} with {} rotation(s), "
+  const std::string threads = " (" + std::to_string(card.threads) + " thread(s) a rank)";
+  utils::logmesg(lmp, "pair_style pet: {} ({}, {}) on {}{}, grid {} with {} rotation(s), "
                  "cutoff {:.6g} A, interaction range {:.6g} A\n",
-                 card.path, card.dtype, card.network, card.device, card.grid,
+                 card.path, card.dtype, card.network, card.device, card.device == "cpu" ? threads : "",
+                 card.grid,
                  ensemble_->weights(false).size(), card.cutoff, card.interaction_range);
   if (!card.note.empty()) error->warning(FLERR, "pair_style pet: {}", card.note);
 }
@@ -314,15 +326,19 @@ pet::Evaluation PairPET::evaluate()
   request.virial = vflag_global != 0;
   request.atomic_virials = vflag_atom != 0;
   request.step = update->ntimestep;
-  return ensemble_->evaluate(graph_.positions(), graph_.cell(), request, apart_);
+  const std::vector<double> positions = graph_.positions();
+  // An atom that is nowhere has no neighbours, and the energy of one by itself.
+  if (!all_finite(positions))
+    throw std::runtime_error("positions are not finite in step " +
+                             std::to_string(update->ntimestep) + ": look for a fix or another "
+                             "style that moves atoms to NaN");
+  graph_.check_images();
+  return ensemble_->evaluate(positions, graph_.cell(), request, apart_);
 }
 
 void PairPET::check_finite(const pet::Evaluation &result) const
 {
-  const auto is_finite = [](double value) { return std::isfinite(value); };
-  const bool finite = is_finite(result.energy) &&
-      std::all_of(result.forces.begin(), result.forces.end(), is_finite);
-  if (!finite)
+  if (!std::isfinite(result.energy) || !all_finite(result.forces))
     throw std::runtime_error("energy or forces are not finite in step " +
                              std::to_string(update->ntimestep) + ": atoms may overlap; minimize "
                              "first, or use a shorter timestep");

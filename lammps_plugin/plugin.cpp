@@ -4,7 +4,10 @@
 // folders of LAMMPS_PLUGIN_PATH and calls lammpsplugin_init once.
 
 #include "lammps_abi.h"
+#include "library.h"
 #include "pair_pet.h"
+
+#include <cstdio>
 
 static void *create_pair_pet(void *lammps)
 {
@@ -16,11 +19,17 @@ extern "C" __attribute__((visibility("default")))
 void lammpsplugin_init(void *lammps, void *handle, void *register_function)
 {
   const auto *lmp = static_cast<LAMMPS_NS::LAMMPS *>(lammps);
-  // LAMMPS warns where the texts differ: classes of another version have another layout.
-  const bool same = lmp->num_ver == PET_LAMMPS_VERSION;
-
+  // Classes of another version, or with longer integers, have another layout.
+  if (lmp->num_ver != PET_LAMMPS_VERSION ||
+      lammps_extract_setting(lammps, "tagint") != sizeof(LAMMPS_NS::tagint)) {
+    std::fprintf(stderr, "pet-driver: this plugin is for LAMMPS %d with %zu-byte atom IDs, and not "
+                 "for this LAMMPS (%d): there is no pair_style pet. Use the lmp of the environment "
+                 "that pet-driver is in, or unset LAMMPS_PLUGIN_PATH\n",
+                 PET_LAMMPS_VERSION, sizeof(LAMMPS_NS::tagint), lmp->num_ver);
+    return;
+  }
   PluginDescription description;
-  description.version = same ? lmp->version : "another LAMMPS (build the plugin again)";
+  description.version = lmp->version;
   description.style = "pair";
   description.name = "pet";
   description.info = "PET: point edge transformer potentials, averaged over rotations on request";

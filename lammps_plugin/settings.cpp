@@ -4,9 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
-#include <initializer_list>
 #include <stdexcept>
-#include <thread>
 
 namespace {
 
@@ -57,15 +55,6 @@ pet::ExchangeMode exchange_mode(const std::string &word)
   throw std::runtime_error("exchange is auto, on or off, not '" + word + "'");
 }
 
-int first_set(std::initializer_list<const char *> variables)
-{
-  for (const char *variable : variables) {
-    const char *value = std::getenv(variable);
-    if (value != nullptr && *value >= '0' && *value <= '9') return std::atoi(value);
-  }
-  return -1;
-}
-
 }    // namespace
 
 pet::Settings pet::parse_settings(const std::vector<std::string> &words)
@@ -97,22 +86,4 @@ pet::Settings pet::parse_settings(const std::vector<std::string> &words)
   if (thresholds.stop > 0.0 && thresholds.warn > thresholds.stop)
     throw std::runtime_error("warn is above stop: choose a smaller one");
   return settings;
-}
-
-int pet::default_threads(int ranks_on_node)
-{
-  const int requested = first_set({"OMP_NUM_THREADS"});
-  if (requested > 0) return requested;
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  return std::max(1, cores / std::max(1, ranks_on_node));
-}
-
-int pet::launcher_local_rank()
-{
-  return first_set({"MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID"});
-}
-
-int pet::launcher_local_size()
-{
-  return first_set({"MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE"});
 }

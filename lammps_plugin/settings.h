@@ -1,4 +1,4 @@
-// The arguments of `pair_style pet`, and what a rank finds out about its node.
+// The arguments of `pair_style pet`.
 
 #ifndef PET_SETTINGS_H
 #define PET_SETTINGS_H
@@ -24,14 +24,6 @@ struct Settings {
 /// std::runtime_error that names the word and what may stand there.  `threads` stays 0 where none
 /// is given.
 Settings parse_settings(const std::vector<std::string> &words);
-
-/// Threads for torch: OMP_NUM_THREADS where it is set, else the cores shared by the node's ranks.
-int default_threads(int ranks_on_node);
-
-/// Rank and number of ranks on this node as the launcher (hydra, Open MPI, Slurm) gives them; -1
-/// where it gives none.
-int launcher_local_rank();
-int launcher_local_size();
 
 }    // namespace pet
 

@@ -11,8 +11,8 @@
 
 namespace pet {
 
-// A namespace of its own: in a Python that has LAMMPS and pet-driver both may be loaded.
-#define PET_OPERATORS pet_driver_lammps
+// PET_OPERATORS, the namespace of operators, comes from the build: every plugin has its own, for
+// several may be loaded, and pet-driver's Python beside them.
 
 /// What all networks take and give, as operators of PET_OPERATORS do after a handle.
 #define PET_NETWORK_SCHEMA                                                              \
@@ -26,7 +26,7 @@ struct OperatorResolver : torch::jit::Resolver {
                                                          const torch::jit::SourceRange &) override
   {
     if (name != "operators") return nullptr;
-    return std::make_shared<torch::jit::BuiltinModule>("pet_driver_lammps");
+    return std::make_shared<torch::jit::BuiltinModule>(C10_STRINGIZE(PET_OPERATORS));
   }
 };
 

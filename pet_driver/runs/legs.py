@@ -13,7 +13,7 @@ from typing import Protocol
 from pet_driver.analysis.formats import scan_bin
 from pet_driver.engines import lammps
 from pet_driver.engines.lammps.environment import find_environment
-from pet_driver.engines.lammps.run import command, variables
+from pet_driver.engines.lammps.launch import command, variables
 from pet_driver.errors import PetDriverError
 from pet_driver.runs import ipi_deck, lammps_deck
 from pet_driver.runs.describe import describe_ipi, describe_lammps

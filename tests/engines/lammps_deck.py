@@ -10,7 +10,7 @@ from ase.build import molecule
 
 from pet_driver.engines.lammps import build
 from pet_driver.engines.lammps.environment import find_environment
-from pet_driver.engines.lammps.run import command, variables
+from pet_driver.engines.lammps.launch import command, variables
 
 KCAL_PER_EV = 23.060549  # LAMMPS' own factor between its metal and real units
 NKTV2P = {"metal": 1.6021765e6, "real": 68568.415}  # pressure units of an energy per volume

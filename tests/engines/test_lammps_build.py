@@ -1,5 +1,6 @@
 """Building and finding the LAMMPS plugin."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,11 @@ import pytest
 
 from pet_driver.compiling import find_compiler
 from pet_driver.engines import lammps
+from pet_driver.engines.lammps.environment import find_environment
+from pet_driver.engines.lammps.launch import command, variables
 from pet_driver.errors import PetDriverError
+
+from .lammps_deck import water_box, write_structure
 
 
 def test_build_is_kept() -> None:
@@ -93,3 +98,55 @@ def test_unwritable_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path / "file"))
     with pytest.raises(PetDriverError, match="set PET_DRIVER_CACHE"):
         lammps.build()
+
+
+def test_plugin_that_lammps_cannot_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A compiler whose binaries are empty."""
+    compiler = tmp_path / "g++"
+    compiler.write_text(
+        '#!/bin/sh\ncase "$1" in -dumpversion) echo 12; exit;; --version) echo g++; exit;; esac\n'
+        'while [ "$1" != -o ]; do shift; done; : > "$2"\n'
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(PetDriverError, match=r"LAMMPS cannot load it.*\n.*petplugin.so"):
+        lammps.build()
+    assert not list((tmp_path / "cache" / "lammps").rglob("*plugin.so"))
+
+
+def test_two_plugins_on_the_path(tmp_path: Path) -> None:
+    """One of an older pet-driver may be named in LAMMPS_PLUGIN_PATH still."""
+    plugin = lammps.build()
+    code = (plugin.read_bytes(), plugin.parent.name.encode())
+    older = tmp_path / plugin.name
+    older.write_bytes(code[0].replace(code[1], code[1][::-1]))  # the name of its operators
+    (tmp_path / "in.list").write_text("plugin list\n")
+    environment = variables(find_environment())
+    environment["LAMMPS_PLUGIN_PATH"] += f":{tmp_path}"
+    line = command(find_environment(), ["-in", "in.list", "-log", "none"], ranks=1)
+    result = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "pair style plugin pet" in result.stdout
+
+
+def test_threads_are_those_that_a_rank_may_use(tmp_path: Path) -> None:
+    """Of all that the machine has, a cluster's launcher gives a rank a few."""
+    lammps.build()
+    write_structure(tmp_path / "structure.data", water_box(1, 3.1))
+    deck = "units metal\nread_data structure.data\npair_style pet water-small\n"
+    (tmp_path / "in.threads").write_text(deck)
+    line = command(find_environment(), ["-in", "in.threads", "-log", "none"], ranks=1)
+    environment = variables(find_environment())
+    environment.pop("OMP_NUM_THREADS", None)
+    allowed = os.sched_getaffinity(0)
+    for cpus in ({min(allowed)}, allowed):
+        result = subprocess.run(
+            line,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda cpus=cpus: os.sched_setaffinity(0, cpus),
+        )
+        assert f"on cpu ({len(cpus)} thread(s) a rank)" in result.stdout, result.stdout

