@@ -23,7 +23,7 @@ constexpr int FORMAT_VERSION = 2;
 constexpr const char *PACKAGE_FILE = "network.pt2";
 // A CPU is fastest while a pass stays near its caches; a GPU wants work and has memory.
 constexpr std::int64_t MAX_EDGES_CPU = 20000;
-constexpr std::int64_t MAX_EDGES_CUDA = 2000000;
+constexpr std::int64_t MAX_EDGES_CUDA = 300000;
 
 at::TensorOptions int64() { return at::TensorOptions().dtype(at::kLong); }
 at::TensorOptions float64() { return at::TensorOptions().dtype(at::kDouble); }

@@ -9,7 +9,7 @@ from ase import Atoms
 
 from pet_driver.ensemble import Ensemble
 from pet_driver.evaluator import Model
-from pet_driver.neighbors import Structure, find_edges
+from pet_driver.neighbors import Edges, Structure, find_edges
 from pet_driver.symmetry.grid_names import NO_FRAMES, parse_grid_name
 
 
@@ -23,7 +23,7 @@ class Cost:
         frames: number of frames in which atoms, or the structure, are seen, or of rotations.
         edges: edges that pass through the network, all frames and members together, and those
             of the raw network where its energy is not among them.
-        raw_edges: edges of the structure.
+        raw_edges: edges of the structure; with adaptive cutoffs only frames leave out those beyond.
         members: how many models are evaluated.
     """
 
@@ -73,12 +73,22 @@ def _cost(model: Model, structure: Structure, grid: str) -> Cost:
     n_rotations = int((weights != 0.0).sum())
     model.check_species(structure.numbers)
     found = find_edges(structure, model.cutoff)
+    frames, edges, raw_edges = 1, len(found.centers), len(found.centers)
+    if kind != NO_FRAMES:
+        frames, edges, raw_edges = _workload(model, structure, found, kind)
+    beside = int(weights[0] == 0.0) * raw_edges  # the raw network, for the raw energy
+    n_atoms = len(structure.numbers)
+    return Cost(grid, n_atoms, frames * n_rotations, edges * n_rotations + beside, raw_edges)
+
+
+def _workload(model: Model, structure: Structure, found: Edges, kind: int) -> tuple[int, int, int]:
+    """Frames, edges in them, and edges of the structure, as the archive makes them."""
     n_atoms = len(structure.numbers)
 
     def tensor(array: object) -> torch.Tensor:
         return torch.as_tensor(array, device=model.device)
 
-    frames, edges, raw_edges = model.archive.module.workload(
+    return model.archive.module.workload(
         tensor(structure.numbers),
         tensor(found.vectors),
         tensor(found.centers),
@@ -90,7 +100,3 @@ def _cost(model: Model, structure: Structure, grid: str) -> Cost:
         kind,
         model.max_edges,
     )
-    if kind == NO_FRAMES:
-        frames, edges = 1, raw_edges
-    beside = int(weights[0] == 0.0) * raw_edges  # the raw network, for the raw energy
-    return Cost(grid, n_atoms, frames * n_rotations, edges * n_rotations + beside, raw_edges)

@@ -19,7 +19,7 @@ from pet_driver.archive import Archive
 from pet_driver.devices import check_device
 from pet_driver.errors import PetDriverError
 from pet_driver.kernels import binding
-from pet_driver.memory import keep_freed_memory
+from pet_driver.memory import explained_shortage, keep_freed_memory
 from pet_driver.neighbors import Structure
 from pet_driver.pairs import forces_and_virials
 from pet_driver.symmetry.grid_names import NO_FRAMES, draws, parse_grid_name
@@ -27,8 +27,9 @@ from pet_driver.topology import AtomBatch, EdgeBatch, TopologyCache
 
 PORTION = 20_000  # atoms whose neighbours are looked for at once
 # Edges times rotations in one pass of the network: large enough to keep two CPU cores or a GPU
-# busy, small enough for the memory of either.
-DEFAULT_MAX_EDGES = {"cpu": 20_000, "cuda": 2_000_000}
+# busy, small enough for the memory of either. TorchScript holds some 10 kB an edge of water-small
+# until its gradient is done, and 50 kB of a network like UPET S.
+DEFAULT_MAX_EDGES = {"cpu": 20_000, "cuda": 300_000}
 
 
 @dataclass(frozen=True)
@@ -275,7 +276,11 @@ class Model:
         self, edges: EdgeBatch, rotations: Tensor, weights: Tensor, frames: int
     ) -> list[Results]:
         # On a CPU nothing is fused, so that the bare interpreter of TorchScript is the fastest.
-        with torch.enable_grad(), torch.jit.optimized_execution(self.device.type != "cpu"):
+        with (
+            explained_shortage(self.max_edges),
+            torch.enable_grad(),
+            torch.jit.optimized_execution(self.device.type != "cpu"),
+        ):
             energies, by_atom, gradients, by_rotation = self.archive.module(
                 edges.numbers,
                 edges.vectors,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from ase.data import covalent_radii
 
 from pet_driver import models
 from pet_driver.archive import Archive, save
@@ -45,8 +49,8 @@ class Check:
 def export(
     checkpoint: str | os.PathLike,
     out: str | os.PathLike,
-    grid: str = "0",
-    dtype: str = "float32",
+    grid: str | None = None,
+    dtype: str | None = None,
     target: str | None = None,
     compile_for: str | None = None,
 ) -> Check:
@@ -56,22 +60,27 @@ def export(
         checkpoint: a metatrain checkpoint, a directory of the 2023 PET, or an archive (or the
             name of a shipped one) to be written anew with another grid or precision.
         out: the archive to write.
-        grid: average over this grid by default; every run can still choose another.
-        dtype: precision of the network, ``"float32"`` or ``"float64"``.
-        target: name of the energy in the checkpoint, where it has several.
+        grid: average over this grid by default; every run can still choose another. ``None``: an
+            archive keeps its own, anything else gets ``"0"``.
+        dtype: precision of the network, ``"float32"`` or ``"float64"``; ``None``: an archive keeps
+            its own, anything else gets ``"float32"``.
+        target: name of the energy in a metatrain checkpoint that has several.
         compile_for: a device, ``"cpu"`` or ``"cuda"``, to compile the network for: an archive
             that is faster on machines like this one, and as good as any other elsewhere.
 
     Raises:
-        PetDriverError: the checkpoint cannot be read or mapped, the network cannot be compiled, or
-            the archive does not reproduce the checkpoint; what lay at ``out`` is then still there.
+        PetDriverError: the checkpoint cannot be read or mapped, or has no choice of targets; the
+            network cannot be compiled; the archive does not reproduce the checkpoint. What lay at
+            ``out`` is then still there.
     """
     out = Path(out)
     if not out.parent.is_dir():
         raise PetDriverError(f"the folder of {out} does not exist")
     if out.is_dir():
         raise PetDriverError(f"{out} is a folder; name the archive's file")
-    source = _read(checkpoint, target)
+    source, own = _read(checkpoint, target)
+    grid = own["default_grid"] if grid is None else grid
+    dtype = own["dtype"] if dtype is None else dtype
     unchecked = out.with_name(out.name + ".unchecked")
     try:
         save(source, unchecked, grid, dtype, compile_for)
@@ -87,23 +96,36 @@ def export(
     return check
 
 
-def _read(checkpoint: str | os.PathLike, target: str | None) -> Source:
+def _read(checkpoint: str | os.PathLike, target: str | None) -> tuple[Source, Mapping[str, Any]]:
+    """What is to be written, and the default grid and the precision that it has or should get."""
     path = Path(checkpoint)
-    if str(checkpoint) in models.shipped() and not path.exists():
-        return Archive.load(checkpoint).source()
-    if path.is_file() and path.suffix == ".pt":
-        return Archive.load(path).source()
-    return read_checkpoint(path, target)
+    is_shipped = str(checkpoint) in models.shipped() and not path.exists()
+    if not is_shipped and not (path.is_file() and path.suffix == ".pt"):
+        return read_checkpoint(path, target), {"default_grid": "0", "dtype": "float32"}
+    if target is not None:
+        raise PetDriverError(
+            f"target {target!r}: the archive {checkpoint} has one energy; choose the target where "
+            "it is exported from its checkpoint"
+        )
+    archive = Archive.load(checkpoint if is_shipped else path)
+    return archive.source(), archive.metadata
 
 
 def _compare(source: Source, out: Path, device: str) -> Check:
-    structure = check_structure(source.atomic_numbers)
-    archive = Model(Archive.load(out, device), device).compute([structure], grid="0")[0].energy
-    if source.reference is not None:
-        found = source.reference(structure)
-        return Check(archive, found, "the code that trained it", len(structure.numbers))
-    found = _eager_energy(source, structure)
-    return Check(archive, found, "the network in float64", len(structure.numbers))
+    """Atoms at ordinary distances and, with a repulsion, close ones; the worse of the two."""
+    structures = [check_structure(source.atomic_numbers)]
+    if source.zbl_radii is not None:
+        structures.append(close_pairs(source.atomic_numbers))
+    archive = Model(Archive.load(out, device), device)
+    checks = []
+    for structure in structures:
+        energy = archive.compute([structure], grid="0")[0].energy
+        if source.reference is not None:
+            found, by = source.reference(structure), "the code that trained it"
+        else:
+            found, by = _eager_energy(source, structure), "the network in float64"
+        checks.append(Check(energy, found, by, len(structure.numbers)))
+    return max(checks, key=lambda check: check.error / check.n_atoms)
 
 
 def check_structure(atomic_numbers: list[int], n_atoms: int = 24) -> Structure:
@@ -115,6 +137,16 @@ def check_structure(atomic_numbers: list[int], n_atoms: int = 24) -> Structure:
     sites = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)
     positions = 2.0 * sites[: len(numbers)] + rng.uniform(-0.5, 0.5, (len(numbers), 3))
     return Structure(numbers, positions, 2.0 * side * np.eye(3), (True, True, True))
+
+
+def close_pairs(atomic_numbers: list[int]) -> Structure:
+    """Each element with itself and the next one, closer than a bond; the pairs far apart."""
+    pairs = [(z, z) for z in atomic_numbers] + list(pairwise(atomic_numbers))
+    positions = np.zeros((len(pairs), 2, 3))
+    positions[:, :, 0] = 100.0 * np.arange(len(pairs))[:, None]
+    positions[:, 1, 1] = [0.7 * (covalent_radii[a] + covalent_radii[b]) for a, b in pairs]
+    numbers = np.array(pairs).reshape(-1)
+    return Structure(numbers, positions.reshape(-1, 3), np.zeros((3, 3)), (False, False, False))
 
 
 def _eager_energy(source: Source, structure: Structure) -> float:

@@ -1,4 +1,4 @@
-"""Memory that one evaluation frees serves the next.
+"""Memory that one evaluation frees serves the next; where there is too little, an error says so.
 
 The C library gives large buffers back to the system as soon as they are freed, and the system
 hands them out again page by page, filled with zeros. A network that works through hundreds of
@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pet_driver.errors import PetDriverError
 
 # Of mallopt, in malloc.h of the GNU C library: what to set to which value.
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
@@ -18,6 +22,32 @@ SETTINGS = (
     (TRIM_THRESHOLD, -1),  # the heap does not shrink
     (ARENA_MAX, 1),  # further heaps, of other threads, could not hold large buffers
 )
+
+
+# Of torch's messages for GPUs and for CPUs, and of the kernels'.
+NOT_ENOUGH = ("out of memory", "can't allocate memory")
+
+
+@contextmanager
+def explained_shortage(max_edges: int) -> Iterator[None]:
+    """Say what helps where an evaluation asks for more memory than there is.
+
+    Args:
+        max_edges: its bound on edges times rotations in one pass.
+
+    Raises:
+        PetDriverError: it does.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # TorchScript makes it of whatever its operators raise
+        if not any(text in str(error) for text in NOT_ENOUGH):
+            raise
+        raise PetDriverError(
+            f"out of memory with passes of {max_edges} edges times rotations: ask for fewer by "
+            "max_edges (--max-edges of commands); a structure that has more is one pass without "
+            "rotations, and needs a device with more memory"
+        ) from None
 
 
 def keep_freed_memory() -> bool:

@@ -35,7 +35,12 @@ def test_the_default_grid_is_used_and_can_be_overruled(tmp_path: Path, water: At
     averaged = tmp_path / "averaged.pt"
     pet_driver.export("water-small", averaged, grid="2i", dtype="float64")
     raw = tmp_path / "raw.pt"
-    pet_driver.export(averaged, raw, dtype="float64")
+    pet_driver.export(averaged, raw, grid="0")
+    again = tmp_path / "again.pt"
+    pet_driver.export(averaged, again)
+    for path, default in ((raw, "0"), (again, "2i")):
+        metadata = read_metadata(path)
+        assert (metadata["default_grid"], metadata["dtype"]) == (default, "float64")
     one, two = pet_driver.load(averaged), pet_driver.load(raw)
     assert one.evaluate(water).energy == pytest.approx(two.evaluate(water, "2i").energy, abs=1e-10)
     assert one.evaluate(water, "0").energy == pytest.approx(two.evaluate(water).energy, abs=1e-10)
@@ -141,6 +146,7 @@ def test_bad_export_options(tmp_path: Path) -> None:
     for options, message in [
         ({"grid": "9"}, "unknown grid '9'"),
         ({"dtype": "float16"}, "float32, float64"),
+        ({"target": "energy/pbe"}, "has one energy; choose the target where it is exported from"),
     ]:
         with pytest.raises(pet_driver.PetDriverError, match=message):
             pet_driver.export("water-small", tmp_path / "model.pt", **options)

@@ -41,6 +41,29 @@ def test_an_evaluation_asks_for_no_new_pages(liquid: Atoms, tmp_path: Path) -> N
     assert int(run(FAULTS, str(tmp_path / "box.xyz"))) < 3000
 
 
+SHORTAGE = """
+import resource, sys
+import pet_driver
+from ase.io import read
+model, atoms = pet_driver.load("water-small", max_edges=10**9), read(sys.argv[1])
+model.evaluate(atoms)
+in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (in_use + (1 << 30), -1))
+try:
+    model.evaluate(atoms, "3i")
+except pet_driver.PetDriverError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("kernels", ["auto", "off"])
+def test_too_little_memory(liquid: Atoms, tmp_path: Path, kernels: str) -> None:
+    """150 rotations of 192 atoms in one pass, of which a gigabyte cannot hold all."""
+    liquid.write(tmp_path / "box.xyz", format="extxyz")
+    said = run(SHORTAGE, str(tmp_path / "box.xyz"), PET_DRIVER_KERNELS=kernels)
+    assert "out of memory with passes of 1000000000 edges" in said
+
+
 def test_settings_from_outside_are_obeyed() -> None:
     assert run(KEPT) == "True"
     assert run(KEPT, MALLOC_ARENA_MAX="2") == "False"

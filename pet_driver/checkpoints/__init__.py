@@ -13,7 +13,11 @@ __all__ = ["Source", "read_checkpoint", "read_metatrain", "read_pet2023"]
 
 
 def read_checkpoint(path: Path, target: str | None = None) -> Source:
-    """Read a metatrain checkpoint (a file) or a directory of the 2023 PET."""
+    """Read a metatrain checkpoint (a file), or a directory of the 2023 PET (one target)."""
     if not path.exists():
         raise PetDriverError(f"there is no checkpoint at {path}")
-    return read_pet2023(path) if path.is_dir() else read_metatrain(path, target)
+    if not path.is_dir():
+        return read_metatrain(path, target)
+    if target is not None:
+        raise PetDriverError(f"target {target!r}: {path} is of the 2023 PET, which has one energy")
+    return read_pet2023(path)

@@ -21,8 +21,8 @@ from pet_driver.checkpoints.source import Source
 from pet_driver.errors import PetDriverError
 from pet_driver.network import Hypers
 
-# Best for dynamics first: forces before energies, typical errors before outliers.
-PREFERENCE = ("mae_both", "rmse_both", "mae_forces", "rmse_forces", "mae_energies", "rmse_energies")
+# The first is what the 2023 PET's own calculator takes, and i-PI's driver of it.
+PREFERENCE = ("rmse_both", "mae_both", "rmse_forces", "mae_forces", "rmse_energies", "mae_energies")
 
 # Only with these values is the 2023 network a special case of the current one.
 REQUIRED: dict[str, Any] = {
@@ -74,6 +74,11 @@ RENAMES = [
     (r"^bond_heads\.(\d+)\.(?:model\.)?nn\.4\.(?:linear\.)?", r"readouts.\1.edge_last."),
 ]
 
+# The first versions of the code had no factor of the cutoff on energies of bonds. Later ones have,
+# at first under the same names; the option is from after the change.
+UNMARKED_HEADS = re.compile(r"(^|\.)bond_heads\.\d+\.nn\.")
+MARK = "USE_LONG_RANGE"
+
 # Parts of the state dict that only repeat others.
 DUPLICATES = re.compile(r"(^|\.)(trans_layer\.|central_tokens_predictors\.|messages_(bonds_)?pred)")
 
@@ -90,6 +95,13 @@ def read_pet2023(directory: Path) -> Source:
     composition = _read(_require(directory / "self_contributions.npy"), np.load).reshape(-1)
     state_file = _choose_state(directory)
     state = _read(state_file, lambda p: torch.load(p, map_location="cpu", weights_only=True))
+    if MARK not in hypers and any(UNMARKED_HEADS.search(name) for name in state):
+        raise PetDriverError(
+            f"{directory} is of an early version of the 2023 PET; some of them weight the energies "
+            "of bonds with the cutoff function and some do not. If the code that trained it does "
+            f"(MessagesBondsPredictor takes multipliers), write {MARK}: false into "
+            f"{directory / 'hypers_used.yaml'}; if not, it has no counterpart in pet-driver"
+        )
     width = int(hypers["TRANSFORMER_D_MODEL"])
     return Source(
         hypers=Hypers(

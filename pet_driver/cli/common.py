@@ -21,6 +21,12 @@ GridOption = Annotated[str | None, typer.Option(help=GRID_HELP + "; default: the
 MODEL_HELP = "archive or shipped name; several as an ensemble: a.pt+b.pt"
 SPREAD_HELP = "force spread of an ensemble, eV/A, above which "
 UNFINISHED = 75  # EX_TEMPFAIL of sysexits.h: try again
+MaxEdgesOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="edges times rotations in one pass, which bounds memory; default: by device"
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or cuda:N")]
 
 

@@ -15,6 +15,7 @@ from pet_driver.cli.common import (
     MODEL_HELP,
     DeviceOption,
     GridOption,
+    MaxEdgesOption,
     check_folder,
     clear_errors,
     progress,
@@ -35,9 +36,16 @@ def export(
         str, typer.Argument(help="metatrain checkpoint, 2023 directory, archive or shipped name")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="the archive to write")],
-    grid: Annotated[str, typer.Option(help=GRID_HELP)] = "0",
-    dtype: Annotated[str, typer.Option(help="float32 or float64")] = "float32",
-    target: Annotated[str | None, typer.Option(help="the energy, if there are several")] = None,
+    grid: Annotated[
+        str | None, typer.Option(help=GRID_HELP + "; default: 0, or what an archive has")
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="float32 or float64; default: float32, or what an archive has"),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="the energy, if a metatrain checkpoint has several")
+    ] = None,
     format: Annotated[
         ArchiveFormat,
         typer.Option(help="torchscript, or pt2: that and the network compiled for this machine"),
@@ -47,6 +55,7 @@ def export(
     ] = None,
 ) -> None:
     """Write an archive from a trained checkpoint, and check it against its source."""
+    from pet_driver.archive import read_metadata
     from pet_driver.exporting import export as write
 
     if device is not None and format is not ArchiveFormat.pt2:
@@ -55,8 +64,11 @@ def export(
         )
     compile_for = (device or "cpu") if format is ArchiveFormat.pt2 else None
     check = write(checkpoint, output, grid, dtype, target, compile_for)
+    metadata = read_metadata(output)
+    origin = metadata["provenance"].get("file", checkpoint)
     print(
-        f"{output}: {check.error:.1e} eV from {check.by}, on a structure of {check.archive:.3f} eV"
+        f"{output}: {metadata['dtype']}, grid {metadata['default_grid']}, from {origin}; "
+        f"{check.error:.1e} eV from {check.by}, on a structure of {check.archive:.3f} eV"
     )
 
 
@@ -81,13 +93,14 @@ def evaluate(
     structures: Annotated[Path, typer.Argument(help="any file that ASE reads")],
     grid: GridOption = None,
     device: DeviceOption = "cpu",
+    max_edges: MaxEdgesOption = None,
 ) -> None:
     """Energies of structures: averaged, raw, and the spreads over the grid and an ensemble."""
     from pet_driver.cost import predict_cost
     from pet_driver.ensemble import load
     from pet_driver.structures import read_structures
 
-    loaded = load(model, device, grid)
+    loaded = load(model, device, grid, max_edges)
     frames = read_structures(structures)
     print(predict_cost(loaded, frames[0]))
     if loaded.default_grid in ("ecse", "ecsei"):
@@ -128,6 +141,7 @@ def probe(
     tolerance_energy: Annotated[float, typer.Option(help="meV/atom")] = 0.1,
     tolerance_force: Annotated[float, typer.Option(help="meV/A")] = 1.0,
     device: DeviceOption = "cpu",
+    max_edges: MaxEdgesOption = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="folder to write")] = Path("."),
 ) -> None:
     """Measure how the energy depends on orientation, and say which grid is enough."""
@@ -137,7 +151,7 @@ def probe(
     from pet_driver.structures import read_structures, spaced
 
     check_folder(output)
-    loaded = load(model, device)
+    loaded = load(model, device, max_edges=max_edges)
     console = Console()
     found = run(
         loaded,

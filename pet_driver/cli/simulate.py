@@ -17,6 +17,7 @@ from pet_driver.cli.common import (
     UNFINISHED,
     DeviceOption,
     GridOption,
+    MaxEdgesOption,
     clear_errors,
 )
 from pet_driver.errors import PetDriverError
@@ -80,6 +81,7 @@ def ipi(
     ] = None,
     grid: GridOption = None,
     device: DeviceOption = "cpu",
+    max_edges: MaxEdgesOption = None,
     non_periodic: Annotated[bool, typer.Option(help="ignore the cell: no periodicity")] = False,
     timeout: Annotated[float, typer.Option(help="seconds to wait for the server")] = 60.0,
     prefix: Annotated[str, typer.Option(help="of the unix socket's path")] = "/tmp/ipi_",
@@ -121,6 +123,7 @@ def ipi(
         counter=counter,
         warn=warn,
         stop=stop,
+        max_edges=max_edges,
     )
 
 

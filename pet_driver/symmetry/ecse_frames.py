@@ -84,7 +84,7 @@ class FrameBuilder(nn.Module):
 
     def __init__(self, cutoff: float) -> None:
         super().__init__()
-        self.reach = min(cutoff, 5.0)  # neighbours further away define no frames
+        self.reach = cutoff
         self.beta = 5.0  # 1/A, sharpness of the smooth extremes of lengths
         self.beta_weights = 1.0  # sharpness of the smooth maximum of weights
         self.width = min(0.15, 0.1 * self.reach)  # over which a neighbour leaves

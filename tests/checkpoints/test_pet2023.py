@@ -187,6 +187,32 @@ def test_what_does_not_map_is_refused_by_name(change: dict, tmp_path: Path) -> N
         read_checkpoint(directory)
 
 
+def test_early_versions_must_say_which_they_are(tmp_path: Path) -> None:
+    """The same names with and without a factor on the energies of bonds."""
+    state = {name.replace(".model.nn.", ".nn."): w for name, w in random_state(False).items()}
+    directory = write_directory(tmp_path / "model", state)
+    with pytest.raises(pet_driver.PetDriverError, match="write USE_LONG_RANGE: false into"):
+        read_checkpoint(directory)
+    marked = write_directory(tmp_path / "marked", state, USE_LONG_RANGE=False)
+    later = write_directory(tmp_path / "later", random_state(False))
+    found, expected = (read_checkpoint(folder).weights for folder in (marked, later))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_weights_are_those_of_the_calculator(tmp_path: Path) -> None:
+    directory = write_directory(tmp_path / "model", random_state(False))
+    other = {name: 2.0 * weight for name, weight in random_state(False).items()}
+    torch.save(other, directory / "best_val_rmse_both_model_state_dict")
+    assert (
+        read_checkpoint(directory)
+        .provenance["file"]
+        .endswith("best_val_rmse_both_model_state_dict")
+    )
+    with pytest.raises(pet_driver.PetDriverError, match="the 2023 PET, which has one energy"):
+        read_checkpoint(directory, "energy")
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     directory = write_directory(tmp_path / "model", random_state(False))
     (directory / "all_species.npy").unlink()

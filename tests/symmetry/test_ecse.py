@@ -39,9 +39,9 @@ KINDS = {
 }
 
 
-def random_source(kind: str) -> Source:
+def random_source(kind: str, **changes) -> Source:
     """A network with random weights, rough enough to break the symmetry by much."""
-    hypers = Hypers(**(SMALL | KINDS[kind]))
+    hypers = Hypers(**(SMALL | KINDS[kind] | changes))
     torch.manual_seed(3)
     network = PET(hypers, 2).to(torch.float64)
     weights = {
@@ -235,6 +235,20 @@ def test_an_axis_is_enough_for_linear_molecules(get_model) -> None:
     there, back = (model.evaluate(atoms, "0").energies for atoms in (pair, flipped))
     # Each atom sees its neighbour along +x: the first here, the second in the flipped pair.
     assert abs(model.evaluate(pair).energy - (there[0] + back[1])) < ENERGY
+
+
+def test_neighbours_are_seen_up_to_the_cutoff(tmp_path: Path) -> None:
+    """Of a network that looks far, in a crystal in which the nearest is far away."""
+    save(random_source("one layer", cutoff=7.5), tmp_path / "far.pt", dtype="float64")
+    model = pet_driver.load(tmp_path / "far.pt", grid="ecse")
+    pair = Atoms("OH", positions=[[0, 0, 0], [5.6, 0, 0]])
+    assert np.abs(model.evaluate(pair).forces).max() > BROKEN
+    square = Atoms("O4", positions=[[0, 0, 0], [5.6, 0, 0], [0, 5.6, 0.3], [5.6, 5.6, 0]])
+    turned = square.copy()
+    turned.rotate(41, (1, 2, 3))
+    results = model.evaluate([square, turned])
+    assert abs(results[0].energy - results[1].energy) < ENERGY
+    assert np.abs(results[0].forces).max() > BROKEN
 
 
 def test_an_atom_that_leaves_is_alone_in_the_end(get_model) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -105,11 +106,15 @@ def split_like(entry: dict, held_out: list[int]) -> Split:
     return Split("mine.xyz", entry["sha256"], [], [], held_out)
 
 
+def split_of(shipped: str) -> dict:
+    return json.loads(Archive.load(shipped).path.with_suffix(".json").read_text())["split"]
+
+
 def test_a_shipped_model_by_name() -> None:
     """Frames that it has seen are not held out, in whatever set they are."""
     settings = read_settings(TRAIN / "water-small-ensemble-cpu.yaml")
     model = pet_driver.load("water-small")
-    liquid = json.loads(model.path.with_suffix(".json").read_text())["split"]["liquid"]
+    liquid = split_of("water-small")["liquid"]
     splits = {"mine": split_like(liquid, liquid["held_out"])}
     start = weights_to_start_with(settings, [1, 8], splits)
     assert start.archive == model.path and start.on_record
@@ -117,6 +122,26 @@ def test_a_shipped_model_by_name() -> None:
     splits = {"mine": split_like(liquid, liquid["train"][:3])}
     with pytest.raises(PetDriverError, match=r"trained on 3 of the frames of mine .* held out"):
         weights_to_start_with(settings, [1, 8], splits)
+
+
+def test_what_the_first_generation_saw_is_not_forgotten() -> None:
+    """The third began with a model that began with water-small."""
+    entries = {"start": "water-small-ensemble-3"}
+    settings = replace(read_settings(TRAIN / "water-small-ensemble-cpu.yaml"), **entries)
+    first, third = (split_of(name) for name in ("water-small", settings.start))
+    assert "pbe0-ts" in first and "pbe0-ts" not in third  # pre-training of the first
+    splits = {"mine": split_like(first["pbe0-ts"], first["pbe0-ts"]["train"][:2])}
+    with pytest.raises(PetDriverError, match="trained on 2 of the frames of mine"):
+        weights_to_start_with(settings, [1, 8], splits)
+
+
+@pytest.mark.parametrize("change", [{"start": "abc"}, {"start_on_record": False}])
+def test_generations_of_which_nothing_is_known(start: Path, change: dict) -> None:
+    """Its own record is there, and not what it began with had seen."""
+    record = {"name": "start", "settings": {}, "seed": 1, "split": {}, **change}
+    start.with_suffix(".json").write_text(json.dumps(record))
+    found = weights_to_start_with(read_settings(configuration(start)), [1, 8], {})
+    assert not found.on_record and not found.seen
 
 
 def test_an_archive_without_a_record(start: Path) -> None:

@@ -83,6 +83,7 @@ def prepare(
     """
     record = new_record(settings, name, seed, {k: v.as_dict() for k, v in splits.items()})
     record.start, record.start_on_record = start.checksum, start.on_record
+    record.seen_before = start.seen
     identity = {"settings": record.settings, "seed": seed, "start": record.start}
     # As JSON gives it back: tuples are lists there.
     identity = json.loads(json.dumps({**identity, "split": record.split}))

@@ -62,6 +62,7 @@ def serve(
     counter: int = 0,
     warn: float | None = None,
     stop: float | None = None,
+    max_edges: int | None = None,
 ) -> int:
     """Serves forces to i-PI until it says EXIT; returns the number of structures evaluated.
 
@@ -84,6 +85,8 @@ def serve(
         counter: the first draw of a random grid, see Potential; every client counts its own.
         warn: force spread of an ensemble (eV/A) above which there is a warning.
         stop: force spread of an ensemble (eV/A) above which the client ends.
+        max_edges: bound on edges times rotations in one pass, hence on memory, where `model` is not
+            loaded yet; None goes by the device.
 
     Raises PetDriverError for bad input, for a server that is not there within `timeout`, for
     NaN in positions or forces, for a force spread above `stop`, and for a connection that breaks
@@ -94,7 +97,9 @@ def serve(
     if not timeout >= 0:
         raise PetDriverError(f"timeout {timeout}: give seconds, 0 or more.")
     numbers = read_numbers(template)
-    loaded = model if isinstance(model, Model | Ensemble) else load(model, device, grid)
+    loaded = model
+    if not isinstance(loaded, Model | Ensemble):
+        loaded = load(loaded, device, grid, max_edges)
     potential = Potential(loaded, numbers, grid, periodic, counter, warn, stop, report)
     connection = connect(where, timeout, report)
     report(f"connected to i-PI at {where}")

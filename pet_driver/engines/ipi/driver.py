@@ -26,7 +26,7 @@ from pet_driver.errors import PetDriverError
 from pet_driver.evaluator import Model, load
 from pet_driver.models import resolve_all
 
-_models: dict[tuple[str, str], Model] = {}
+_models: dict[tuple[str, str, int | None], Model] = {}
 _lock = threading.Lock()
 # By default i-PI asks for forces from a pool of threads, from another one at every step. torch
 # raises a team of threads for each that calls it, and the teams stand in each other's way: here one
@@ -48,11 +48,16 @@ class PETDriver(Dummy_driver):
             the step that is restarted from, which i-PI evaluates again.
         warn: force spread of an ensemble (eV/A) above which there is a warning.
         stop: force spread of an ensemble (eV/A) above which i-PI ends.
+        max_edges: bound on edges times rotations in one pass, hence on memory; left out, it goes by
+            the device.
 
     Raises PetDriverError for an unknown parameter or a value that cannot be used.
     """
 
-    PARAMETERS = ("model", "template", "grid", "device", "periodic", "counter", "warn", "stop")
+    PARAMETERS = (
+        *("model", "template", "grid", "device", "periodic", "counter"),
+        *("warn", "stop", "max_edges"),
+    )
 
     def __init__(
         self,
@@ -64,14 +69,15 @@ class PETDriver(Dummy_driver):
         counter: int = 0,
         warn: float | None = None,
         stop: float | None = None,
+        max_edges: int | None = None,
         verbose: bool = False,
         verbosity: bool = False,
         **unknown: object,
     ) -> None:
-        _check_parameters(model, template, periodic, counter, unknown)
+        _check_parameters(model, template, periodic, counter, max_edges, unknown)
         # i-PI turns the 2 of "grid: 2" into a number
         name = None if grid is None else str(grid)
-        loaded = _load(str(model), str(device), name)
+        loaded = _load(str(model), str(device), name, max_edges)
         numbers = read_numbers(str(template))
         self.potential = Potential(loaded, numbers, name, periodic, counter, warn, stop)
         super().__init__(verbose=bool(verbose or verbosity))
@@ -104,7 +110,9 @@ class PETDriver(Dummy_driver):
             return self.potential.compute(cells, positions)
 
 
-def _check_parameters(model, template, periodic, counter, unknown: dict[str, object]) -> None:
+def _check_parameters(
+    model, template, periodic, counter, max_edges, unknown: dict[str, object]
+) -> None:
     known = ", ".join(PETDriver.PARAMETERS)
     if unknown:
         raise PetDriverError(
@@ -121,12 +129,14 @@ def _check_parameters(model, template, periodic, counter, unknown: dict[str, obj
         raise PetDriverError(f"periodic: {periodic!r} is neither True nor False.")
     if isinstance(counter, bool) or not isinstance(counter, int) or counter < 0:
         raise PetDriverError(f"counter: {counter!r} is no whole number from 0 on.")
+    if max_edges is not None and (type(max_edges) is not int or max_edges < 1):
+        raise PetDriverError(f"max_edges: {max_edges!r} is no whole number above zero.")
 
 
-def _load(model: str, device: str, grid: str | None) -> Model | Ensemble:
-    keys = [(str(path.resolve()), device) for path in resolve_all(model)]
+def _load(model: str, device: str, grid: str | None, max_edges: int | None) -> Model | Ensemble:
+    keys = [(str(path.resolve()), device, max_edges) for path in resolve_all(model)]
     with _lock:
         for key in keys:
             if key not in _models:
-                _models[key] = load(key[0], device=device)
+                _models[key] = load(key[0], device=device, max_edges=max_edges)
         return unite([_models[key] for key in keys], grid)

@@ -193,7 +193,8 @@ def training_frames(
     """The frames of one part of several sets, ready to be written for metatrain.
 
     Shifted sets get their constant, repeated ones their copies, and the frames to train on the
-    isolated atoms, which tell the network what an atom without neighbours is worth.
+    isolated atoms, which tell the network what an atom without neighbours is worth: those of
+    elements that the data have.
     """
     target = mean_energy(splits[settings.first].select("train"))
     result = []
@@ -204,9 +205,11 @@ def training_frames(
         copies = entry.repeat if part == "train" else 1
         result += [prepared(f, shift) for f in frames for _ in range(copies)]
     if part == "train":
+        present = elements(splits)
         result += [
             prepared(single_atom(symbol, energy))
             for symbol, energy in settings.atomic_energies.items()
+            if atomic_numbers[symbol] in present
             for _ in range(settings.isolated_atoms)
         ]
     return result

@@ -30,6 +30,7 @@ class Record:
         seed: of initial weights, rotations and batches; ``None``: not on record.
         start: SHA-256 of the weights that it began with; empty: random ones.
         start_on_record: whether it is known which frames those had seen.
+        seen_before: these frames: indices by the SHA-256 of their file.
         split: by set: file, checksum, indices to train on and held out.
         baselines: eV by atomic number; empty if metatrain fitted them.
         stages: by name: frames, atoms, seconds, device and history.
@@ -45,6 +46,7 @@ class Record:
     split: dict[str, Any]
     start: str = ""
     start_on_record: bool = True
+    seen_before: dict[str, list[int]] = field(default_factory=dict)
     baselines: dict[str, float] = field(default_factory=dict)
     stages: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, Any] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,13 @@ class Start:
         archive: whose weights; ``None``: random ones.
         checksum: of these weights.
         on_record: whether it is known which frames they have seen: none of those held out now.
+        seen: those frames: indices by the SHA-256 of their file.
     """
 
     archive: Path | None = None
     checksum: str = ""
     on_record: bool = True
+    seen: dict[str, list[int]] = field(default_factory=dict)
 
 
 def weights_to_start_with(
@@ -73,32 +75,43 @@ def weights_to_start_with(
             f"start: {settings.start} was trained {with_or_without} the repulsion of nuclei; write "
             f"under network: zbl: {str('zbl_radii' in metadata).lower()}"
         )
-    return Start(path, metadata["weights_sha256"], _has_not_seen(path, splits))
+    seen = _frames_seen(path)
+    _check_held_out(path, seen or {}, splits)
+    return Start(path, metadata["weights_sha256"], seen is not None, seen or {})
 
 
-def _has_not_seen(archive: Path, splits: Mapping[str, Split]) -> bool:
-    """Whether it is on record that an archive was trained on no frame that is held out now.
-
-    Raises:
-        PetDriverError: it was trained on some.
-    """
+def _frames_seen(archive: Path) -> dict[str, list[int]] | None:
+    """Frames that an archive, and what it began with, was trained on; ``None``: not on record."""
     path = archive.with_suffix(".json")
     if not path.is_file():
-        return False
-    seen: dict[str, set[int]] = {}
-    for entry in read_record(path).split.values():
+        return None
+    record = read_record(path)
+    if not record.start_on_record or (record.start and not record.seen_before):
+        return None
+    seen = {checksum: set(frames) for checksum, frames in record.seen_before.items()}
+    for entry in record.split.values():
         if isinstance(entry["train"], int):  # how many, but not which
-            return False
+            return None
         seen.setdefault(entry["sha256"], set()).update(entry["train"])
+    return {checksum: sorted(frames) for checksum, frames in seen.items()}
+
+
+def _check_held_out(
+    archive: Path, seen: Mapping[str, list[int]], splits: Mapping[str, Split]
+) -> None:
+    """Refuse to hold out frames that an archive has seen.
+
+    Raises:
+        PetDriverError: there are some.
+    """
     for name, split in splits.items():
         one = split.as_dict()
-        if both := seen.get(one["sha256"], set()) & set(one["held_out"]):
+        if both := set(seen.get(one["sha256"], [])) & set(one["held_out"]):
             raise PetDriverError(
                 f"start: {archive} was trained on {len(both)} of the frames of {name} that are to "
                 "be held out, and their errors would tell nothing; take its seed, and the names "
                 "and numbers of its sets"
             )
-    return True
 
 
 def begin_with(source: Source, model: Any) -> None:
