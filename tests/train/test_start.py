@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -124,15 +123,19 @@ def test_a_shipped_model_by_name() -> None:
         weights_to_start_with(settings, [1, 8], splits)
 
 
-def test_what_the_first_generation_saw_is_not_forgotten() -> None:
-    """The third began with a model that began with water-small."""
-    entries = {"start": "water-small-ensemble-3"}
-    settings = replace(read_settings(TRAIN / "water-small-ensemble-cpu.yaml"), **entries)
-    first, third = (split_of(name) for name in ("water-small", settings.start))
-    assert "pbe0-ts" in first and "pbe0-ts" not in third  # pre-training of the first
-    splits = {"mine": split_like(first["pbe0-ts"], first["pbe0-ts"]["train"][:2])}
-    with pytest.raises(PetDriverError, match="trained on 2 of the frames of mine"):
-        weights_to_start_with(settings, [1, 8], splits)
+def test_what_the_first_generation_saw_is_not_forgotten(start: Path) -> None:
+    """A model that began with one that had seen other frames of the same file, and another file."""
+    own = {"mine": {"sha256": "1", "train": [3, 5], "held_out": []}}
+    record = {"name": "start", "settings": {}, "seed": 1, "split": own}
+    record |= {"start": "abc", "seen_before": {"1": [3, 4], "2": [0]}}
+    start.with_suffix(".json").write_text(json.dumps(record))
+    settings = read_settings(configuration(start))
+    found = weights_to_start_with(settings, [1, 8], {"new": split_like({"sha256": "1"}, [6])})
+    assert found.on_record and found.seen == {"1": [3, 4, 5], "2": [0]}
+    for checksum, held_out in (("1", [4, 6]), ("2", [0, 1])):
+        splits = {"new": split_like({"sha256": checksum}, held_out)}
+        with pytest.raises(PetDriverError, match="trained on 1 of the frames of new"):
+            weights_to_start_with(settings, [1, 8], splits)
 
 
 @pytest.mark.parametrize("change", [{"start": "abc"}, {"start_on_record": False}])
