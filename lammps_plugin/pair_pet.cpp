@@ -373,28 +373,6 @@ void PairPET::tally_atoms(const pet::Evaluation &result)
   }
 }
 
-/// Fills pvector.  `compute pair` sums over ranks, so the first rank holds the totals.
-void PairPET::summarize(const pet::Evaluation &result)
-{
-  const std::vector<double> energies =
-      sum_over_ranks(result.rotation_energies, ensemble_->weights(true).size());
-  pvector[0] = energy_unit_ * energies[0];
-  pvector[1] = energy_unit_ * pet::spread(energies, ensemble_->weights(true));
-  const std::vector<double> weights(ensemble_->size(), 1.0 / ensemble_->size());
-  pvector[2] = energy_unit_ * pet::spread(sum_over_ranks(apart_.energies, weights.size()), weights);
-  pvector[3] = largest_spread_;
-  if (comm->me != 0) std::fill_n(pvector, nextra, 0.0);
-}
-
-/// An empty domain has no values of its own.
-std::vector<double> PairPET::sum_over_ranks(std::vector<double> mine, std::size_t size) const
-{
-  std::vector<double> sums(size, 0.0);
-  mine.resize(size, 0.0);
-  MPI_Allreduce(mine.data(), sums.data(), static_cast<int>(size), MPI_DOUBLE, MPI_SUM, world);
-  return sums;
-}
-
 double PairPET::memory_usage()
 {
   const pet::Topology &topology = graph_.topology();

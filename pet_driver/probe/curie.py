@@ -15,6 +15,8 @@ import numpy as np
 from ase import Atoms
 from scipy.spatial import cKDTree
 
+from pet_driver.probe.molecules import lone_molecule
+
 # Atoms whose images are this close (A) count as the same; they are put right before the test.
 TOLERANCE = 0.01
 
@@ -67,8 +69,8 @@ def curie_test(
 ) -> CurieTest | None:
     """Test the forces of one structure; ``None`` where its symmetry cannot be searched.
 
-    Structures without periodicity are searched here; crystals, periodic in three directions, by
-    spglib if it is installed. Others are not searched.
+    Structures without periodicity, and molecules by themselves in wide cells, are searched here;
+    crystals, periodic in three directions, by spglib if it is installed. Others are not searched.
 
     Args:
         atoms: the structure.
@@ -90,7 +92,12 @@ def curie_test(
 def symmetric_structure(
     atoms: Atoms, tolerance: float = TOLERANCE
 ) -> tuple[Atoms, Group, float] | None:
-    """The structure made exactly symmetric, its group, and the largest move of an atom (A)."""
+    """The structure made exactly symmetric, its group, and the largest move of an atom (A).
+
+    A molecule by itself in a wide cell is taken out of it: its axes need not be those of the cell.
+    """
+    if atoms.pbc.any() and (alone := lone_molecule(atoms)) is not None:
+        atoms = alone
     if atoms.pbc.all():
         return _symmetric_crystal(atoms, tolerance) if find_spec("spglib") else None
     if atoms.pbc.any():

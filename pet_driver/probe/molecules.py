@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 # Bonds reach this much further than the sum of covalent radii: O-H up to 1.2 A, far from the
 # shortest hydrogen bonds.
 BOND_STRETCH = 1.25
+APART = 20.0  # A, further than a network looks
 
 
 def whole_molecules(atoms: Atoms) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -39,6 +40,20 @@ def whole_molecules(atoms: Atoms) -> list[tuple[np.ndarray, np.ndarray]]:
             indices = np.flatnonzero(labels == label)
             found.append((indices, positions[indices] - positions[indices].mean(axis=0)))
     return found
+
+
+def lone_molecule(atoms: Atoms) -> Atoms | None:
+    """The molecule that is all there is in a cell, whole and without periodicity.
+
+    ``None`` where there are more, or where its images are within ``APART`` of it.
+    """
+    found = whole_molecules(atoms)
+    if len(found) != 1 or len(found[0][0]) != len(atoms):
+        return None
+    alone = Atoms(atoms.numbers, found[0][1])
+    diameter = 2.0 * np.linalg.norm(alone.positions, axis=1).max()
+    heights = 1.0 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)
+    return alone if np.all(heights[atoms.pbc] > diameter + APART) else None
 
 
 def torques(molecules: list[tuple[np.ndarray, np.ndarray]], forces: np.ndarray) -> np.ndarray:

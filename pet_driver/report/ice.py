@@ -58,6 +58,8 @@ def relaxation(runs: Sequence[Run]) -> Drawing:
             seen = above > 0.0
             axis.semilogy(one.found.steps[seen], above[seen], label=one.label, **one.style)
             rows.append(_row(group, one))
+            if one.run.ran_out:
+                notes.append(f"{one.run.name}: its steps ran out before it came to a minimum")
         axis.set(title=group.title, xlabel="step")
         axis.set_ylabel("energy above the\nminimum (eV per atom)")
         numbers += _symmetry_error(group)

@@ -25,9 +25,15 @@ _IPI_MOTIONS = {"minimize": "relaxation", "replay": "replay"}
 
 def describe_ipi(deck: IPIDeck, folder: Path, settings: Settings) -> Run:
     """The record of a run of i-PI, whose deck has its settings already."""
-    atoms = read_structures(deck.start)[0]
+    frames = read_structures(deck.start)
+    atoms = frames[0]
     n_beads = int(deck.root.find(".//initialize").get("nbeads", "1"))
     motion = _ipi_motion(deck)
+    if motion != "replay" and len(frames) not in (1, n_beads):
+        raise PetDriverError(
+            f"{deck.start} has {len(frames)} frames, which i-PI takes for beads, and starts from "
+            f"their mean; give a file of one frame, such as the last, or of {n_beads}"
+        )
     centroid = _ipi_files(deck, "x_centroid", 0)
     positions = _ipi_files(deck, "positions", n_beads)
     if centroid and len(positions) < n_beads:

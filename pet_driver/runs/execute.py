@@ -61,6 +61,7 @@ def execute(
                 leg.describe(),
                 state="finished",
                 steps=leg.total,
+                asked=leg.total,
                 wall_time=previous.wall_time,
                 command=previous.command,
             )
@@ -80,7 +81,8 @@ def read_leg(deck: Path, folder: Path, settings: Settings) -> Leg:
 
 def is_done(run: Run, total: int) -> bool:
     """Whether nothing is left to do."""
-    return run.state == "finished" and (run.ends_itself or run.steps >= total)
+    came_to_its_end = run.ends_itself and not run.ran_out
+    return run.state == "finished" and (came_to_its_end or run.steps >= total)
 
 
 def _execute(leg: Leg, previous: Run | None, advance: Callable[[int, int], None]) -> Run:
@@ -111,6 +113,7 @@ def _execute(leg: Leg, previous: Run | None, advance: Callable[[int, int], None]
         described,
         state="finished" if finished else "stopped",
         steps=step,
+        asked=leg.total,
         wall_time=before + time.monotonic() - start,
         command=run.command,
     )

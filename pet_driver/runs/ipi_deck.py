@@ -74,8 +74,11 @@ class IPIDeck:
 
     @property
     def start(self) -> Path:
-        """The structure that the run starts from."""
-        return self.path.parent / self.root.find(".//initialize/file").text.strip()
+        """The structure, or the frames, that the run starts from; for a checkpoint the template."""
+        file = self.root.find(".//initialize/file")
+        if file.get("mode", "").strip() == "chk":
+            return self.path.parent / parameters(self.force_fields[0])["template"]
+        return self.path.parent / file.text.strip()
 
 
 def read_deck(path: Path) -> IPIDeck:
@@ -179,9 +182,10 @@ def _set_parameters(field: ElementTree.Element, values: dict[str, str]) -> None:
 
 def _change_structure(deck: IPIDeck, structure: Path) -> None:
     path = str(structure.resolve())
-    file = deck.root.find(".//initialize/file")
-    file.text = f" {path} "
-    file.set("mode", "ase")
+    for where in (".//initialize/file", ".//motion/file"):  # the latter: frames of a replay
+        if (file := deck.root.find(where)) is not None:
+            file.text = f" {path} "
+            file.set("mode", "ase")
     for field in deck.force_fields:
         _set_parameters(field, {**parameters(field), "template": path})
 

@@ -81,10 +81,10 @@ def prepare(deck: LAMMPSDeck, folder: Path, settings: Settings) -> list[str]:
     head = f"log {LOG} append\n"
     if settings.time_limit is not None:
         head += f"timer timeout {clock(settings.time_limit)} every 10\n"
-    (folder / deck.path.name).write_text(head + text)
     arguments = ["-in", deck.path.name, "-log", "none"]
     for name, value in variables(deck, settings).items():
         arguments += ["-var", name, _one_word(deck, folder, value)]
+    (folder / deck.path.name).write_text(head + text)
     return arguments
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +31,11 @@ class Plan:
 
     Attributes:
         atoms: of the system, or of one bead.
-        beads: evaluated as one batch.
+        beads: of the ring polymer.
         steps: of the engine.
         timestep: fs; 0 for a relaxation.
-        evaluations: (grid, how often a step), of which the time of a step is the sum.
+        evaluations: (grid, structures that are evaluated as one batch, how often a step), of which
+            the time of a step is the sum.
         step_time: s.
     """
 
@@ -41,7 +43,7 @@ class Plan:
     beads: int
     steps: int
     timestep: float
-    evaluations: tuple[tuple[str, int], ...]
+    evaluations: tuple[tuple[str, int, float], ...]
     step_time: float
 
     @property
@@ -58,8 +60,9 @@ class Plan:
 def plan(deck: Path, settings: Settings | None = None) -> Plan:
     """Time the evaluations that a step of a deck asks for.
 
-    The model of the cost: a step takes the sum of its evaluations, each of all beads in one batch,
-    and i-PI's own 0.5 ms a bead. Ranks and clients are not in it: divide by what they gain.
+    The model of the cost: a step takes the sum of its evaluations, each of all beads that a force
+    asks for in one batch, and i-PI's own 0.5 ms a bead. Ranks and clients are not in it: divide by
+    what they gain.
 
     Raises:
         PetDriverError: as :func:`pet_driver.runs.execute`.
@@ -68,19 +71,19 @@ def plan(deck: Path, settings: Settings | None = None) -> Plan:
     settings.check()
     leg = read_leg(deck, Path("plan"), settings)
     found = leg.describe()
-    counts = _ipi_evaluations(leg) if isinstance(leg, IPILeg) else Counter({found.grid: 1})
-    atoms = _ipi_start(leg) if isinstance(leg, IPILeg) else _lammps_start(leg)
+    of_ipi = isinstance(leg, IPILeg)
+    counts = _ipi_evaluations(leg) if of_ipi else Counter({(found.grid, 1): 1.0})
+    atoms = _ipi_start(leg) if of_ipi else _lammps_start(leg)
     model = load(_model(leg), _device(leg))
-    beads = found.n_beads
-    step_time = sum(n * evaluation_time(model, atoms, g, beads) for g, n in counts.items())
-    if isinstance(leg, IPILeg):
-        step_time += IPI_OVERHEAD * beads
+    step_time = sum(n * evaluation_time(model, atoms, *batch) for batch, n in counts.items())
+    if of_ipi:
+        step_time += IPI_OVERHEAD * found.n_beads
     return Plan(
         atoms=len(atoms),
-        beads=beads,
+        beads=found.n_beads,
         steps=leg.total,
         timestep=found.timestep,
-        evaluations=tuple(counts.items()),
+        evaluations=tuple((*batch, n) for batch, n in counts.items()),
         step_time=step_time,
     )
 
@@ -97,19 +100,35 @@ def evaluation_time(model: Model | Ensemble, atoms: Atoms, grid: str, beads: int
     return median(times[1:])
 
 
-def _ipi_evaluations(leg: IPILeg) -> Counter[str]:
-    """Grid -> evaluations a step; a force of weight 0 is there for an output alone."""
-    counts: Counter[str] = Counter()
-    idle = {
-        force.get("forcefield")
-        for force in leg.deck.root.findall(".//forces/force")
-        if float(force.get("weight", "1")) == 0
-    }
+def _ipi_evaluations(leg: IPILeg) -> Counter[tuple[str, int]]:
+    """(grid, structures in a batch) -> evaluations a step."""
+    root = leg.deck.root
+    counts: Counter[tuple[str, int]] = Counter()
     for field in leg.deck.force_fields:
-        if field.get("name") not in idle:
+        name = field.get("name")
+        often = float(ipi_deck.evaluations_a_step(root, name))
+        if name in _idle(root):
+            often = _looked_at(root)
+        if often:
             grid = ipi_deck.grid(ipi_deck.parameters(field))
-            counts[grid] += ipi_deck.evaluations_a_step(leg.deck.root, field.get("name"))
+            counts[grid, ipi_deck.structures_of(root, name)] += often
     return counts
+
+
+def _idle(root: ElementTree.Element) -> set[str]:
+    """The force fields of weight 0, which are there for an output alone."""
+    forces = root.findall("system/forces/force")
+    return {f.get("forcefield") for f in forces if float(f.get("weight", "1")) == 0}
+
+
+def _looked_at(root: ElementTree.Element) -> float:
+    """How often a step the outputs ask for single forces."""
+    strides = [
+        int(table.get("stride", "1"))
+        for table in root.findall("output/properties")
+        if "pot_component" in (table.text or "")
+    ]
+    return 1.0 / min(strides) if strides else 0.0
 
 
 def _ipi_start(leg: IPILeg) -> Atoms:

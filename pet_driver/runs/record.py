@@ -31,6 +31,7 @@ class Run:
         n_beads: 1 for classical nuclei.
         timestep: fs, of one step as the engine counts them; 0 for a relaxation.
         steps: how many are done.
+        asked: how many were to be done at most; 0: not on record.
         positions: trajectories, one by bead, or that of the centroid.
         properties: i-PI's property file or LAMMPS' log.
         velocities: files beside ``positions``; empty where there are none.
@@ -59,6 +60,7 @@ class Run:
     velocities: list[str] = field(default_factory=list)
     forces: list[str] = field(default_factory=list)
     rotations: list[str] = field(default_factory=list)
+    asked: int = 0
     centroid: bool = False
     units: str = ""
     temperature: float | None = None
@@ -90,6 +92,11 @@ class Run:
     def ends_itself(self) -> bool:
         """Whether the engine knows the end, whatever number of steps was asked for."""
         return self.motion in ("relaxation", "replay")
+
+    @property
+    def ran_out(self) -> bool:
+        """Whether steps came to their end before what the engine was to do."""
+        return self.ends_itself and 0 < self.asked <= self.steps
 
     @property
     def duration(self) -> float:

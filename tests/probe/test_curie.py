@@ -78,6 +78,19 @@ def test_a_molecule_without_symmetry() -> None:
     assert (found.order, found.rms) == (1, 0.0)
 
 
+@pytest.mark.parametrize(("width", "order"), [(100.0, 6), (15.0, 1)])
+def test_a_molecule_in_a_periodic_cell(width: float, order: int) -> None:
+    """By itself in a wide one, torn by its faces; in a narrow one it may be seen by its images."""
+    pytest.importorskip("spglib")
+    atoms = turned(molecule("NH3"))
+    atoms.set_cell([width] * 3)
+    atoms.pbc = True
+    atoms.positions -= atoms.positions[0] + 0.1
+    atoms.wrap()
+    found = curie_test(atoms, lambda a: np.zeros((4, 3)))
+    assert (found.order, found.moved < 0.01) == (order, True)
+
+
 def test_a_crystal() -> None:
     pytest.importorskip("spglib")
     crystal = bulk("Cu", cubic=True)

@@ -4,15 +4,20 @@ import errno
 import fcntl
 import shutil
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
+import ase.io
+import numpy as np
 import pytest
+from ase.build import molecule
 
 import pet_driver
+from pet_driver import analysis
 from pet_driver.archive import Archive, save
 from pet_driver.errors import PetDriverError
 from pet_driver.runs import Settings, execute, lammps_deck
-from pet_driver.runs.execute import locked, read_leg
+from pet_driver.runs.execute import is_done, locked, read_leg
 from pet_driver.runs.ipi_deck import RESUMED
 from pet_driver.runs.legs import set_aside
 from tests.runs.conftest import INPUTS, positions
@@ -46,6 +51,61 @@ def test_a_relaxation_in_lammps_goes_on(tmp_path):
     assert stopped.state == "stopped" and stopped.steps > 0
     again = execute(deck, tmp_path / "run", settings)
     assert again.steps > stopped.steps and not list((tmp_path / "run").glob("set-aside-*"))
+
+
+def test_a_relaxation_whose_steps_ran_out_goes_on(tmp_path):
+    deck = INPUTS / "ice-relaxation" / "ipi-raw.xml"
+    short = execute(deck, tmp_path / "run", Settings(steps=2))
+    assert (short.state, short.steps, short.ran_out) == ("finished", 2, True)
+    assert execute(deck, tmp_path / "run", Settings(steps=2)) == short
+    longer = execute(deck, tmp_path / "run", Settings(steps=4))
+    assert (longer.steps, longer.asked) == (4, 4)
+    at_a_minimum = replace(longer, asked=100)
+    assert not at_a_minimum.ran_out and is_done(at_a_minimum, 500)
+
+
+def test_frames_that_are_no_beads(tmp_path):
+    """i-PI would start from the mean of a trajectory."""
+    deck = INPUTS / "water-molecule-nve" / "ipi-raw.xml"
+    frames = tmp_path / "frames.xyz"
+    ase.io.write(frames, [molecule("H2O", vacuum=5.0)] * 3)
+    with pytest.raises(PetDriverError, match="has 3 frames, which i-PI takes for beads"):
+        execute(deck, tmp_path / "run", Settings(structure=frames))
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_replay_of_other_frames(tmp_path):
+    deck = INPUTS / "grid-scan" / "ipi.xml"
+    frames = ase.io.read(INPUTS / "grid-scan" / "frames.xyz", ":")
+    for frame in frames:
+        frame.positions *= 1.01
+        frame.cell *= 1.01
+    ase.io.write(tmp_path / "other.xyz", frames)
+    run = execute(deck, tmp_path / "run", Settings(structure=tmp_path / "other.xyz", steps=3))
+    found = analysis.PropertyFile(run.path(run.properties))["pot_component_raw(0)"]
+    expected = pet_driver.load("water-small").evaluate(frames[:2])
+    # i-PI's step 0 is the mean of all frames; see the deck's README.
+    assert found[1] == pytest.approx(expected[0].energy, abs=1e-3)
+    assert found[2] == pytest.approx(expected[1].energy, abs=1e-3)
+
+
+def test_a_run_that_begins_with_a_checkpoint(tmp_path):
+    """Beads and velocities of one run are those that another begins with."""
+    deck = copied("water-molecule-nve/ipi-raw.xml", tmp_path / "deck")
+    execute(deck, tmp_path / "first", Settings(steps=8))
+    text = deck.read_text()
+    before, rest = text.split('<initialize nbeads="1">')
+    file = f'<file mode="chk"> {tmp_path / "first" / "RESTART"} </file>'
+    deck.write_text(f'{before}<initialize nbeads="1">{file}{rest[rest.index("</initialize>") :]}')
+    run = execute(deck, tmp_path / "second", Settings(steps=4))
+    assert run.steps == 4 and run.n_atoms == 3
+    last = positions(tmp_path / "first" / run.positions[0])[-1]
+    assert np.allclose(positions(run.path(run.positions[0]))[0], last, atol=1e-6)
+
+
+def test_another_ensemble_than_the_deck_knows(liquid_deck, tmp_path):
+    with pytest.raises(PetDriverError, match="variable ensemble is nvt or nve, not NVT"):
+        execute(liquid_deck, tmp_path / "run", Settings(variables={"ensemble": "NVT"}, steps=10))
 
 
 def test_a_halt_is_no_end(liquid_deck, tmp_path):

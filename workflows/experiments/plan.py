@@ -22,7 +22,7 @@ def row(name: str, run: dict, found: Plan) -> list[str]:
     """The cells of one run."""
     replicas = run.get("replicas", 1)
     speed = f"{found.ns_per_day:.3g}" if found.timestep else ""
-    asked = " + ".join(f"{count} x {grid}" for grid, count in found.evaluations)
+    asked = " + ".join(f"{count:g} x {grid}" for grid, _, count in found.evaluations)
     return [
         name,
         f"{found.atoms}" + (f" x {found.beads} beads" if found.beads > 1 else ""),
@@ -51,7 +51,7 @@ def table(config: dict, structures: Path) -> str:
     for name, run in config["runs"].items():
         settings = Settings(
             model=config["model"],
-            device=config["device"],
+            device=run.get("device", config["device"]),
             steps=run.get("steps"),
             grid=str(run["grid"]) if "grid" in run else None,
             structure=structures / run["structure"] if "structure" in run else None,
