@@ -1,9 +1,15 @@
 """Make water-64.xyz: 64 molecules at 0.999 g/cm^3, equilibrated at 300 K with the shipped model.
 
-    python inputs/structures/make_water_64.py [--picoseconds 1.5]
+    python inputs/structures/make_water_64.py
+    python inputs/water-liquid-nvt/make_data.py
+    pet-driver run inputs/water-liquid-nvt/in.water -o equilibration --steps 50000
+    python inputs/structures/make_water_64.py --after equilibration
+    python inputs/water-liquid-nvt/make_data.py
 
 Molecules with random orientations on a cubic lattice are relaxed, heated and thermalised with a
-Langevin thermostat. Molecules are written whole, in the order O H H.
+strong Langevin thermostat for 1.5 ps, which leaves the order of the lattice in the box. 25 ps at
+constant volume and temperature, in which molecules come as far as their second neighbours, take it
+out. Molecules are written whole, in the order O H H.
 """
 
 import argparse
@@ -18,10 +24,13 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.optimize import FIRE
 
 import pet_driver
+from pet_driver import analysis
+from pet_driver.runs.record import read_run
 
 OUTPUT = Path(__file__).with_name("water-64.xyz")
 LENGTH = 12.42  # A
 TEMPERATURE = 300.0  # K
+PICOSECONDS = 1.5
 
 
 def lattice(n_side: int = 4) -> Atoms:
@@ -36,10 +45,8 @@ def lattice(n_side: int = 4) -> Atoms:
     return box
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--picoseconds", type=float, default=1.5)
-    steps = round(parser.parse_args().picoseconds * 1000 / 0.5)
+def molten_lattice() -> Atoms:
+    """The lattice after a Langevin thermostat that damps within 50 fs."""
     atoms = lattice()
     atoms.calc = pet_driver.PETCalculator(pet_driver.load("water-small"))
     FIRE(atoms, logfile=None).run(fmax=0.5, steps=100)
@@ -48,12 +55,27 @@ def main() -> None:
     thermostat = Langevin(
         atoms, 0.5 * units.fs, temperature_K=TEMPERATURE, friction=0.02 / units.fs, rng=rng
     )
-    thermostat.attach(
-        lambda: print(f"{atoms.get_potential_energy():.3f} eV, {atoms.get_temperature():.0f} K"),
-        interval=200,
-    )
-    thermostat.run(steps)
-    write(OUTPUT, Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True), format="extxyz")
+    thermostat.run(round(PICOSECONDS * 1000 / 0.5))
+    return atoms
+
+
+def last_frame(folder: Path) -> Atoms:
+    """The last frame of a run of LAMMPS, each molecule beside its oxygen in the box."""
+    run = read_run(folder / "run.json")
+    universe = analysis.water_universe(run.path(run.positions[0]))
+    universe.trajectory[-1]
+    molecules = universe.atoms.positions.astype(float).reshape(-1, 3, 3)  # whole as they move
+    molecules -= LENGTH * np.floor(molecules[:, :1] / LENGTH)
+    return Atoms(universe.atoms.elements, molecules.reshape(-1, 3))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--after", type=Path, help="folder of a run whose last frame is taken")
+    after = parser.parse_args().after
+    atoms = molten_lattice() if after is None else last_frame(after)
+    box = Atoms(atoms.symbols, atoms.positions, cell=[LENGTH] * 3, pbc=True)
+    write(OUTPUT, box, format="extxyz")
     print(f"wrote {OUTPUT}")
 
 

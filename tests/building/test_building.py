@@ -134,3 +134,12 @@ def test_files_are_read_again(tmp_path: Path, name: str) -> None:
     assert (again.numbers == ice.numbers).all()
     with pytest.raises(pet_driver.PetDriverError, match=r"one of \.xyz, \.extxyz, \.data"):
         building.write_structure(tmp_path / "ice.pdb", ice)
+
+
+def test_the_box_of_the_decks_keeps_nothing_of_its_lattice() -> None:
+    """It was made from a cubic one, 4 x 4 x 4, whose order outlives some picoseconds."""
+    box = read(Path(__file__).parents[2] / "inputs" / "structures" / "water-64.xyz")
+    oxygens = box.positions[box.numbers == 8]
+    waves = np.exp(2j * np.pi * 4 * oxygens / box.cell.lengths()).sum(axis=0)
+    # |rho_k|^2/N of a liquid, here for |k| = 2.02/A along each axis, is spread about 1.
+    assert (np.abs(waves) ** 2 / len(oxygens)).sum() < 12.0
