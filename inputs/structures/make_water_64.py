@@ -2,12 +2,12 @@
 
     python inputs/structures/make_water_64.py
     python inputs/water-liquid-nvt/make_data.py
-    pet-driver run inputs/water-liquid-nvt/in.water -o equilibration --steps 50000
+    pet-driver run inputs/water-liquid-nvt/in.water -o equilibration --steps 40000
     python inputs/structures/make_water_64.py --after equilibration
     python inputs/water-liquid-nvt/make_data.py
 
 Molecules with random orientations on a cubic lattice are relaxed, heated and thermalised with a
-strong Langevin thermostat for 1.5 ps, which leaves the order of the lattice in the box. 25 ps at
+strong Langevin thermostat for 1.5 ps, which leaves the order of the lattice in the box. 20 ps at
 constant volume and temperature, in which molecules come as far as their second neighbours, take it
 out. Molecules are written whole, in the order O H H.
 """
