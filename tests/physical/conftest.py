@@ -2,6 +2,7 @@
 
 python -m pytest -m physical --model=my-model.pt --model-device cuda
 python -m pytest -m physical --length 0.01 -s          # a first look; -s shows the figures
+python -m pytest -m physical --runs runs/physical      # keeps its runs, and goes on with them
 """
 
 from __future__ import annotations
@@ -43,12 +44,19 @@ def steps(request: pytest.FixtureRequest) -> Callable[[float], int]:
 
 @pytest.fixture(scope="session")
 def run_deck(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Execute:
-    """A function of a deck and of what to change in it; gives the finished run."""
+    """A function of a deck and of what to change in it; gives the finished run.
+
+    With --runs a run that was stopped, or has fewer steps than now, is gone on with.
+    """
 
     def run(deck: str, **changes: object) -> Run:
         options = request.config.option
         settings = Settings(model=options.model, device=options.model_device, **changes)
-        folder = tmp_path_factory.mktemp("runs") / "run"
+        if options.runs is None:
+            folder = tmp_path_factory.mktemp("runs") / "run"
+        else:
+            words = [deck.replace("/", "-"), *map("-".join, settings.variables.items())]
+            folder = Path(options.runs) / "-".join(words)
         found = execute(INPUTS / deck, folder, settings)
         assert found.state == "finished", f"{deck} was stopped at step {found.steps}"
         return found

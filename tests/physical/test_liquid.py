@@ -24,7 +24,7 @@ BAROSTAT = 0.5  # ps, its time constant
 @pytest.fixture(scope="module")
 def liquid(run_deck: Execute, steps: Callable[[float], int]) -> Run:
     """100 ps at 300 K and 0.999 g/cm^3."""
-    return run_deck(DECK, steps=steps(100), variables={"equilibrate": str(min(2000, steps(1)))})
+    return run_deck(DECK, steps=steps(100))
 
 
 def longest_bond(run: Run) -> float:
