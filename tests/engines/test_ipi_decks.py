@@ -62,7 +62,8 @@ def test_liquid(clone):
             outputs = finish(process) + finish(served)
     assert (process.returncode, served.returncode) == (0, 0), outputs
     ours, theirs = (np.loadtxt(folder / f"{name}.out") for name in ("in-process", "socket"))
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    scale = np.abs(theirs).max(axis=0)  # of each column: a pressure may be nearly zero
+    assert (np.abs(ours - theirs) <= 1e-5 * scale).all(), np.abs(ours - theirs) / scale
 
 
 # Every other deck, and to how many steps it is shortened. They differ in cost, not in kind.
