@@ -339,9 +339,9 @@ def _share_batches(root: ElementTree.Element, field: ElementTree.Element, client
 def _client(found: dict[str, str], address: str) -> list[str]:
     words = [sys.executable, "-m", "pet_driver", "ipi", found["model"], "-u", "-a", address]
     words += ["-t", found["template"], "--timeout", "600"]
-    for key in ("device", "grid", "counter", "warn", "stop"):
+    for key in ("device", "grid", "counter", "warn", "stop", "max_edges"):
         if key in found:
-            words += [f"--{key}", found[key]]
+            words += [f"--{key.replace('_', '-')}", found[key]]
     if found.get("periodic", "True").lower() == "false":
         words.append("--non-periodic")
     return words

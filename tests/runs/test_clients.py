@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from pet_driver.engines.ipi.driver import PETDriver
 from pet_driver.runs import Settings, execute, ipi_deck, read_run
 from pet_driver.runs.supervise import Commands, Outcome, supervise
 from tests.runs.conftest import INPUTS, PATIENCE, command, positions, steps_in
@@ -37,6 +38,21 @@ def test_clients_share_beads(deck, sizes, tmp_path):
     fields = ElementTree.parse(path).getroot().findall("ffsocket")
     assert [len(group) for group in commands] == [3] * len(fields)
     assert [int(field.findtext("batch_size", "1")) for field in fields] == sizes
+
+
+def test_clients_get_all_parameters(tmp_path):
+    path = tmp_path / "ipi.xml"
+    values = {name: str(number) for number, name in enumerate(PETDriver.PARAMETERS)}
+    values |= {"model": "water-small", "template": "a.xyz", "device": "cpu", "periodic": "False"}
+    text = (INPUTS / "water-molecule-nve" / "ipi-raw.xml").read_text()
+    inside = ", ".join(f"{name}: {value}" for name, value in values.items())
+    path.write_text(re.sub("<parameters>.*?</", f"<parameters> {{{inside}}} </", text))
+    [[words]] = ipi_deck.with_clients(path, tmp_path, clients=1)
+    assert set(values.values()) <= {*words, "False"} and "--non-periodic" in words
+    wide = {**os.environ, "COLUMNS": "200"}  # so that no option is cut short
+    told = subprocess.run([*words[:4], "--help"], capture_output=True, text=True, env=wide)
+    options = {word for word in words if word.startswith("--")}
+    assert "--max-edges" in options and all(option in told.stdout for option in options)
 
 
 def test_clients_go_on_where_clients_stopped(molecule_deck, tmp_path):
