@@ -59,13 +59,17 @@ std::string brief(const std::string &message)
   return last;
 }
 
-/// What TorchScript calls may throw anything: it comes back as a std::runtime_error.
+std::string shortage(const std::string &what)
+{
+  return "out of memory while " + what + ": lower max_edges; where that does not help, use a device "
+         "with more memory, more ranks, or a smaller box";
+}
+
+/// A shortage of memory inside TorchScript, or the kernels, is a std::runtime_error like any other.
 std::string explained(const std::string &what, const std::string &message)
 {
-  if (message.find("out of memory") == std::string::npos)
-    return "torch failed while " + what + ": " + brief(message);
-  return "out of memory on the GPU while " + what +
-      ": lower max_edges; where that does not help, use more GPUs, or a smaller box";
+  if (message.find("out of memory") != std::string::npos) return shortage(what);
+  return "torch failed while " + what + ": " + brief(message);
 }
 
 /// Runs torch code; what it throws becomes one readable std::runtime_error.
@@ -76,7 +80,7 @@ template <typename Function> auto guarded(const std::string &what, Function &&fu
   } catch (const c10::Error &error) {
     throw std::runtime_error(explained(what, error.what_without_backtrace()));
   } catch (const std::bad_alloc &) {
-    throw std::runtime_error("out of memory while " + what + ": lower max_edges");
+    throw std::runtime_error(shortage(what));
   } catch (const std::exception &error) {
     throw std::runtime_error(explained(what, error.what()));
   }

@@ -27,8 +27,8 @@ from pet_driver.topology import AtomBatch, EdgeBatch, TopologyCache
 
 PORTION = 20_000  # atoms whose neighbours are looked for at once
 # Edges times rotations in one pass of the network: large enough to keep two CPU cores or a GPU
-# busy, small enough for the memory of either. TorchScript holds some 10 kB an edge of water-small
-# until its gradient is done, and 50 kB of a network like UPET S.
+# busy, small enough for the memory of either: TorchScript holds 25 kB for each of water-small (peak
+# on a CPU, without the kernels) until its gradient is done.
 DEFAULT_MAX_EDGES = {"cpu": 20_000, "cuda": 300_000}
 
 

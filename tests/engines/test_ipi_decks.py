@@ -62,8 +62,10 @@ def test_liquid(clone):
             outputs = finish(process) + finish(served)
     assert (process.returncode, served.returncode) == (0, 0), outputs
     ours, theirs = (np.loadtxt(folder / f"{name}.out") for name in ("in-process", "socket"))
-    scale = np.abs(theirs).max(axis=0)  # of each column: a pressure may be nearly zero
-    assert (np.abs(ours - theirs) <= 1e-5 * scale).all(), np.abs(ours - theirs) / scale
+    np.testing.assert_allclose(ours[:, :-1], theirs[:, :-1], rtol=1e-5)
+    # A pressure may be nearly zero, where large parts of it cancel.
+    scale = np.abs(theirs[:, -1]).max()
+    np.testing.assert_allclose(ours[:, -1], theirs[:, -1], rtol=0, atol=1e-5 * scale)
 
 
 # Every other deck, and to how many steps it is shortened. They differ in cost, not in kind.

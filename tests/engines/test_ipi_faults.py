@@ -134,6 +134,15 @@ def write_input_of_two(folder, field, other, forces, outputs=""):
     molecule("H2O").write(folder / "one.xyz")
 
 
+def check_end(folder):
+    """i-PI ends with the message, exit code 1 and a whole RESTART."""
+    with running("i-pi", "input.xml", folder=folder) as process:
+        output = finish(process)
+    assert process.returncode == 1
+    assert "i-PI sent 6 atoms, but the template has 3" in output
+    assert "</simulation>" in (folder / "RESTART").read_text()
+
+
 def test_two_failures_at_a_time_end_ipi(archive_f32, tmp_path):
     """Two threads that fail, of which one ends i-PI: it writes RESTART and waits for the other."""
     wrong = direct(archive_f32).replace('name="pet"', 'name="pet" threaded="True"')
@@ -143,11 +152,7 @@ def test_two_failures_at_a_time_end_ipi(archive_f32, tmp_path):
         wrong,
         '<force forcefield="pet"/> <force forcefield="wrong"/>',
     )
-    with running("i-pi", "input.xml", folder=tmp_path) as process:
-        output = finish(process)
-    assert process.returncode == 1
-    assert "i-PI sent 6 atoms, but the template has 3" in output
-    assert "</simulation>" in (tmp_path / "RESTART").read_text()
+    check_end(tmp_path)
 
 
 def test_failure_while_outputs_are_written_ends_ipi(archive_f32, tmp_path):
@@ -159,11 +164,7 @@ def test_failure_while_outputs_are_written_ends_ipi(archive_f32, tmp_path):
         '<force forcefield="pet"/> <force forcefield="wrong" weight="0"/>',
         '<properties filename="out" stride="2"> [ step, pot_component_raw(1) ] </properties>',
     )
-    with running("i-pi", "input.xml", folder=tmp_path) as process:
-        output = finish(process)
-    assert process.returncode == 1
-    assert "i-PI sent 6 atoms, but the template has 3" in output
-    assert "</simulation>" in (tmp_path / "RESTART").read_text()
+    check_end(tmp_path)
 
 
 def test_unknown_parameter_in_process(archive_f32, tmp_path):

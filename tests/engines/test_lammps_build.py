@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -68,27 +69,29 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         lammps.build()
 
 
-def test_old_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A compiler that calls itself version 9."""
-    compiler = tmp_path / "g++"
-    compiler.write_text("#!/bin/sh\necho 9.4.0\n")
-    compiler.chmod(0o755)
-    monkeypatch.setenv("CXX", str(compiler))
+@pytest.fixture
+def use_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
+    """A function of a version, and of what a shell does in place of compiling, with no cache."""
+
+    def use(version: str, script: str) -> None:
+        compiler = tmp_path / "g++"
+        asked = f"-dumpversion) echo {version}; exit;; --version) echo g++; exit;;"
+        compiler.write_text(f'#!/bin/sh\ncase "$1" in {asked} esac\n{script}\n')
+        compiler.chmod(0o755)
+        monkeypatch.setenv("CXX", str(compiler))
+        monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path / "cache"))
+
+    return use
+
+
+def test_old_compiler(use_compiler: Callable[[str, str], None]) -> None:
+    use_compiler("9.4.0", "exit 1")
     with pytest.raises(PetDriverError, match="is version 9, C\\+\\+20 needs g\\+\\+ 11"):
         find_compiler()
 
 
-def test_compiler_failure_shows_its_last_lines(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    compiler = tmp_path / "g++"
-    compiler.write_text(
-        '#!/bin/sh\ncase "$1" in -dumpversion) echo 12;; --version) echo g++;;\n'
-        "*) echo 'error: no space left' >&2; exit 1;; esac\n"
-    )
-    compiler.chmod(0o755)
-    monkeypatch.setenv("CXX", str(compiler))
-    monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path / "cache"))
+def test_compiler_failure_shows_its_last_lines(use_compiler: Callable[[str, str], None]) -> None:
+    use_compiler("12", "echo 'error: no space left' >&2; exit 1")
     with pytest.raises(PetDriverError, match="error: no space left"):
         lammps.build()
 
@@ -100,16 +103,11 @@ def test_unwritable_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         lammps.build()
 
 
-def test_plugin_that_lammps_cannot_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_plugin_that_lammps_cannot_load(
+    use_compiler: Callable[[str, str], None], tmp_path: Path
+) -> None:
     """A compiler whose binaries are empty."""
-    compiler = tmp_path / "g++"
-    compiler.write_text(
-        '#!/bin/sh\ncase "$1" in -dumpversion) echo 12; exit;; --version) echo g++; exit;; esac\n'
-        'while [ "$1" != -o ]; do shift; done; : > "$2"\n'
-    )
-    compiler.chmod(0o755)
-    monkeypatch.setenv("CXX", str(compiler))
-    monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path / "cache"))
+    use_compiler("12", 'while [ "$1" != -o ]; do shift; done; : > "$2"')
     with pytest.raises(PetDriverError, match=r"LAMMPS cannot load it.*\n.*petplugin.so"):
         lammps.build()
     assert not list((tmp_path / "cache" / "lammps").rglob("*plugin.so"))

@@ -119,7 +119,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[pet_driver.Model, 
 @pytest.mark.parametrize(
     ("grid", "make"),
     [
-        *[(grid, squeezed) for grid in ("0", "i", "2i+random", "random3-each")],
+        *[(grid, squeezed) for grid in ("0", "i", "2i", "2i+random", "random3-each")],
         *[(grid, cluster) for grid in ("ecse", "ecsei", "ecse-pooled")],
     ],
 )

@@ -64,7 +64,7 @@ def test_a_planted_defect_is_found_with_its_size(momentum: int, one_water: Atoms
 
 def test_grids_remove_what_they_promise(one_water: Atoms) -> None:
     """l = 3 is odd: i is exact, 2 (l up to 2) is not, 3 (l up to 4) is."""
-    turned = [distorted(one_water) for _ in range(2)]
+    turned = [distorted(one_water) for _ in range(3)]
     for angle, atoms in enumerate(turned):
         atoms.rotate(70 * angle, (3, 1, -2))
     found = probe(DefectiveLennardJones(3, 0.01), turned, resolution=0)

@@ -29,7 +29,7 @@ def wait_until_free(folder: Path) -> None:
 
 def test_molecule_goes_on_as_if_never_interrupted(molecule_deck, archive_f64, tmp_path):
     """Once killed, once stopped, and with random rotations, which must be those of the step."""
-    options = ("--steps", "1200", "--grid", "random@3", "--model", str(archive_f64))
+    options = ("--steps", "2400", "--grid", "random@3", "--model", str(archive_f64))
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     done = run(molecule_deck, whole, *options)
     assert done.returncode == 0, done.stderr
@@ -49,7 +49,7 @@ def test_molecule_goes_on_as_if_never_interrupted(molecule_deck, archive_f64, tm
     assert done.returncode == 0, done.stderr
     name = "raw.pos_0.extxyz"
     ours, theirs = positions(broken / name), positions(whole / name)
-    assert len(theirs) == 301
+    assert len(theirs) == 601
     # Eight digits are in the file; the checkpoint has fifteen.
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
     for column in ("conserved", "potential"):
