@@ -22,6 +22,10 @@ from pet_driver.pairs import Pairs
 
 # A: large enough to last for tens of steps, small enough to leave few pairs to sort out at each.
 SKIN = 0.5
+# Beads of path integrals move faster: a search pays if it lasts for so many calls. The one that
+# follows on another that did not has twice its skin, up to the widest (A).
+LASTING = 10
+WIDEST_SKIN = 2.0
 # A topology that went unused for this many calls for each topology there is belongs to the past.
 PATIENCE = 4
 MAX_TOPOLOGIES = 64
@@ -122,6 +126,9 @@ class Topology:
         device: where the edges are wanted.
         by_kernels: whether the kernels sort them out.
 
+    Attributes:
+        served: how often it knew the edges.
+
     Raises:
         PetDriverError: a broken structure.
     """
@@ -137,6 +144,7 @@ class Topology:
     ) -> None:
         self.atoms = atoms
         self.cutoff, self.skin, self.device = cutoff, skin, device
+        self.served = 0
         self._by_kernels = by_kernels
         found = [find_edges(structure, cutoff + skin) for structure in structures]
         ends = list(accumulate([len(f.centers) for f in found], initial=0))
@@ -196,6 +204,7 @@ class Topology:
         others, longest = self.lengths(atoms)
         if others < self.cutoff:
             return None
+        self.served += 1
         positions = self._tensor(atoms.positions)
         crossings = None if self._shifts is None else self._crossed(self._shifts, atoms.cells)
         pairs = self._all.pairs
@@ -274,7 +283,8 @@ class TopologyCache:
         others = [topology.lengths(atoms)[0] for topology in self._topologies]
         skin = 0.0
         if max(others, default=-np.inf) > self.cutoff - 2.0 * SKIN:
-            skin, nearest = SKIN, int(np.argmax(others))
+            nearest = int(np.argmax(others))
+            skin = _next_skin(self._topologies[nearest])
             if self._topologies[nearest].skin == 0.0:
                 del self._topologies[nearest], self._last_used[nearest]
         topology = Topology(structures, atoms, self.cutoff, skin, self.device, self.by_kernels)
@@ -301,3 +311,12 @@ class TopologyCache:
         kept.sort()
         self._topologies = [self._topologies[k] for k in kept]
         self._last_used = [self._last_used[k] for k in kept]
+
+
+def _next_skin(before: Topology) -> float:
+    """Skin (A) of the topology that follows on ``before``."""
+    if before.skin == 0.0:
+        return SKIN
+    if before.served < LASTING:
+        return min(2.0 * before.skin, WIDEST_SKIN)
+    return before.skin

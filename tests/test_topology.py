@@ -13,7 +13,7 @@ import pet_driver
 from pet_driver import topology
 from pet_driver.errors import PetDriverError
 from pet_driver.neighbors import Structure, find_edges
-from pet_driver.topology import SKIN, AtomBatch, EdgeBatch, Topology, TopologyCache
+from pet_driver.topology import SKIN, WIDEST_SKIN, AtomBatch, EdgeBatch, Topology, TopologyCache
 
 CUTOFF = 4.0
 CPU = torch.device("cpu")
@@ -238,6 +238,24 @@ def test_beads_one_by_one(small_box: Atoms) -> None:
             replace(b, positions=b.positions + 0.5 * STEP * rng.normal(size=shape)) for b in beads
         ]
     assert follower.kept > 5 * follower.searched
+
+
+def test_fast_atoms_get_a_wider_skin(small_box: Atoms) -> None:
+    """A tenth of an A a step, as beads have: a search still lasts; where atoms are slow, none."""
+    structure = Structure.from_ase(small_box)
+    follower = Follower()
+    for _ in range(60):
+        structure = replace(structure, positions=structure.positions.copy())
+        structure.positions[7] += np.array([0.06, 0.0, 0.08])
+        follower.follow([structure])
+    skins = [topology.skin for topology in follower.cache._topologies]
+    assert max(skins) == WIDEST_SKIN
+    assert follower.searched < 15  # with 0.5 A, every third step
+    slow = Follower()
+    for _ in range(60):
+        structure = replace(structure, positions=structure.positions + 0.01)
+        slow.follow([structure])
+    assert max(topology.skin for topology in slow.cache._topologies) == SKIN
 
 
 def test_memory_is_bounded(small_box: Atoms, monkeypatch: pytest.MonkeyPatch) -> None:
