@@ -39,7 +39,8 @@ def conserved_drift(
     :param source: a property file of i-PI or a log of LAMMPS, or its path.
     :param n_atoms: atoms of the system (for ring polymers: of one bead; i-PI's ``conserved`` is
         by bead).
-    :param name: the column; by default ``conserved`` (i-PI), ``Econserve`` or ``TotEng`` (LAMMPS).
+    :param name: the column; by default ``conserved`` (i-PI), ``Econserve`` or ``TotEng``
+        (LAMMPS; a thermostat or barostat does not conserve the latter).
     :param start: ps from the start of the run to leave out.
     :raises PetDriverError: for too few samples, or a missing column.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ import numpy as np
 
 from pet_driver.analysis.drift import statistical_inefficiency
 from pet_driver.analysis.extras_file import ExtrasFile, is_extras
-from pet_driver.analysis.ipi_file import glob_escape
 from pet_driver.analysis.properties import (
     LAMMPSLog,
     PropertyFile,
@@ -58,7 +58,7 @@ class EquivarianceError:
 
 
 def equivariance_error(
-    source: PathLike | Sequence[PathLike],
+    source: PathLike | Sequence[PathLike] | LAMMPSLog,
     properties: PropertyTable | PathLike | None = None,
     compute: str = "rotations",
     start: float = 0.0,
@@ -69,8 +69,9 @@ def equivariance_error(
         found.rms, power_spectrum(found.error, found.time[1] - found.time[0])
 
     :param source: i-PI's extras ``raw_energy_ev`` and ``rotation_spread_ev`` of one bead (all beads
-        of a ring polymer that lie beside it are taken together; or give their list), or a LAMMPS
-        log with the columns ``c_NAME[1]``, ``c_NAME[2]`` of ``compute NAME all pair pet``.
+        of a ring polymer that lie beside it are taken together; or give their list), or a log of
+        LAMMPS, or its path, with the columns ``c_NAME[1]``, ``c_NAME[2]`` of ``compute NAME all
+        pair pet``.
     :param properties: of i-PI, the file with ``step``, ``time`` and ``potential``; by default it is
         looked for beside the extras (``2i.out``).
     :param compute: NAME of the compute in LAMMPS.
@@ -79,6 +80,8 @@ def equivariance_error(
 
     i-PI writes nine digits: of a box of liquid, energies are good to 0.05 meV.
     """
+    if isinstance(source, LAMMPSLog):
+        return _cut(_from_lammps(source, compute), start)
     if isinstance(source, str | os.PathLike):
         if not Path(source).is_file():
             raise PetDriverError(f"{os.fspath(source)}: no such file")
@@ -136,7 +139,7 @@ def _beads(path: PathLike) -> list[str]:
     stem, _, number = path.name.rpartition("_")
     if not stem or not number.isdigit():
         return [os.fspath(path)]
-    found = path.parent.glob(f"{glob_escape(stem)}_" + "[0-9]" * len(number))
+    found = path.parent.glob(f"{glob.escape(stem)}_" + "[0-9]" * len(number))
     return [os.fspath(other) for other in sorted(found)]
 
 

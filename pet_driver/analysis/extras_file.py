@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
+from itertools import zip_longest
 
 import numpy as np
 
 from pet_driver.analysis.properties import PropertyTable, read_text, restart_mask
+from pet_driver.analysis.rows import Rows
 from pet_driver.errors import PetDriverError
 
-_HEAD = re.compile(r"\s*#EXTRAS\w*\(([^)]*)\)#\s*Step:\s*(\d+)(?:\s+Bead:\s*\d+)?\s*")
+_HEAD = re.compile(r"[ \t]*#EXTRAS\w*\(([^)#]*)\)#\s*Step:\s*(\d+)(?:\s+Bead:\s*\d+)?[ \t]*\n")
 _UNITS = {"_ev": "electronvolt"}  # by the ending of the name, as pet-driver names its extras
 
 
@@ -24,8 +25,8 @@ class ExtrasFile(PropertyTable):
     :param duplicates: "drop" (default) or "keep" steps that a restarted run wrote again.
     :raises PetDriverError: for a missing, empty or damaged file, or extras that are no numbers.
 
-    Columns: ``step`` and the extras by name, one number each. A last row that breaks off is left
-    out with a warning.
+    Columns: ``step`` and the extras by name, one number each. A row that breaks off is left out
+    with a warning, the last one or one where a run was restarted.
     """
 
     def __init__(self, path: str | os.PathLike, duplicates: str = "drop"):
@@ -43,38 +44,43 @@ class ExtrasFile(PropertyTable):
 def is_extras(path: str | os.PathLike) -> bool:
     """Whether a file starts as i-PI's extras do."""
     with open(path, errors="replace") as handle:
-        return _HEAD.fullmatch(handle.readline()) is not None
+        return _HEAD.match(handle.readline()) is not None
 
 
 def _parse(text: str, path: str) -> tuple[list[str], np.ndarray]:
     """Names of the extras [k], and rows [F, 1 + k] with the step first."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    names: list[str] = []
-    rows = []
-    for k in range(0, len(lines), 2):
-        head = _HEAD.fullmatch(lines[k])
-        if head is None:
-            raise PetDriverError(
-                f"{path}: line {lines[k].strip()[:60]!r} is no head '#EXTRAS(names)# Step: n'; the "
-                "file is damaged, or its extras are not one row of numbers a step"
-            )
-        found = [name.strip() for name in head[1].split(",")]
-        if names and found != names:
-            raise PetDriverError(f"{path}: extras change from {names} to {found}")
-        names = found
+    heads = list(_HEAD.finditer(text))
+    if not heads or text[: heads[0].start()].strip():
+        raise _no_head(text, path)
+    names = _names(heads[0])
+    rows = Rows(path)
+    for head, following in zip_longest(heads, heads[1:]):
+        if _names(head) != names:
+            raise PetDriverError(f"{path}: extras change from {names} to {_names(head)}")
+        body = text[head.end() : following.start() if following else None]
+        line, newline, rest = body.partition("\n")
+        if rest.strip() and not rest.lstrip().startswith("#"):  # of a head that was torn
+            raise _no_head(rest, path)
         try:
-            values = [float(field) for field in lines[k + 1].split()]
-            if len(values) != len(names):
+            values = [float(field) for field in line.split()]
+            if len(values) != len(names) or not newline:
                 raise ValueError(f"{len(values)} numbers for {len(names)} names")
-        except (ValueError, IndexError) as error:
-            if k + 2 >= len(lines):
-                warnings.warn(f"{path}: the last row breaks off; it is left out", stacklevel=4)
-                break
-            raise PetDriverError(f"{path}: step {head[2]}: {error}") from None
-        rows.append([float(head[2]), *values])
-    if not rows:
-        raise PetDriverError(f"{path}: holds no whole row; run for longer")
-    table = np.array(rows)
+        except ValueError as error:
+            rows.damaged(f"step {head[2]}: {error}")
+            continue
+        rows.add([float(head[2]), *values], float(head[2]))
+    table = rows.table()
     if not np.isfinite(table).all():
         raise PetDriverError(f"{path}: holds a value that is not finite; the run went wrong there")
     return names, table
+
+
+def _names(head: re.Match) -> list[str]:
+    return [name.strip() for name in head[1].split(",")]
+
+
+def _no_head(text: str, path: str) -> PetDriverError:
+    return PetDriverError(
+        f"{path}: line {text.strip().splitlines()[0][:60]!r} is no head '#EXTRAS(names)# Step: n'; "
+        "the file is damaged, or its extras are not one row of numbers a step"
+    )

@@ -202,10 +202,11 @@ def _dimensions(vectors: np.ndarray) -> np.ndarray | None:
     if abs(np.linalg.det(vectors)) < 1e-12:
         return None
     scale = np.abs(vectors).max()
-    if np.abs(vectors[np.triu_indices(3, 1)]).max() > 1e-6 * scale:
+    # MDAnalysis knows lengths and angles alone
+    if np.abs(vectors[np.triu_indices(3, 1)]).max() > 1e-6 * scale or vectors.diagonal().min() <= 0:
         raise ValueError(
-            "the cell's first vector does not lie along x and its second not in the xy plane; "
-            "turn the structure with ASE's cell.standard_form()"
+            "the cell's first vector does not lie along x, its second not in the xy plane above "
+            "x, or its third not above that; turn the structure with ASE's cell.standard_form()"
         )
     return np.array(triclinic_box(*vectors), float)
 
@@ -265,6 +266,8 @@ def parse_pdb(block: bytes, n_atoms: int) -> RawFrame:
     values, cell = [], None
     for line in block.decode(errors="replace").splitlines():
         if line.startswith("ATOM"):
+            if line[-53:-50].strip():
+                raise ValueError(f"the coordinates {line[-53:-26].strip()} run into each other")
             values.append([float(line[at : at + 8 or None]) for at in (-50, -42, -34)])
         elif line.startswith("CRYST1"):
             edges = [6, 15, 24, 33, 40, 47, 54]

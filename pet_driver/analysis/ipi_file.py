@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import mmap
 import os
 import warnings
@@ -93,7 +94,6 @@ class TrajectoryFile:
         self.starts = np.array([entries[k].start for k in kept])
         self.stops = np.array([entries[k].stop for k in kept])
         self.steps = np.array([steps[k] for k in kept])
-        self.n_dropped = len(entries) - len(kept) - len(broken)
 
     def _check_broken(self, entries, steps: list[int], broken: list[int]) -> None:
         for k in broken:
@@ -194,12 +194,7 @@ def bead_files(path: str | os.PathLike) -> list[str]:
         )
     found = sorted(
         other
-        for other in path.parent.glob(f"{glob_escape(stem)}_*{path.suffix}")
+        for other in path.parent.glob(f"{glob.escape(stem)}_*{path.suffix}")
         if other.stem[len(stem) + 1 :].isdigit() and len(other.stem) == len(path.stem)
     )
     return [str(other) for other in found]
-
-
-def glob_escape(text: str) -> str:
-    """``text`` with the wild cards of glob taken literally."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in text)

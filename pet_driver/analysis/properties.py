@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import warnings
 from collections.abc import Iterator
-from glob import escape as glob_escape
 from pathlib import Path
 
 import numpy as np
 
+from pet_driver.analysis.rows import Rows
 from pet_driver.analysis.units import factor
 from pet_driver.errors import PetDriverError
 
@@ -67,18 +68,15 @@ class PropertyFile(PropertyTable):
         known by the column step, or else by time).
     :raises PetDriverError: for a missing, empty or damaged file.
 
-    A last row that breaks off is left out with a warning.
+    A row that breaks off is left out with a warning, the last one or one where a run was restarted.
     """
 
     def __init__(self, path: str | os.PathLike, duplicates: str = "drop"):
         text = read_text(path)
         layout, units = _header(text, path)
-        width = max(last for _, last in layout.values())
-        rows = _rows(text, width, path)
-        names = list(layout)
-        key = next((n for n in ("step", "time") if n in names), None)
+        rows, key = _rows(text, layout, path), _key(layout)
         if key is not None and duplicates == "drop":
-            rows = rows[restart_mask(rows[:, layout[key][0]])]
+            rows = rows[restart_mask(rows[:, key])]
         columns = {}
         for name, (first, last) in layout.items():
             columns[name] = rows[:, first] if last == first + 1 else rows[:, first:last]
@@ -129,7 +127,8 @@ def _header(text: str, path) -> tuple[dict[str, tuple[int, int]], dict[str, str]
     return layout, units
 
 
-def _rows(text: str, width: int, path) -> np.ndarray:
+def _rows(text: str, layout: dict[str, tuple[int, int]], path) -> np.ndarray:
+    width = max(last for _, last in layout.values())
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if lines:
         try:
@@ -138,23 +137,23 @@ def _rows(text: str, width: int, path) -> np.ndarray:
             table = np.empty((0, 0))
         if table.shape[1] == width:
             return table
-    rows = []
+    rows, key = Rows(os.fspath(path)), _key(layout)
     for k, line in enumerate(lines):
         fields = line.split()
         try:
             if len(fields) != width:
                 raise ValueError(f"{len(fields)} fields for {width} columns")
-            rows.append([float(field) for field in fields])
+            row = [float(field) for field in fields]
         except ValueError as error:
-            if k == len(lines) - 1:
-                warnings.warn(
-                    f"{os.fspath(path)}: the last row breaks off; it is left out", stacklevel=4
-                )
-                break
-            raise PetDriverError(f"{os.fspath(path)}: data row {k + 1}: {error}") from None
-    if not rows:
-        raise PetDriverError(f"{os.fspath(path)}: holds no whole row; run for longer")
-    return np.array(rows)
+            rows.damaged(f"data row {k + 1}: {error}", merged=len(fields) > width)
+            continue
+        rows.add(row, None if key is None else row[key])
+    return rows.table()
+
+
+def _key(layout: dict[str, tuple[int, int]]) -> int | None:
+    """The column that grows while a run goes on."""
+    return next((layout[name][0] for name in ("step", "time") if name in layout), None)
 
 
 def find_timestep(trajectory: str | os.PathLike) -> float | None:
@@ -182,7 +181,9 @@ def files_of_the_run(path: str | os.PathLike) -> Iterator[Path]:
     seen = set()
     for length in range(len(words) - 1, 0, -1):
         prefix = ".".join(words[:length])
-        for candidate in sorted(path.parent.glob(f"{glob_escape(prefix)}.*")):
+        found = path.parent.glob(f"{glob.escape(prefix)}.*")
+        # run.out before run.long.out, which is another run's
+        for candidate in sorted(found, key=lambda file: (file.name.count("."), file.name)):
             if candidate.is_file() and candidate not in seen:
                 seen.add(candidate)
                 yield candidate
@@ -204,7 +205,7 @@ def _timestep_of(path: Path) -> float | None:
         if "step" not in layout or "time" not in layout:
             return None
         whole = text[: text.rfind("\n") + 1]  # the last row may be cut
-        rows = _rows(whole, max(last for _, last in layout.values()), path)
+        rows = _rows(whole, layout, path)
         steps, times = (rows[:, layout[name][0]] for name in ("step", "time"))
         times = times * factor("time", units["time"], str(path))
         counts = restart_mask(steps)
@@ -223,14 +224,15 @@ _LAMMPS_ENERGIES = ("TotEng", "PotEng", "KinEng", "E_pair", "E_mol", "Econserve"
 
 
 class LAMMPSLog(PropertyTable):
-    """The thermodynamic output of a LAMMPS log (thermo_style one, custom or multi-column).
+    """The thermodynamic output of a LAMMPS log (thermo_style one or custom).
 
     Column "Step" is also there as "step", "Time" as "time" (from ``timestep`` if absent).
 
     :param path: the log.
     :param units: "metal" or "real"; None reads the log's ``units`` command.
     :param timestep: in the units of the log; None reads the log's ``timestep`` command.
-    :raises PetDriverError: for a missing or empty log, or one without thermodynamic output.
+    :raises PetDriverError: for a missing or empty log, one without thermodynamic output, or one
+        that does not say its units or time step, as after the command ``log`` or a restart.
     """
 
     def __init__(
@@ -241,18 +243,24 @@ class LAMMPSLog(PropertyTable):
         duplicates: str = "drop",
     ):
         text = read_text(path)
-        units = units or _command(text, "units") or "metal"
+        said = _commands(text, "units")
+        if units is None and not said:
+            raise PetDriverError(
+                f"{os.fspath(path)}: does not say its units, as a log that was begun in the middle "
+                "of an input; give units='metal' or 'real'"
+            )
+        units = units or said[-1]
         if units not in _LAMMPS_ENERGY:
             raise PetDriverError(f"{os.fspath(path)}: units {units}; use metal or real")
-        if timestep is None:
-            timestep = float(_command(text, "timestep") or {"metal": 0.001, "real": 1.0}[units])
         names, rows = _thermo(text, path)
         columns = {name: rows[:, k] for k, name in enumerate(names)}
         if "Step" in columns:
             mask = restart_mask(columns["Step"]) if duplicates == "drop" else slice(None)
             columns = {name: column[mask] for name, column in columns.items()}
             columns["step"] = columns["Step"]
-            columns["time"] = columns.get("Time", columns["Step"] * timestep)
+            if "Time" not in columns and timestep is None:
+                timestep = _timestep(text, units if said else None, path)
+            columns["time"] = columns["Time"] if "Time" in columns else columns["Step"] * timestep
         unit_of = dict.fromkeys(columns, "")
         unit_of.update({n: _LAMMPS_ENERGY[units] for n in _LAMMPS_ENERGIES if n in columns})
         unit_of["time"] = _LAMMPS_TIME[units]
@@ -264,10 +272,24 @@ class LAMMPSLog(PropertyTable):
         return self[name] * factor("energy", self._energy_unit, self.path)
 
 
-def _command(text: str, name: str) -> str | None:
+def _commands(text: str, name: str) -> list[str]:
+    """What a log says behind every command of that name, with variables put in."""
     found = re.findall(rf"^\s*{name}\s+(\S+)", text, re.MULTILINE)
-    found = [word for word in found if "$" not in word]
-    return found[-1] if found else None
+    return [word for word in found if "$" not in word]
+
+
+def _timestep(text: str, units: str | None, path) -> float:
+    """The time step of a log without a column of times; ``units``: where it begins with them."""
+    said = {float(word) for word in _commands(text, "timestep")}
+    if not said and units is not None:
+        return {"metal": 0.001, "real": 1.0}[units]  # LAMMPS' own
+    if len(said) != 1:
+        what = "changes its time step" if said else "does not say its time step"
+        raise PetDriverError(
+            f"{os.fspath(path)}: {what}, and has no column of times; give timestep=, or add time "
+            "to thermo_style"
+        )
+    return said.pop()
 
 
 def _thermo(text: str, path) -> tuple[list[str], np.ndarray]:

@@ -51,7 +51,8 @@ class IPIReader(ReaderBase):
     :param timestep: the time step of the run in fs; time = step x timestep. Without it, the
         ``.out`` file beside the trajectory decides, which it must not contradict; without that,
         frames are ``dt`` apart.
-    :param dt: time between frames in ps, where neither a time step nor a ``.out`` file is known.
+    :param dt: time between the first two frames in ps, where neither a time step nor a ``.out``
+        file is known.
     :param velocities: file with the velocities; they are read in A/ps.
     :param forces: file with the forces; they are read in kJ/(mol A), as MDAnalysis holds them.
     :param centroid: True: average over all bead files found beside ``filename`` (and beside the
@@ -148,9 +149,12 @@ class IPIReader(ReaderBase):
             )
         if timestep is not None and timestep <= 0:
             raise PetDriverError(f"timestep must be positive, not {timestep} fs")
+        gap = int(self.steps[1] - self.steps[0]) if self.n_frames > 1 else 1
+        if timestep is None and known and gap > 0:
+            # what the first two frames are apart: missing ones leave a gap
+            timestep = (1.0 if dt is None else dt) * 1.0e3 / gap
         self.timestep = timestep
         if timestep is not None:
-            gap = self.steps[1] - self.steps[0] if self.n_frames > 1 else 1
             self._ts_kwargs["dt"] = float(gap * timestep * 1.0e-3)
 
     @classmethod

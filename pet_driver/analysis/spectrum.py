@@ -11,6 +11,7 @@ from scipy.signal import get_window
 from pet_driver.analysis.frames import atoms_of, block_error, check_spacing
 from pet_driver.errors import PetDriverError
 
+_LONGEST_SEGMENT = 4000  # frames of all velocities, unless asked for
 THZ_TO_CM = 33.35640951981521  # 1/ps in cm^-1
 
 
@@ -21,11 +22,6 @@ class Spectrum:
     frequency: np.ndarray  # [K], cm^-1
     power: np.ndarray  # [K], unit of the series squared per cm^-1
     error: np.ndarray  # [K], from the segments
-
-    @property
-    def thz(self) -> np.ndarray:
-        """The frequencies in THz."""
-        return self.frequency / THZ_TO_CM
 
 
 def power_spectrum(series: np.ndarray, dt: float, segment: float | None = None) -> Spectrum:
@@ -106,7 +102,8 @@ class VibrationalDensityOfStates(AnalysisBase):
     serial backend serves; memory grows with the segment, not with the run.
 
     :param group: atoms with masses and velocities.
-    :param segment: ps; its inverse is the resolution. None: a quarter of the run.
+    :param segment: ps; its inverse is the resolution. None: a quarter of the run, 4000 frames at
+        most.
 
     Results: ``frequency`` [K] (cm^-1), ``power`` [K] (K cm), ``error`` [K]. Save velocities at
     least every 2 fs to see the O-H stretch without aliasing.
@@ -133,7 +130,10 @@ class VibrationalDensityOfStates(AnalysisBase):
             return
         if self._welch is None:
             self._dt = dt = self._ts.time - self._first_time
-            length = _segment_length(self.n_frames, dt, self.segment)
+            segment = self.segment
+            if segment is None and self.n_frames > 4 * _LONGEST_SEGMENT:
+                segment = _LONGEST_SEGMENT * dt
+            length = _segment_length(self.n_frames, dt, segment)
             weights = np.repeat(self._masses, 3) * (_AMU_A2_PS2_TO_K / len(v))
             self._welch = _Welch(length, dt, len(v), weights)
             self._welch.add(self._first)

@@ -8,6 +8,7 @@ from MDAnalysis.analysis.base import AnalysisBase
 from pet_driver.analysis.frames import block_error, check_spacing
 from pet_driver.errors import PetDriverError
 
+_LONGEST_LAG = 2000  # frames, unless asked for
 _BATCH = 16  # new frames that are paired with the window at once, as products of matrices
 
 
@@ -22,7 +23,7 @@ class TimeCorrelation(AnalysisBase):
     Subclasses give ``_observe() -> array [D]`` for the current frame and
     ``_pair(past [L, D], now [B, D]) -> array [L, B, k]``: k averages for each pair of frames.
 
-    :param max_lag: the longest lag in ps; None: a quarter of the run.
+    :param max_lag: the longest lag in ps; None: a quarter of the run, 2000 frames at most.
     :param n_blocks: the origins are split into that many blocks for the error of the mean.
     """
 
@@ -53,7 +54,7 @@ class TimeCorrelation(AnalysisBase):
         if self.lag_time <= 0:
             raise PetDriverError("the times of the first two frames do not grow; give timestep=")
         if self.max_lag is None:
-            return max(2, self.n_frames // 4 + 1)
+            return max(2, min(self.n_frames // 4, _LONGEST_LAG) + 1)
         return min(self.n_frames, round(self.max_lag / self.lag_time) + 1)
 
     def _single_frame(self) -> None:

@@ -23,7 +23,7 @@ _LAMMPS_UNITS = {"metal": (1.0, EV_TO_KJ_MOL), "real": (1000.0, 4.184)}
 
 
 def water_universe(
-    trajectory: str | os.PathLike | Sequence,
+    trajectory: str | os.PathLike,
     format: str | None = None,
     *,
     species: Mapping[int, str] | None = None,
@@ -62,18 +62,13 @@ def water_universe(
     return _rebuild(universe, names, elements, weights, oxygens)
 
 
-def _path(trajectory):
-    return os.fspath(trajectory) if isinstance(trajectory, os.PathLike) else trajectory
-
-
-def _format_of(trajectory) -> str:
-    first = trajectory if isinstance(trajectory, str | os.PathLike) else trajectory[0]
-    return "LAMMPSDUMP" if os.fspath(first).endswith(_LAMMPS_SUFFIXES) else "IPI"
+def _format_of(trajectory: str | os.PathLike) -> str:
+    return "LAMMPSDUMP" if os.fspath(trajectory).endswith(_LAMMPS_SUFFIXES) else "IPI"
 
 
 def _load_ipi(trajectory, format: str, **reader) -> mda.Universe:
     try:
-        return mda.Universe(_path(trajectory), format=format, topology_format="IPI", **reader)
+        return mda.Universe(os.fspath(trajectory), format=format, topology_format="IPI", **reader)
     except ValueError as error:  # MDAnalysis wraps what its parsers raise
         if isinstance(error.__context__, PetDriverError):
             raise error.__context__ from None
@@ -90,16 +85,15 @@ def _load_dump(trajectory, timestep: float | None, units: str, reader: dict) -> 
             stacklevel=4,
         )
         timestep = 1.0
-    if isinstance(trajectory, str | os.PathLike):
-        if not os.path.isfile(trajectory):
-            raise PetDriverError(f"{trajectory}: no such file")
-        if os.path.getsize(trajectory) == 0:
-            raise PetDriverError(f"{trajectory}: the file is empty")
+    if not os.path.isfile(trajectory):
+        raise PetDriverError(f"{trajectory}: no such file")
+    if os.path.getsize(trajectory) == 0:
+        raise PetDriverError(f"{trajectory}: the file is empty")
     with warnings.catch_warnings():  # on masses, which are set below
         warnings.filterwarnings("ignore", module="MDAnalysis.topology")
         try:
             universe = mda.Universe(
-                _path(trajectory),
+                os.fspath(trajectory),
                 format="RESTARTEDDUMP",
                 topology_format="LAMMPSDUMP",
                 dt=timestep * 1.0e-3,
@@ -108,7 +102,11 @@ def _load_dump(trajectory, timestep: float | None, units: str, reader: dict) -> 
         except PetDriverError:
             raise
         except (ValueError, IndexError, EOFError) as error:
-            raise PetDriverError(f"{trajectory}: not a dump of LAMMPS: {error}") from None
+            raise PetDriverError(
+                f"{trajectory}: cannot be read as a dump of LAMMPS, one with the "
+                f"header lines TIMESTEP, NUMBER OF ATOMS and BOX BOUNDS alone (no dump_modify time "
+                f"or units): {error}"
+            ) from None
     universe.trajectory.add_transformations(LAMMPSUnits(units))
     return universe
 

@@ -10,7 +10,7 @@ from pet_driver import analysis
 from pet_driver.errors import PetDriverError
 from pet_driver.report.comparison import compare
 from pet_driver.report.drawing import Drawing, Number, band, binned, legend_below, panels
-from pet_driver.report.observe import open_properties
+from pet_driver.report.observe import is_lammps, open_properties
 from pet_driver.runs.record import Run
 
 COLUMNS = ("conserved", "Econserve", "TotEng")
@@ -51,9 +51,14 @@ def _number(what: str, drift: analysis.Drift | None) -> Number:
 def _conserved(run: Run) -> tuple[np.ndarray, np.ndarray, analysis.Drift | None]:
     """Times [F] (ps), the conserved quantity [F] (eV), and its drift."""
     table = open_properties(run)
-    name = next((n for n in COLUMNS if n in table), COLUMNS[0])
+    # what a thermostat or barostat does is not in LAMMPS' total energy
+    known = COLUMNS if run.motion == "nve" or not is_lammps(run) else COLUMNS[:2]
+    name = next((n for n in known if n in table), None)
+    if name is None:
+        remedy = "econserve to thermo_style" if is_lammps(run) else "conserved to its properties"
+        raise PetDriverError(f"{run.properties} has no conserved quantity; add {remedy}")
     try:
-        drift = analysis.conserved_drift(table, run.n_atoms, start=0.2 * run.duration)
+        drift = analysis.conserved_drift(table, run.n_atoms, name, start=0.2 * run.duration)
     except PetDriverError:
         drift = None  # a run that has just begun
     return table.time(), table.energy(name), drift

@@ -5,22 +5,20 @@ Figure 3 of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 0
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from MDAnalysis.analysis.results import Results
 
-from pet_driver import analysis
 from pet_driver.report.comparison import Group, Shown, compare
 from pet_driver.report.drawing import Drawing, Number, band, legend_below, panels, plus_minus
 from pet_driver.report.liquid import bulk_dynamics
-from pet_driver.report.observe import first_frame, frame_interval, open_positions, temperature
+from pet_driver.report.observe import open_positions, temperature
+from pet_driver.report.sampled import motion
 from pet_driver.runs.record import Run
 
-WINDOW = 10.0  # ps, as in the paper; a quarter of a shorter run
-LAGS = 400  # at most; more cost time and cannot be seen
 DIFFUSIVE = 1.0  # ps; before, molecules rattle in their cages
 VISCOSITY = 0.85  # mPa s, experiment at 300 K
 
@@ -86,29 +84,15 @@ def _real_time(runs: Sequence[Run]) -> list[Run]:
 
 
 def _displacement(run: Run) -> dict[str, Any]:
-    universe = open_positions(run)
-    start, step, window = _window(run, universe)
-    found = analysis.MeanSquareDisplacement(universe, max_lag=window).run(start=start, step=step)
-    cell = universe.dimensions
+    cell = open_positions(run).dimensions
     cubic = cell is not None and np.ptp(cell[:3]) < 1e-3 and bool((cell[3:] == 90.0).all())
     length = float(cell[0]) if cubic else None
-    return {"msd": found.results, "length": length, "temperature": temperature(run) or 300.0}
+    msd = motion(run, "displacement")
+    return {"msd": msd, "length": length, "temperature": temperature(run) or 300.0}
 
 
-def _rotation(run: Run) -> analysis.RotationalAutocorrelation:
-    universe = open_positions(run)
-    start, step, window = _window(run, universe)
-    found = analysis.RotationalAutocorrelation(universe.atoms, max_lag=window)
-    return found.run(start=start, step=step).results
-
-
-def _window(run: Run, universe) -> tuple[int, int, float | None]:
-    """First frame, every how many frames, and the longest lag (ps; None: a quarter of the run)."""
-    start = first_frame(run, universe)
-    frames = len(universe.trajectory) - start
-    lags = min(frames // 4, round(WINDOW / frame_interval(universe.trajectory)))
-    longest = WINDOW if lags < frames // 4 else None
-    return start, max(1, math.ceil(lags / LAGS)), longest
+def _rotation(run: Run) -> Results:
+    return motion(run, "rotation")
 
 
 def _diffusion(group: Group, one: Shown) -> Number:

@@ -12,14 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from pet_driver import analysis
 from pet_driver.report.comparison import Group, Shown, compare
 from pet_driver.report.drawing import Drawing, Number, band, legend_below, panels, plus_minus
-from pet_driver.report.observe import each_bead
+from pet_driver.report.sampled import BIN, KERNEL, structure
 from pet_driver.runs.record import Run
 
-BIN = 0.064  # A, that of the reference
-KERNEL = 0.1  # A, that of the paper
 CLOSEST = 2.4  # A; below there are next to no pairs of oxygens
 
 # First maxima (r in A, g) of revPBE0-D3 water at 300 K and experimental density, classical and
@@ -115,18 +112,14 @@ def _maxima(group: Group, pair: str) -> list[Number]:
 
 
 def _all_pairs(run: Run, pairs: Sequence[str]) -> dict[str, Radial]:
-    found = {pair: _bead_average(run, pair, bin_width=BIN) for pair in pairs}
+    found = {pair: _bead_average(run, pair) for pair in pairs}
     if "OO" in pairs:
-        found["smooth"] = _bead_average(run, "OO", kernel=KERNEL)
+        found["smooth"] = _bead_average(run, "smooth")
     return found
 
 
-def _bead_average(run: Run, pair: str, **options: float) -> Radial:
-    def analyse(universe, start):
-        group = universe.select_atoms("element O") if pair == "OO" else universe.atoms
-        return analysis.RadialDistribution(group, pair, **options).run(start=start).results
-
-    beads = each_bead(run, analyse)
+def _bead_average(run: Run, name: str) -> Radial:
+    beads = structure(run, name)
     # Beads of one run are correlated: their common error is that of the mean of their blocks.
     blocks = np.mean([found.blocks for found in beads], axis=0)
     mean = np.mean([found.g for found in beads], axis=0)
@@ -171,11 +164,7 @@ def _contact(group: Group, one: Shown) -> Number:
 
 def _dipoles(run: Run) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """r [K] (A), curves [K] and errors [K] by name, averaged over beads."""
-
-    def analyse(universe, start):
-        return analysis.DipoleCorrelation(universe.atoms).run(start=start).results
-
-    beads = each_bead(run, analyse)
+    beads = structure(run, "dipoles")
     names = ("longitudinal", "transverse")
     curves = {name: np.mean([b[name] for b in beads], axis=0) for name in names}
     errors = {name: np.mean([b[f"{name}_error"] for b in beads], axis=0) for name in names}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
+from typing import NamedTuple, TypeVar
 
 import MDAnalysis as mda
 import numpy as np
+from MDAnalysis.analysis.base import AnalysisBase
+from MDAnalysis.analysis.results import Results
 from MDAnalysis.coordinates.base import ReaderBase
 
 from pet_driver import analysis
@@ -14,6 +18,9 @@ from pet_driver.analysis.properties import find_timestep
 from pet_driver.analysis.units import factor
 from pet_driver.errors import PetDriverError
 from pet_driver.runs.record import Run
+
+Found = TypeVar("Found")
+Outcome = Results | PetDriverError
 
 
 def is_lammps(run: Run) -> bool:
@@ -34,8 +41,58 @@ def open_positions(run: Run, bead: int = 0, velocities: bool = False) -> mda.Uni
     return analysis.water_universe(path, **options)
 
 
-def each_bead(run: Run, analyse: Callable[[mda.Universe, int], mda.analysis.base.Results]) -> list:
-    """Results for every bead; ``analyse`` gets a Universe and the first frame to count.
+def once_a_run(find: Callable[[Run], Found]) -> Callable[[Run], Found]:
+    """What ``find`` finds in a run, kept as long as the run: several figures show parts of it."""
+    kept: dict[int, Found] = {}
+
+    @wraps(find)
+    def found(run: Run) -> Found:
+        if id(run) not in kept:
+            kept[id(run)] = find(run)
+            weakref.finalize(run, kept.pop, id(run), None)
+        return kept[id(run)]
+
+    return found
+
+
+def run_each(
+    makers: Mapping[str, Callable[[], AnalysisBase]], **frames: int | None
+) -> dict[str, Outcome]:
+    """Make observables of one Universe and run them in one pass; if one of them fails, each alone.
+
+    Returns:
+        by name the results, or what is in the way of them.
+    """
+    try:
+        observables = {name: make() for name, make in makers.items()}
+        analysis.run_together(list(observables.values()), **frames)
+        return {name: observable.results for name, observable in observables.items()}
+    except PetDriverError:
+        found: dict[str, Outcome] = {}
+    for name, make in makers.items():
+        try:
+            found[name] = make().run(**frames).results
+        except PetDriverError as error:
+            found[name] = error
+    return found
+
+
+def results(outcomes: Iterable[Outcome]) -> list[Results]:
+    """Results alone.
+
+    Raises:
+        PetDriverError: something was in the way of one of them.
+    """
+    found = []
+    for outcome in outcomes:
+        if isinstance(outcome, PetDriverError):
+            raise outcome
+        found.append(outcome)
+    return found
+
+
+def each_bead(run: Run) -> Iterator[tuple[mda.Universe, dict[str, int]]]:
+    """The Universe of every bead, and its frames that count: first and last, the same for all.
 
     Raises:
         PetDriverError: the run has not written its beads one by one.
@@ -45,8 +102,12 @@ def each_bead(run: Run, analyse: Callable[[mda.Universe, int], mda.analysis.base
             f"it has {len(run.positions)} trajectories of {run.n_beads} beads; write the positions "
             "of all beads"
         )
-    universes = (open_positions(run, bead) for bead in range(run.n_beads))
-    return [analyse(universe, first_frame(run, universe)) for universe in universes]
+    universes = [open_positions(run, bead) for bead in range(run.n_beads)]
+    # of a run that goes on, or was killed, some beads may have a frame more
+    shortest = min(universes, key=lambda universe: len(universe.trajectory))
+    frames = {"start": first_frame(run, shortest), "stop": len(shortest.trajectory)}
+    for universe in universes:
+        yield universe, frames
 
 
 def first_frame(run: Run, universe: mda.Universe) -> int:
@@ -66,8 +127,13 @@ def frame_interval(trajectory: ReaderBase) -> float:
 
 
 def open_properties(run: Run) -> analysis.PropertyTable:
-    kind = analysis.LAMMPSLog if is_lammps(run) else analysis.PropertyFile
-    return kind(run.path(run.properties))
+    path = run.path(run.properties)
+    if not is_lammps(run):
+        return analysis.PropertyFile(path)
+    # Where a log begins in the middle of a deck it says neither, and the run knows both.
+    units = run.units or None
+    step = run.timestep * {"metal": 1e-3, "real": 1.0}[units] if units and run.timestep else None
+    return analysis.LAMMPSLog(path, units, step)
 
 
 def potential(run: Run, table: analysis.PropertyTable) -> np.ndarray:

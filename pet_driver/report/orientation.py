@@ -14,10 +14,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pet_driver import analysis
 from pet_driver.report.comparison import Group, Shown, compare
 from pet_driver.report.drawing import Drawing, Number, plus_minus
-from pet_driver.report.observe import each_bead
+from pet_driver.report.sampled import structure
 from pet_driver.runs.record import Run
 
 SCALE = 0.4  # kT, as in the paper
@@ -109,11 +108,7 @@ def _number(group: Group, one: Shown) -> Number:
 
 def _free_energy(run: Run) -> Map:
     """The map of a run. Beads are averaged over; their errors are not independent."""
-
-    def analyse(universe, start):
-        return analysis.OrientationalFreeEnergy(universe.atoms).run(start=start).results
-
-    beads = each_bead(run, analyse)
+    beads = structure(run, "orientation")
     density = np.mean([found.density for found in beads], axis=0)
     error = np.mean([found.density_error for found in beads], axis=0)
     seen = density > 0

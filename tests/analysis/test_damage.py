@@ -52,6 +52,38 @@ def change(text: str, kind: str, first: int, stride: int) -> str:
 KINDS = ["no number", "NaN", "lost line", "extra line", "two numbers"]
 
 
+def test_missing_frames_are_seen_without_a_time_step(ipi_run, tmp_path):
+    """Time goes by steps, whoever knows how long they are."""
+    lines = (ipi_run / "run.pos_0.xyz").read_text().splitlines(keepends=True)
+    path = tmp_path / "cut.pos_0.xyz"
+    path.write_text("".join(lines[: 4 * 5] + lines[7 * 5 :]))
+    with pytest.warns(UserWarning, match="count frames as 1 ps"):
+        u = water_universe(path)
+    np.testing.assert_allclose([ts.time for ts in u.trajectory], [0, 1, 2, 3, 7, 8, 9, 10])
+    with pytest.raises(PetDriverError, match="frame 4"):
+        MeanSquareDisplacement(water_universe(path, dt=0.001)).run()
+
+
+def test_numbers_that_a_pdb_has_no_room_for(ipi_run, tmp_path):
+    path = tmp_path / "wide.ppos_0.pdb"
+    text = (ipi_run / "run.ppos_0.pdb").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("ATOM"))
+    path.write_text(text.replace(line, line[:30] + "12345.678" + line[38:], 1))
+    with pytest.raises(PetDriverError, match="run into each other"):
+        read_all(path, timestep=0.5)
+
+
+@pytest.mark.parametrize(
+    "cell", ["10 0 0 3 -9 0 0 0 8", "10 0 0 0 9 0 0 0 -8", "0 10 0 9 0 0 0 0 8"]
+)
+def test_a_cell_that_lengths_and_angles_do_not_tell(tmp_path, cell):
+    path = tmp_path / "a.extxyz"
+    atoms = "O 0 0 0\nH 0.96 0 0\nH 0 0.96 0\n"
+    path.write_text(f'3\nLattice="{cell}" Properties=species:S:1:pos:R:3\n{atoms}')
+    with pytest.raises(PetDriverError, match="standard_form"):
+        read_all(path, dt=1.0)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_extxyz(ipi_run, tmp_path, kind):
     path = tmp_path / "bad.xpos_0.extxyz"

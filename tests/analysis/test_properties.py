@@ -52,6 +52,24 @@ def test_damaged_property_files(ipi_run, tmp_path):
         PropertyFile(tmp_path / "absent.out")
 
 
+def test_rows_torn_before_a_restart(ipi_run, tmp_path):
+    """Killed within row 7; i-PI goes on from its checkpoint, behind what is there."""
+    whole = PropertyFile(ipi_run / "run.out")
+    lines = (ipi_run / "run.out").read_text().splitlines(keepends=True)
+    first = next(k for k, line in enumerate(lines) if not line.startswith("#"))
+    path = tmp_path / "run.out"
+    for goes_on, lost in ((5, []), (7, [7])):  # with 7, its own row is torn as well
+        path.write_text(
+            "".join([*lines[: first + 7], lines[first + 7][:40]] + lines[first + goes_on :])
+        )
+        with pytest.warns(UserWarning, match="where the run was restarted"):
+            found = PropertyFile(path)
+        kept = np.delete(np.arange(len(whole)), lost)
+        if goes_on == 5:  # the one that was written into is the old one
+            np.testing.assert_array_equal(found["step"], whole["step"])
+        np.testing.assert_array_equal(found["conserved"], whole["conserved"][kept])
+
+
 @pytest.mark.parametrize("cut", [2, 12, 30])
 def test_a_last_row_that_breaks_off_is_no_row(ipi_run, lammps_run, tmp_path, cut):
     """Within a number too, when there are enough of them: 3.0005 is not 30005."""
@@ -80,6 +98,8 @@ def test_the_run_of_a_prefix_with_dots(ipi_run, tmp_path):
         header = [line for line in text.splitlines() if line.startswith("#")]
         rows = [" ".join(f"{value:.8e}" for value in row) for row in table]
         (tmp_path / f"{name}.out").write_text("\n".join([*header, *rows]) + "\n")
+    (tmp_path / "nvt.out").write_text((tmp_path / "nvt.300K.out").read_text())
+    assert find_timestep(tmp_path / "nvt.pos_0.xyz") == pytest.approx(0.5)  # not that of 250 K
     assert find_timestep(tmp_path / "nvt.300K.pos_0.xyz") == pytest.approx(0.5)
     assert find_timestep(tmp_path / "nvt.250K.pos_0.xyz") == pytest.approx(1.0)
 
@@ -94,6 +114,24 @@ def test_lammps_log(lammps_run):
     np.testing.assert_allclose(log.energy("KinEng"), expected, rtol=1e-4)
     drift = conserved_drift(folder / "log.lammps", 24)
     assert abs(drift.slope) < 1e-10
+
+
+def test_a_log_that_does_not_say_its_units(lammps_run, tmp_path):
+    """As after the command log, or read_restart: kcal/mol may not be taken for eV."""
+    folder, units = lammps_run
+    text = (folder / "log.lammps").read_text()
+    whole, path = LAMMPSLog(folder / "log.lammps"), tmp_path / "log.lammps"
+    path.write_text(text[text.index("Step") :])
+    with pytest.raises(PetDriverError, match="does not say its units"):
+        LAMMPSLog(path)
+    with pytest.raises(PetDriverError, match="does not say its time step"):
+        LAMMPSLog(path, units=units)
+    found = LAMMPSLog(path, units=units, timestep={"metal": 0.001, "real": 1.0}[units])
+    np.testing.assert_array_equal(found.time(), whole.time())
+    np.testing.assert_array_equal(found.energy("KinEng"), whole.energy("KinEng"))
+    path.write_text("timestep 0.002\n" + text)
+    with pytest.raises(PetDriverError, match="changes its time step"):
+        LAMMPSLog(path)
 
 
 def test_drift_of_a_line_in_noise():

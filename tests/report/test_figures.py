@@ -1,13 +1,23 @@
 """The numbers of each figure, from runs whose answers are known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pet_driver import analysis
 from pet_driver.errors import PetDriverError
-from pet_driver.report import conservation, dynamics, ice, liquid, molecule, orientation, symmetry
+from pet_driver.report import (
+    conservation,
+    dynamics,
+    ice,
+    liquid,
+    molecule,
+    orientation,
+    sampled,
+    symmetry,
+)
 from pet_driver.report.drawing import NothingToDraw, binned
 from pet_driver.report.excerpt import excerpt
 from pet_driver.report.observe import (
@@ -100,7 +110,7 @@ def test_radial_distributions(liquids):
     drawing = liquid.radial_distribution(liquids)
     raw, averaged, beads = values(drawing, "first maximum of g_OO")
     for found in (raw, averaged, beads):
-        assert found["position_ang"] == pytest.approx(3.0, abs=liquid.BIN)
+        assert found["position_ang"] == pytest.approx(3.0, abs=sampled.BIN)
         assert found["height"] > found["height_kernel"] > 1.0
     # The dump has six digits, the xyz seven: no pair leaves its bin but by that.
     assert raw["height"] == pytest.approx(averaged["height"], rel=0.01)
@@ -127,6 +137,47 @@ def test_orientation_of_liquids(liquids):
     drawing = orientation.liquid_orientation(liquids)
     assert len(drawing.numbers) == 3
     assert len(drawing.figure.axes) == 4, "three maps and the scale"
+
+
+def test_beads_of_different_lengths(tmp_path):
+    """A run was killed between the frames of two beads."""
+    run = made.wandering_liquid(tmp_path / "run", "0", 0.004, n_beads=2, frames=40)
+    whole = sampled.structure(
+        made.record(run.folder, n_beads=2, n_atoms=81, steps=390, positions=run.positions), "OO"
+    )
+    lines = (tmp_path / "run/made.pos_1.xyz").read_text().splitlines(keepends=True)
+    (tmp_path / "run/made.pos_1.xyz").write_text("".join(lines[:-83]))
+    found = sampled.structure(run, "OO")
+    assert [len(whole), len(found)] == [2, 2]
+    assert found[0].g.shape == found[1].g.shape
+    np.testing.assert_array_equal(found[0].g, found[1].g)  # the beads are the same
+    assert not np.array_equal(found[0].g, whole[0].g)
+    liquid.radial_distribution([run])
+
+
+def test_a_trajectory_is_read_once_for_all_figures(tmp_path, monkeypatch):
+    run = made.wandering_liquid(tmp_path / "run", "0", 0.004, frames=40)
+    read, block = [], analysis.TrajectoryFile._block
+    monkeypatch.setattr(
+        analysis.TrajectoryFile, "_block", lambda file, k: (read.append(k), block(file, k))[1]
+    )
+    for draw in (
+        orientation.liquid_orientation, liquid.radial_distribution, liquid.dipole_correlation,
+        liquid.hydrogen_distribution, dynamics.mean_square_displacement,
+        dynamics.dipole_autocorrelation,
+    ):  # fmt: skip
+        draw([run])
+    assert read.count(30) == 2  # once for what is still, once for what moves
+
+
+def test_what_fails_does_not_take_the_rest_along(tmp_path):
+    """A cell too small for the kernel, and yet molecules have directions."""
+    run = made.wandering_liquid(tmp_path / "run", "0", 0.004, frames=40)
+    path = tmp_path / "run/made.pos_0.xyz"
+    path.write_text(path.read_text().replace("9.0 9.0 9.0 90.0", "0.0 0.0 0.0 90.0"))
+    with pytest.raises(NothingToDraw, match="cell"):
+        liquid.radial_distribution([run])
+    assert orientation.liquid_orientation([run]).numbers
 
 
 def test_centroids_move_but_have_no_structure(tmp_path):
@@ -205,7 +256,7 @@ def test_long_runs_are_thinned():
     class Universe:
         trajectory = Trajectory()
 
-    start, step, window = dynamics._window(None, Universe())
+    start, step, window = sampled._window(None, Universe())
     assert (start, step, window) == (20_000, 3, 10.0)
 
 
@@ -283,6 +334,16 @@ def test_drift(tmp_path):
     run = made.spinning_molecule(tmp_path / "a", "0", drift=0.0)
     (found,) = values(conservation.conserved_quantity([run]), "drift, a")
     assert found["ev_atom_ps"] == pytest.approx(1e-4 / 3)
+
+
+def test_total_energy_is_not_conserved_under_a_thermostat(tmp_path):
+    run = made.wandering_liquid(tmp_path / "run", "0", 0.1, frames=40, lammps=True)
+    conservation.conserved_quantity([run])
+    log = run.path("log.lammps")
+    log.write_text(log.read_text().replace("Econserve", "TotEng"))
+    with pytest.raises(NothingToDraw, match="add econserve to thermo_style"):
+        conservation.conserved_quantity([run])
+    conservation.conserved_quantity([replace(run, motion="nve")])
 
 
 def write_probe(folder, atoms, scale=1.0):
