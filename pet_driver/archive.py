@@ -112,6 +112,13 @@ class Archive:
             binding.attach(module)
         return cls(module, weights, metadata, path)
 
+    def __copy__(self) -> Archive:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Archive:
+        """The same: nothing changes it, and its networks live as long as this module."""
+        return self
+
     def source(self) -> Source:
         """The model behind the archive, to be exported anew with other options."""
         radii = self.metadata.get("zbl_radii")

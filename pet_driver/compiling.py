@@ -18,9 +18,21 @@ LINES_SHOWN = 20
 
 
 def cache_folder() -> Path:
-    """``$PET_DRIVER_CACHE``, or ``~/.cache/pet-driver``."""
+    """``$PET_DRIVER_CACHE``, or ``~/.cache/pet-driver``.
+
+    Raises:
+        PetDriverError: there is no such variable, and no home.
+    """
     folder = os.environ.get("PET_DRIVER_CACHE")
-    return Path(folder) if folder else Path.home() / ".cache" / "pet-driver"
+    if folder:
+        return Path(folder)
+    try:
+        return Path.home() / ".cache" / "pet-driver"
+    except RuntimeError as error:  # no HOME, and a user that the system does not know
+        raise PetDriverError(
+            f"there is no place for compiled code ({error}): set PET_DRIVER_CACHE to a folder that "
+            "you may write"
+        ) from None
 
 
 def compile_once(target: Path, compile: Callable[[str, Path], Path], force: bool = False) -> Path:
@@ -37,14 +49,20 @@ def compile_once(target: Path, compile: Callable[[str, Path], Path], force: bool
     Raises:
         PetDriverError: there is no compiler, it fails, or the folder cannot be written.
     """
-    if target.is_file() and not force:
-        return target
-    compiler = find_compiler()
-    _make_folder(target.parent)
-    with _lock(target.parent / "lock"):
-        if force or not target.is_file():
-            with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-                os.replace(compile(compiler, Path(folder)), target)
+    try:
+        if target.is_file() and not force:
+            return target
+        compiler = find_compiler()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(target.parent / "lock"):
+            if force or not target.is_file():
+                with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+                    os.replace(compile(compiler, Path(folder)), target)
+    except OSError as error:  # of somebody else, read-only, full
+        raise PetDriverError(
+            f"cannot use the cache folder {target.parent} ({error.strerror}): "
+            "set PET_DRIVER_CACHE to a folder that you may write"
+        ) from None
     return target
 
 
@@ -90,27 +108,9 @@ def _output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(folder, error) from None
-
-
-def _unwritable(folder: Path, error: OSError) -> PetDriverError:
-    return PetDriverError(
-        f"cannot write the cache folder {folder} ({error.strerror}): "
-        "set PET_DRIVER_CACHE to a folder that you may write"
-    )
-
-
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    try:
-        file = path.open("w")
-    except OSError as error:
-        raise _unwritable(path.parent, error) from None
-    with file:
+    with path.open("w") as file:
         # The system drops the lock with the process. Some shared file systems have none: then two
         # processes may compile the same twice, and the last to end puts its binary in place.
         with suppress(OSError):

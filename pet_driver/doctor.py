@@ -55,12 +55,14 @@ def _kernels() -> Finding:
         return Finding("kernels", str(error), f"unset {kernels.MODE}", healthy=False)
     if mode == "off":
         return Finding("kernels", f"switched off by {kernels.MODE}: TorchScript runs the network")
+    from pet_driver.kernels import binding
+
     try:
-        path = kernels.build()
+        binding.load_library()
     except PetDriverError as error:
         remedy = "until then TorchScript runs the network, several times slower"
         return Finding("kernels", str(error), remedy, healthy=mode != "on")
-    return Finding("kernels", str(path.parent))
+    return Finding("kernels", str(kernels.library().parent))
 
 
 def _shipped_model() -> Finding:

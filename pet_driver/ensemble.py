@@ -101,13 +101,13 @@ class Ensemble:
     ) -> list[Results]:
         """As :meth:`Model.compute`."""
         grid = self.default_grid if grid is None else grid
+        start = self.counter if counter is None else counter
+        found = [member.compute(structures, grid, start) for member in self.members]
         if counter is None:
-            counter = self.counter
-            self.counter += draws(grid, len(structures))
-        found = [member.compute(structures, grid, counter) for member in self.members]
+            self.counter = start + draws(grid, len(structures))
         each = parse_grid_name(grid).each
         weights = [
-            self.members[0].rotations(grid, counter + k)[1].cpu().numpy()
+            self.members[0].rotations(grid, start + k)[1].cpu().numpy()
             for k in range(len(structures) if each else 1)
         ]
         return [

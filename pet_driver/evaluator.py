@@ -310,7 +310,7 @@ class Model:
 
 
 def _portions(structures: Sequence[Structure]) -> Iterator[Sequence[Structure]]:
-    """Structures one after the other, so many that their edges take no more than some 100 MB."""
+    """Structures one after the other, so many that their edges take a few 100 MB at most."""
     first, atoms = 0, 0
     for index, structure in enumerate(structures):
         size = len(structure.numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,7 +126,8 @@ def _compare(source: Source, out: Path, device: str) -> Check:
         else:
             found, by = _eager_energy(source, structure), "the network in float64"
         checks.append(Check(energy, found, by, len(structure.numbers)))
-    return max(checks, key=lambda check: check.error / check.n_atoms)
+    # what is not a number is the worst there is, and no larger than anything
+    return max(checks, key=lambda c: (math.isnan(c.error), c.error / c.n_atoms))
 
 
 def check_structure(atomic_numbers: list[int], n_atoms: int = 24) -> Structure:

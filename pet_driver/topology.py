@@ -23,7 +23,8 @@ from pet_driver.pairs import Pairs
 # A: large enough to last for tens of steps, small enough to leave few pairs to sort out at each.
 SKIN = 0.5
 # Beads of path integrals move faster: a search pays if it lasts for so many calls. The one that
-# follows on another that did not has twice its skin, up to the widest (A).
+# follows on another that did not has twice its skin, up to the widest (A), and half of it on one
+# that lasted several times as long.
 LASTING = 10
 WIDEST_SKIN = 2.0
 # A topology that went unused for this many calls for each topology there is belongs to the past.
@@ -284,7 +285,7 @@ class TopologyCache:
         skin = 0.0
         if max(others, default=-np.inf) > self.cutoff - 2.0 * SKIN:
             nearest = int(np.argmax(others))
-            skin = _next_skin(self._topologies[nearest])
+            skin = self._next_skin(self._topologies[nearest])
             if self._topologies[nearest].skin == 0.0:
                 del self._topologies[nearest], self._last_used[nearest]
         topology = Topology(structures, atoms, self.cutoff, skin, self.device, self.by_kernels)
@@ -295,6 +296,20 @@ class TopologyCache:
         edges = topology.edges(atoms)
         assert edges is not None
         return edges
+
+    def _next_skin(self, before: Topology) -> float:
+        """Skin (A) of the topology that follows on ``before``."""
+        if before.skin == 0.0:
+            return SKIN
+        if before.served >= 4 * LASTING:
+            return max(0.5 * before.skin, SKIN)
+        if before.served >= LASTING:
+            return before.skin
+        wider = min(2.0 * before.skin, WIDEST_SKIN)
+        more = ((self.cutoff + wider) / (self.cutoff + before.skin)) ** 3
+        # that of all beads or replicas, which move alike
+        fits = len(before) * more * len(self._topologies) <= MAX_PAIRS
+        return wider if fits else before.skin
 
     def _forget(self) -> None:
         """Drops what is out of use, and keeps memory bounded."""
@@ -311,12 +326,3 @@ class TopologyCache:
         kept.sort()
         self._topologies = [self._topologies[k] for k in kept]
         self._last_used = [self._last_used[k] for k in kept]
-
-
-def _next_skin(before: Topology) -> float:
-    """Skin (A) of the topology that follows on ``before``."""
-    if before.skin == 0.0:
-        return SKIN
-    if before.served < LASTING:
-        return min(2.0 * before.skin, WIDEST_SKIN)
-    return before.skin

@@ -14,6 +14,7 @@ import pet_driver
 from pet_driver.archive import METADATA_FILE, read_metadata, save
 from pet_driver.checkpoints import Source
 from pet_driver.cli import app
+from pet_driver.compiled import PACKAGE_FILE
 from pet_driver.network import PET, Hypers
 from tests.engines.lammps_deck import Outcome, water_box
 from tests.engines.lammps_deck import evaluate as evaluate_in_lammps
@@ -122,6 +123,23 @@ def test_compiled_elsewhere(
     path = made_elsewhere(compiled, tmp_path / "elsewhere.pt", **conditions)
     [[key, value]] = conditions.items()
     with pytest.warns(UserWarning, match=f"compiled for {key} {value}.* --format pt2"):
+        model = pet_driver.load(path, DEVICE)
+    box = water_box(1, 3.1)
+    expected = pet_driver.load(plain, DEVICE).evaluate(box).energy
+    assert model.evaluate(box).energy == pytest.approx(expected, abs=ENERGY_TOLERANCE)
+
+
+def test_compiled_by_what_does_not_fit_this_system(
+    plain: Path, compiled: Path, tmp_path: Path
+) -> None:
+    """An older C library or driver refuses to load what another one made: here, a torn package."""
+    path = tmp_path / "torn.pt"
+    with zipfile.ZipFile(compiled) as old, zipfile.ZipFile(path, "w") as new:
+        for entry in old.infolist():
+            content = old.read(entry)
+            torn = entry.filename.endswith(PACKAGE_FILE)
+            new.writestr(entry.filename, content[: len(content) // 2] if torn else content)
+    with pytest.warns(UserWarning, match="cannot be loaded here.* --format pt2"):
         model = pet_driver.load(path, DEVICE)
     box = water_box(1, 3.1)
     expected = pet_driver.load(plain, DEVICE).evaluate(box).energy

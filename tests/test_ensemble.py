@@ -76,6 +76,13 @@ def test_is_the_mean_of_its_members(
             assert_mean(one, results, weights)
 
 
+def test_what_is_refused_draws_no_rotations(ensemble: pet_driver.Ensemble, water: Atoms) -> None:
+    before = ensemble.counter
+    with pytest.raises(pet_driver.PetDriverError, match="does not know the element He"):
+        ensemble.evaluate(Atoms("He"), "random")
+    assert ensemble.counter == before
+
+
 def test_members_may_differ_in_cutoff_and_precision(
     archive_deep: Path, archive_f32: Path, small_box: Atoms
 ) -> None:

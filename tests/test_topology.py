@@ -251,11 +251,29 @@ def test_fast_atoms_get_a_wider_skin(small_box: Atoms) -> None:
     skins = [topology.skin for topology in follower.cache._topologies]
     assert max(skins) == WIDEST_SKIN
     assert follower.searched < 15  # with 0.5 A, every third step
+    for _ in range(200):  # they come to rest
+        structure = replace(structure, positions=structure.positions + 0.003)
+        follower.follow([structure])
+    assert follower.cache._topologies[-1].skin < WIDEST_SKIN
     slow = Follower()
     for _ in range(60):
         structure = replace(structure, positions=structure.positions + 0.01)
         slow.follow([structure])
     assert max(topology.skin for topology in slow.cache._topologies) == SKIN
+
+
+def test_a_wider_skin_must_fit(small_box: Atoms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it does not, it would be found and thrown away at once."""
+    structure = Structure.from_ase(small_box)
+    one = len(find_edges(structure, CUTOFF + SKIN).centers)
+    monkeypatch.setattr(topology, "MAX_PAIRS", 3 * one)
+    follower = Follower()
+    for _ in range(60):
+        structure = replace(structure, positions=structure.positions.copy())
+        structure.positions[7] += np.array([0.06, 0.0, 0.08])
+        follower.follow([structure])
+        assert follower.cache._topologies
+    assert max(known.skin for known in follower.cache._topologies) < WIDEST_SKIN
 
 
 def test_memory_is_bounded(small_box: Atoms, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def attach(
 
     Returns:
         whether it does: not on another device, nor, and of that a warning tells, on another kind
-        of processor or with another torch than it was compiled for.
+        of processor or with another torch than it was compiled for, or where it does not load.
     """
     if made_for["device"] != device.type:
         return False
@@ -45,11 +45,19 @@ def attach(
             )
             return False
     handle = next(_handles)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / PACKAGE_FILE
-        path.write_bytes(package)
-        index = -1 if device.index is None else device.index
-        _networks[handle] = torch._inductor.aoti_load_package(str(path), device_index=index)
+    index = -1 if device.index is None else device.index
+    try:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / PACKAGE_FILE
+            path.write_bytes(package)
+            _networks[handle] = torch._inductor.aoti_load_package(str(path), device_index=index)
+    except Exception as error:  # an older C library or driver, another CUDA: any type of torch's
+        warnings.warn(
+            f"the compiled network cannot be loaded here ({error}): it runs uncompiled; export the "
+            "archive again here with --format pt2",
+            stacklevel=2,
+        )
+        return False
     module.network = torch.jit.script(CompiledNetwork(module.network, handle))
     weakref.finalize(module, _networks.pop, handle)
     return True

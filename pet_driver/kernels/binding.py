@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import warnings
 import weakref
@@ -123,13 +124,16 @@ def create(owner: object, network: nn.Module, level: str = "") -> int:
 @cache
 def load_library() -> ctypes.CDLL:
     """The kernels, compiled if they are not yet; see :func:`pet_driver.kernels.build`."""
-    if not library().is_file():
+    if not os.path.isfile(library()):
         print("pet-driver compiles its kernels, once: about half a minute", file=sys.stderr)
     path = build()
     try:
         kernels = ctypes.CDLL(str(path))
     except OSError as error:
-        raise PetDriverError(f"{path} cannot be loaded: {error}") from None
+        raise PetDriverError(
+            f"the kernels cannot be loaded: {error}; delete {path} to have them compiled anew, or "
+            "set PET_DRIVER_CACHE to a folder of this machine's own"
+        ) from None
     kernels.pet_create.restype = c_void_p
     kernels.pet_create.argtypes = [
         *(c_int, c_int, c_double, c_int, c_char_p, c_int, POINTER(c_char_p), POINTER(c_void_p)),

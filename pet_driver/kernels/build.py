@@ -19,7 +19,7 @@ FLAGS = (
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"),
 )
 # Instruction sets that are compiled for, by machine, the least first; the program chooses when it
-# runs.
+# runs. On other machines it is what all of them have: the cache may be shared by several kinds.
 LEVELS = {
     "x86_64": {
         "avx2": ("-march=x86-64-v3",),
@@ -32,9 +32,9 @@ def library() -> Path:
     """Where the compiled kernels are, or will be.
 
     The compiler does not count in the path: a compute node without one must find what the login
-    node compiled.
+    node compiled. The C library does: what was compiled with a newer one cannot be loaded.
     """
-    digest = hashlib.sha256(platform.machine().encode())
+    digest = hashlib.sha256(" ".join([platform.machine(), *platform.libc_ver()]).encode())
     for source in [*sorted(SOURCES.glob("*.h")), *sorted(SOURCES.glob("*.cpp")), Path(__file__)]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return cache_folder() / "kernels" / digest.hexdigest()[:16] / NAME
@@ -64,7 +64,7 @@ def _compile(compiler: str, folder: Path, verbose: bool) -> Path:
     units: list[tuple[str, str, tuple[str, ...]]] = [
         (name, f"{name}.cpp", ()) for name in ("engine", "interface", "pairs")
     ]
-    for level, flags in LEVELS.get(platform.machine(), {"native": ("-mcpu=native",)}).items():
+    for level, flags in LEVELS.get(platform.machine(), {"native": ()}).items():
         for number in ("float", "double"):
             names = (f"-DPET_LEVEL={level}", f"-DPET_NUMBER={number}")
             units.append((f"{level}-{number}", "level.cpp", (*flags, *names)))

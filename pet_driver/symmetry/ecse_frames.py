@@ -13,7 +13,8 @@ exact rotational symmetrization for deep learning on point clouds", NeurIPS 2023
 
 Where all neighbours lie on one line, or there are none, no pair defines a frame. There the
 directions to the nearest neighbours take over, one axis each, and a lone atom has a weight of its
-own: see :class:`pet_driver.symmetry.ecse.SymmetrizedPotential` for the energies that go with them.
+own: for the energies that go with them see
+:class:`pet_driver.symmetry.potential.SymmetrizedPotential`.
 """
 
 from typing import NamedTuple

@@ -1,5 +1,7 @@
 """Whether the kernels stand in for an archive's network, and what happens where they cannot."""
 
+import copy
+import gc
 import warnings
 from pathlib import Path
 
@@ -8,7 +10,8 @@ import pytest
 from ase import Atoms
 
 import pet_driver
-from pet_driver.kernels import MODE, binding
+from pet_driver.doctor import examine
+from pet_driver.kernels import MODE, binding, library
 
 
 def level(model: pet_driver.Model) -> str | None:
@@ -35,6 +38,56 @@ def test_a_word_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MODE, "yes")
     with pytest.raises(pet_driver.PetDriverError, match=r"'yes'; set it to auto, on or off"):
         pet_driver.load("water-small")
+
+
+@pytest.mark.parametrize("why", ["name", "read-only", "homeless"])
+def test_no_cache(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    """A folder that cannot be looked at, one that cannot be written, and none."""
+    if why == "homeless":
+        monkeypatch.delenv("PET_DRIVER_CACHE", raising=False)
+        monkeypatch.setattr(Path, "home", nobody)
+    else:
+        monkeypatch.setenv("PET_DRIVER_CACHE", {"name": "/" + 300 * "a", "read-only": "/proc"}[why])
+    monkeypatch.setenv(MODE, "auto")
+    binding.load_library.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="set PET_DRIVER_CACHE to a folder"):
+            model = pet_driver.load("water-small")
+        assert level(model) is None
+        assert "PET_DRIVER_CACHE" in next(f for f in examine() if f.part == "kernels").state
+    finally:
+        binding.load_library.cache_clear()
+
+
+def nobody() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_kernels_that_do_not_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Compiled on another system, or torn."""
+    monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path))
+    monkeypatch.setenv(MODE, "auto")
+    library().parent.mkdir(parents=True)
+    library().write_bytes(b"no library")
+    binding.load_library.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match=f"delete {library()} to have them compiled anew"):
+            pet_driver.load("water-small")
+        assert "compiled anew" in next(f for f in examine() if f.part == "kernels").state
+    finally:
+        binding.load_library.cache_clear()
+
+
+def test_a_copy_outlives_what_it_was_copied_from(
+    monkeypatch: pytest.MonkeyPatch, small_box: Atoms
+) -> None:
+    monkeypatch.setenv(MODE, "on")
+    original = pet_driver.load("water-small")
+    expected = original.evaluate(small_box).energy
+    copied = copy.deepcopy(original)
+    del original
+    gc.collect()
+    assert copied.evaluate(small_box).energy == expected
 
 
 def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
+from pet_driver.errors import PetDriverError
 from pet_driver.kernels import binding
 from pet_driver.neighbors import Structure, find_edges
 from pet_driver.network import PET, Hypers
@@ -130,12 +131,16 @@ def test_what_is_not_a_number_stays_so() -> None:
 def test_several_threads_call_at_once() -> None:
     network = random_network(torch.float64, **KINDS["default"])
     handle = binding.create(network, network)
-    cases = [inputs_of(lattice_water(3)[: 3 * k], torch.float64) for k in (1, 3, 5, 8)]
+    # the last two are more than one block of rows: each call has a team of threads of its own
+    boxes = [lattice_water(3)[:9], lattice_water(3)[:24], lattice_water(3), lattice_water(4)]
+    cases = [inputs_of(box, torch.float64) for box in boxes]
+    assert sum(len(case[3]) > 1024 for case in cases) == 2
     expected = [torch.ops.pet_driver.differentiate(handle, *case) for case in cases]
     wrong: list[int] = []
 
     def work(index: int) -> None:
-        for _ in range(20):
+        torch.set_num_threads(2)
+        for _ in range(10):
             found = torch.ops.pet_driver.differentiate(handle, *cases[index])
             if not all(torch.equal(a, b) for a, b in zip(found, expected[index], strict=True)):
                 wrong.append(index)
@@ -153,3 +158,10 @@ def test_a_network_that_they_do_not_know() -> None:
     del network.featurizer.readouts[0].edge_last
     with pytest.raises(binding.PetDriverError, match="edge_last"):
         binding.create(network, network)
+
+
+@pytest.mark.parametrize("level", ["AVX2", "no-such-level"])
+def test_an_instruction_set_that_is_not_there(level: str) -> None:
+    network = random_network(torch.float32, **KINDS["default"])
+    with pytest.raises(PetDriverError, match=f"no instruction set {level} here; the best is"):
+        binding.create(network, network, level)
