@@ -220,9 +220,14 @@ class TorchScriptArchive : public pet::Archive {
     try {
       module_ = torch::jit::load(card_.path, device_, extra);
     } catch (const std::exception &error) {
-      throw std::runtime_error("cannot load '" + card_.path + "', the file is damaged or not a "
-                               "TorchScript archive (" + brief(error.what()) + "): copy or export "
-                               "it again");
+      const std::string said = brief(error.what());
+      // What torch says of a file that it cannot read misleads: it takes it for a checkpoint.
+      if (said.find("PytorchStreamReader") != std::string::npos)
+        throw std::runtime_error("'" + card_.path + "' is no archive of pet-driver, or damaged: "
+                                 "export a checkpoint with `pet-driver export CHECKPOINT -o "
+                                 "model.pt`, or copy the archive again");
+      throw std::runtime_error("cannot load '" + card_.path + "' (" + said + "): copy or export it "
+                               "again");
     }
     module_.eval();
     package_ = std::move(extra[PACKAGE_FILE]);

@@ -10,6 +10,7 @@ knows about TorchScript files stands here, so that another format can come in be
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import warnings
@@ -193,9 +194,14 @@ def save(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scripted = torch.jit.script(module.eval())
-        partial = path.with_name(path.name + ".partial")
-        scripted.save(str(partial), _extra_files=extra)
-    os.replace(partial, path)
+        content = io.BytesIO()  # torch, writing to a disk that is full, ends the process
+        torch.jit.save(scripted, content, _extra_files=extra)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(content.getbuffer())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _repulsion_metadata(source: Source, symbols: list[str]) -> dict[str, dict[str, float]]:

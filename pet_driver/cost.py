@@ -43,8 +43,8 @@ class Cost:
         of = f" of each of {self.members} models" if self.members > 1 else ""
         kind = "frames" if parse_grid_name(self.grid).frames else "rotations"
         return (
-            f"{self.grid}: {self.frames} {kind} for {self.atoms} atoms{of}, about "
-            f"{self.raw_evaluations:.1f} raw evaluations"
+            f"{self.grid}: {self.frames} {kind} for {self.atoms} atoms{of}, as many edges as "
+            f"{self.raw_evaluations:.1f} raw evaluations have"
         )
 
 

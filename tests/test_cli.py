@@ -1,5 +1,6 @@
 """The command line, as a user types it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,10 @@ from pathlib import Path
 import pytest
 from ase import Atoms
 from ase.io import write
+
+from pet_driver.cli.common import clear_errors
+from pet_driver.evaluator import load
+from pet_driver.structures import read_structures
 
 
 def pet_driver(*arguments: str | Path, timeout: float = 120.0) -> subprocess.CompletedProcess:
@@ -31,7 +36,7 @@ def test_export_inspect_evaluate(tmp_path: Path, water: Atoms) -> None:
     assert "36 rotations for 3 atoms" in evaluated.stdout
     exact = pet_driver("evaluate", archive, tmp_path / "water.xyz", "--grid", "ecse")
     assert exact.stdout.count("-468.") == 2
-    assert "6 frames for 3 atoms, about 7.0 raw evaluations" in exact.stdout
+    assert "6 frames for 3 atoms, as many edges as 7.0 raw evaluations have" in exact.stdout
     assert "the alternative: ecse-pooled: 2 frames" in exact.stdout
 
 
@@ -90,3 +95,57 @@ def test_importing_the_package_does_not_import_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_data_files_of_lammps_are_structures(tmp_path: Path) -> None:
+    for name in ("ice.xyz", "ice.data"):
+        done = pet_driver("build-water", "ice", "--repeats", "1", "1", "1", "-o", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+    [ours], [theirs] = (read_structures(tmp_path / f"ice.{end}") for end in ("data", "xyz"))
+    assert ours.symbols.get_chemical_formula() == theirs.symbols.get_chemical_formula()
+    assert ours.pbc.all()
+    model = load("water-small")
+    assert model.evaluate(ours).energy == pytest.approx(model.evaluate(theirs).energy, abs=1e-3)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "probe"])
+def test_the_frame_that_is_wrong_is_named(tmp_path: Path, water: Atoms, command: str) -> None:
+    strange, path = water.copy(), tmp_path / "frames.extxyz"
+    strange.symbols[1] = "Na"
+    write(path, [water, water, strange])
+    where = ["-o", tmp_path / "probe"] if command == "probe" else []
+    done = pet_driver(command, "water-small", path, *where)
+    assert done.returncode == 1
+    assert f"{path}, frame 2: " in done.stderr and "element Na" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path: Path, water: Atoms) -> None:
+    path = tmp_path / "water.extxyz"
+    write(path, water)
+    done = pet_driver("probe", "water-small", path, "-o", "/proc/probe")
+    assert done.returncode == 1 and "/proc/probe" in done.stderr
+    assert not done.stdout
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """Here a limit on the size of files, which the system reports in the same way."""
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**18, 2**18));"
+        "from pet_driver.cli import app; app()"
+    )
+    command = [sys.executable, "-c", code, "export", "water-small", "-o", str(tmp_path / "x.pt")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "PET_DRIVER_KERNELS": "off"}
+    )
+    assert done.returncode == 1, done.stderr
+    assert "error: " in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_within_torchscript() -> None:
+    @clear_errors
+    def stopped() -> None:
+        raise RuntimeError("The following operation failed.\nRuntimeError: KeyboardInterrupt: <>")
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()

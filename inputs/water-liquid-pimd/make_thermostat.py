@@ -109,7 +109,12 @@ def piglet(temperature: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    temperature = float(sys.argv[1]) if len(sys.argv) > 1 else 300.0
+    try:
+        temperature = float(sys.argv[1]) if len(sys.argv) > 1 else 300.0
+    except ValueError:
+        temperature = 0.0
+    if not 0.0 < temperature < 1e4:
+        sys.exit(f"{sys.argv[1]} is no temperature in K; such as 350")
     names = {"a": "drift in inverse atomic time", "c": "covariance in K"}
     for (name, what), matrices in zip(names.items(), piglet(temperature), strict=True):
         header = HEADER.format(what=what, temperature=temperature)

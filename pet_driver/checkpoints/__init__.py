@@ -8,6 +8,7 @@ from pet_driver.checkpoints.metatrain import read_metatrain
 from pet_driver.checkpoints.pet2023 import read_pet2023
 from pet_driver.checkpoints.source import Source
 from pet_driver.errors import PetDriverError
+from pet_driver.models import shipped
 
 __all__ = ["Source", "read_checkpoint", "read_metatrain", "read_pet2023"]
 
@@ -15,7 +16,10 @@ __all__ = ["Source", "read_checkpoint", "read_metatrain", "read_pet2023"]
 def read_checkpoint(path: Path, target: str | None = None) -> Source:
     """Read a metatrain checkpoint (a file), or a directory of the 2023 PET (one target)."""
     if not path.exists():
-        raise PetDriverError(f"there is no checkpoint at {path}")
+        raise PetDriverError(
+            f"there is no checkpoint at {path}, and no single model of that name ships with "
+            f"pet-driver ({', '.join(shipped())})"
+        )
     if not path.is_dir():
         return read_metatrain(path, target)
     if target is not None:

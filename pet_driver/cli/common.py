@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,9 +41,14 @@ def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except PetDriverError as error:
             message = str(error)
         except OSError as error:  # of what is written: reading has its own words
-            if error.filename is None:
+            if error.strerror is None:
                 raise
-            message = f"{error.filename}: {error.strerror}; choose another place"
+            where = "" if error.filename is None else f"{error.filename}: "
+            message = f"{where}{error.strerror}; choose another place, or make room"
+        except RuntimeError as error:  # TorchScript turns Ctrl-C into one of its own
+            if "KeyboardInterrupt" in str(error):
+                raise KeyboardInterrupt from None
+            raise
         print(f"pet-driver: error: {message}", file=sys.stderr)
         raise typer.Exit(1) from None
 
@@ -50,9 +56,13 @@ def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_folder(output: Path | None) -> None:
-    """Refuse a file where a folder is to be written."""
-    if output is not None and output.exists() and not output.is_dir():
+    """Refuse a file where a folder is to be written, and a folder that cannot be written."""
+    if output is None:
+        return
+    if output.exists() and not output.is_dir():
         raise PetDriverError(f"{output} is a file; --output names a folder")
+    output.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=output).close()
 
 
 def progress(description: str) -> Callable[..., Any]:

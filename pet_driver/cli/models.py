@@ -80,6 +80,8 @@ def inspect(model: Annotated[str, typer.Argument(help=MODEL_HELP)]) -> None:
 
     for path in models.resolve_all(model):
         table = Table(title=str(path), show_header=False)
+        table.add_column()
+        table.add_column(overflow="fold")
         for key, value in read_metadata(path).items():
             if isinstance(value, dict):
                 value = "\n".join(f"{name}: {entry}" for name, entry in value.items())
@@ -98,10 +100,11 @@ def evaluate(
     """Energies of structures: averaged, raw, and the spreads over the grid and an ensemble."""
     from pet_driver.cost import predict_cost
     from pet_driver.ensemble import load
-    from pet_driver.structures import read_structures
+    from pet_driver.structures import check_frames, read_structures
 
     loaded = load(model, device, grid, max_edges)
     frames = read_structures(structures)
+    check_frames(frames, structures, loaded)
     print(predict_cost(loaded, frames[0]))
     if loaded.default_grid in ("ecse", "ecsei"):
         pooled = predict_cost(loaded, frames[0], f"{loaded.default_grid}-pooled")
@@ -148,14 +151,16 @@ def probe(
     from pet_driver.ensemble import load
     from pet_driver.probe import output as outputs
     from pet_driver.probe import probe as run
-    from pet_driver.structures import read_structures, spaced
+    from pet_driver.structures import check_frames, read_structures, spaced
 
     check_folder(output)
     loaded = load(model, device, max_edges=max_edges)
+    chosen = spaced(read_structures(structures), frames)
+    check_frames(chosen, structures, loaded)
     console = Console()
     found = run(
         loaded,
-        spaced(read_structures(structures), frames),
+        chosen,
         grids=[name.strip() for name in grids.split(",") if name.strip()],
         reference=reference,
         resolution=resolution,

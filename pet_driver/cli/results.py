@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from pet_driver.cli.common import check_folder, clear_errors, progress
 
@@ -38,7 +38,7 @@ def doctor() -> None:
     from pet_driver.doctor import examine
 
     healthy = True
-    table = Table("part", "state", "remedy")
+    table = Table("part", Column("state", overflow="fold"), Column("remedy", overflow="fold"))
     for finding in examine():
         healthy &= finding.healthy
         table.add_row(finding.part, finding.state, finding.remedy)

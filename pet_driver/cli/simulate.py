@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -108,6 +109,8 @@ def ipi(
     from pet_driver.engines.ipi.client import serve
 
     mode = "unix" if unix else "shm" if shared_memory else "inet"
+    # An end by exception closes the connection in order; after a reset i-PI would wait for ever.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     serve(
         model,
         template,
@@ -189,7 +192,7 @@ def run_deck(
         clients=clients,
         time_limit=None if time_limit is None else parse_duration(time_limit),
     )
-    with progress(output.name) as advance:
+    with progress(output.resolve().name) as advance:
         run = execute(deck, output, settings, advance)
     print(f"{output}: {run.state}, {run.steps} steps, {run.wall_time:.0f} s")
     if run.state != "finished":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from pet_driver.engines.thresholds import Thresholds
-from pet_driver.ensemble import Ensemble
+from pet_driver.ensemble import Ensemble, load
 from pet_driver.errors import PetDriverError
 from pet_driver.evaluator import Model
 from pet_driver.symmetry.grid_names import draws
@@ -25,7 +26,7 @@ class PETCalculator(Calculator):
     model.
 
     Args:
-        model: from :func:`pet_driver.load`; one model or an ensemble.
+        model: from :func:`pet_driver.load`, one model or an ensemble; or the name or path to load.
         grid: rotations to average over; ``None`` means the model's default.
         counter: the first draw of a random grid. Every calculation takes the next one and leaves
             its own in ``results["counter"]``; a calculator that continues a run needs the value
@@ -41,7 +42,7 @@ class PETCalculator(Calculator):
 
     def __init__(
         self,
-        model: Model | Ensemble,
+        model: Model | Ensemble | str | os.PathLike,
         grid: str | None = None,
         counter: int = 0,
         warn: float | None = None,
@@ -49,6 +50,8 @@ class PETCalculator(Calculator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if not isinstance(model, Model | Ensemble):
+            model = load(model)
         self.model = model
         self.counter = counter
         self.grid = model.default_grid if grid is None else grid

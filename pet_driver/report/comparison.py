@@ -107,7 +107,11 @@ def compare(
             except PetDriverError as error:
                 notes.append(f"{run.name}: {error}")
         # Of all that is warned of, what concerns this run's files belongs here.
-        notes += [str(w.message) for w in caught if str(run.folder) in str(w.message)]
+        notes += [
+            str(w.message)
+            for w in caught
+            if str(run.folder) in str(w.message) and not issubclass(w.category, ResourceWarning)
+        ]
     analysed = [found for found in members.values() if found]
     if not analysed:
         raise NothingToDraw("; ".join(notes))

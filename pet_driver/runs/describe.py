@@ -39,7 +39,7 @@ def describe_ipi(deck: IPIDeck, folder: Path, settings: Settings) -> Run:
     if centroid and len(positions) < n_beads:
         positions = centroid
     return Run(
-        name=folder.name,
+        name=folder.resolve().name,
         system="molecule" if len(atoms) == 3 else "bulk",
         motion=motion,
         grid=_ipi_grid(deck),
@@ -146,7 +146,7 @@ def describe_lammps(deck: LAMMPSDeck, folder: Path, settings: Settings) -> Run:
     n_atoms = _lammps_atoms(folder / lammps_deck.LOG)
     motion = _lammps_motion(text, values)
     return Run(
-        name=folder.name,
+        name=folder.resolve().name,
         system="molecule" if n_atoms == 3 else "bulk",
         motion=motion,
         grid=grid[1] if grid else default_grid(model),

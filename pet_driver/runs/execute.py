@@ -89,19 +89,29 @@ def _execute(leg: Leg, previous: Run | None, advance: Callable[[int, int], None]
     folder = leg.folder
     before = previous.wall_time if previous else 0.0
     described = leg.describe()  # what is wrong with the deck comes to light before there is a file
-    commands = leg.start(fresh=previous is None)
-    run = replace(described, state="running", command=" ".join(leg.shown), wall_time=before)
+    run = replace(described, state="running", wall_time=before)
+    begins = not (folder / FILE).is_file()
+    if previous is None:
+        run.write()  # first of all, or a disk that is full leaves files that are no run's
+    try:
+        commands = leg.start(fresh=previous is None)
+    except PetDriverError:
+        if begins:
+            (folder / FILE).unlink()
+        raise
+    run = replace(run, command=" ".join(leg.shown))
     run.write()
     first = leg.last_step()
     start = recorded = time.monotonic()
 
-    def watch() -> None:
+    def watch() -> int:
         nonlocal recorded
         step = leg.last_step()
         advance(step, leg.total)
         if time.monotonic() - recorded > RECORD_INTERVAL:
             recorded = time.monotonic()
             replace(run, steps=step, wall_time=before + recorded - start).write()
+        return step
 
     outcome = supervise(commands, folder, watch, leg.deadline, leg.environment())
     failed = outcome is Outcome.FAILED
@@ -120,9 +130,17 @@ def _execute(leg: Leg, previous: Run | None, advance: Callable[[int, int], None]
     run.write()
     stuck = not finished and outcome is Outcome.ENDED and step <= first
     if failed or stuck:
-        tail = "\n".join((folder / SCREEN).read_text(errors="replace").splitlines()[-15:])
-        raise PetDriverError(f"the run in {folder} failed at step {step} ({run.command}):\n{tail}")
+        words = last_words((folder / SCREEN).read_text(errors="replace"))
+        raise PetDriverError(f"the run in {folder} failed at step {step} ({run.command}):\n{words}")
     return run
+
+
+def last_words(screen: str) -> str:
+    """What an engine said at its end; what this package says in it stands for itself."""
+    lines = screen.splitlines()[-15:]
+    ours = f"{PetDriverError.__module__}.{PetDriverError.__qualname__}: "
+    found = next((k for k, line in enumerate(lines) if line.startswith(ours)), None)
+    return "\n".join(lines) if found is None else "\n".join(lines[found:]).removeprefix(ours)
 
 
 def find_previous(folder: Path, leg: Leg) -> Run | None:
@@ -136,13 +154,16 @@ def find_previous(folder: Path, leg: Leg) -> Run | None:
         if any(entry.name != LOCK for entry in folder.iterdir()):
             raise PetDriverError(f"{folder} holds files that are no run's; name another folder")
         return None
-    previous = read_run(path)
-    new = leg.describe().provenance
-    for key in IDENTITY:
-        if previous.provenance.get(key) != new[key]:
+    previous, new = read_run(path), leg.describe()
+    # an archive's default grid is in neither deck, weights nor settings
+    pairs = [(key, previous.provenance.get(key), new.provenance[key]) for key in IDENTITY]
+    for key, before, now in [*pairs, ("grid", previous.grid, new.grid)]:
+        if before != now and previous.steps == 0:
+            return None  # it failed before its first step: its files are set aside
+        if before != now:
             raise PetDriverError(
-                f"{folder} holds another run ({key}: {previous.provenance.get(key)!r}, now "
-                f"{new[key]!r}); name another folder, or remove this one"
+                f"{folder} holds another run ({key}: {before!r}, now {now!r}); name another "
+                "folder, or remove this one"
             )
     return previous
 

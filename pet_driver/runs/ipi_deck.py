@@ -16,6 +16,7 @@ from pet_driver.errors import PetDriverError
 from pet_driver.runs.settings import Settings, default_grid
 from pet_driver.symmetry.grid_names import draws, parse_grid_name
 
+DEFAULT_PREFIX = "i-pi"  # i-PI's own
 RESUMED = "resumed.xml"
 SOCKETS = "/tmp/ipi_"  # where i-PI makes its Unix sockets
 SECOND_CHECKPOINT = "chk2"
@@ -35,7 +36,7 @@ class IPIDeck:
 
     @property
     def prefix(self) -> str:
-        return self.root.find("output").get("prefix", "i-pi").strip()
+        return self.root.find("output").get("prefix", DEFAULT_PREFIX).strip()
 
     @property
     def total_steps(self) -> int:
@@ -181,6 +182,11 @@ def _set_parameters(field: ElementTree.Element, values: dict[str, str]) -> None:
 
 
 def _change_structure(deck: IPIDeck, structure: Path) -> None:
+    if structure.suffix == ".data":
+        raise PetDriverError(
+            f"{structure} is a data file of LAMMPS, which i-PI does not read: give an .xyz; "
+            "pet-driver build-water writes either, ASE converts"
+        )
     path = str(structure.resolve())
     for where in (".//initialize/file", ".//motion/file"):  # the latter: frames of a replay
         if (file := deck.root.find(where)) is not None:
@@ -229,6 +235,9 @@ def resume(deck: IPIDeck, folder: Path, total_steps: int) -> int | None:
             root = ElementTree.parse(path).getroot()
         except (FileNotFoundError, ElementTree.ParseError):
             continue
+        output = root.find("output")
+        if output is None or output.get("prefix", DEFAULT_PREFIX).strip() != deck.prefix:
+            continue  # of another run
         # One of the last step without a RESTART may be ahead of the other files.
         if (step := int(root.findtext("step", "0"))) < total_steps:
             found.append((step, root))

@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import BinaryIO
 
 SCREEN = "screen.txt"
 POLL = 0.5  # s
 GRACE = 60.0  # s to write a restart file after SIGTERM, and for clients to end after the server
 LAST_WORDS = 15.0  # s for the engine to end after its clients, which leave when it is done
+STALLED = 60.0, 10.0  # s, and in terms of its longest step: an engine without steps is stuck
 _PR_SET_PDEATHSIG = 1
 
 
@@ -28,7 +30,7 @@ class Outcome(Enum):
 
     ENDED = "by itself, with exit code 0"
     STOPPED = "because it was asked to"
-    FAILED = "with another exit code, or because all clients of a force field had died"
+    FAILED = "with another exit code, or because clients had died and it did not go on"
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Commands:
 def supervise(
     commands: Commands,
     folder: Path,
-    watch: Callable[[], None],
+    watch: Callable[[], int],
     deadline: float | None,
     environment: dict[str, str],
 ) -> Outcome:
@@ -56,7 +58,7 @@ def supervise(
     Args:
         commands: of the engine and its clients.
         folder: where they run; all that they print is added to ``screen.txt`` there.
-        watch: called twice a second.
+        watch: called twice a second; gives the last step.
         deadline: s until the engine gets a SIGTERM; None: never.
         environment: of the processes.
 
@@ -69,6 +71,7 @@ def supervise(
         start_one = functools.partial(_start, folder=folder, output=output, environment=environment)
         engine = start_one(commands.engine)
         clients = [[start_one(command) for command in group] for group in commands.clients]
+        pace = Pace()
         try:
             while engine.poll() is None:
                 late = deadline is not None and time.monotonic() - start > deadline
@@ -79,7 +82,11 @@ def supervise(
                     if not _ends_within(engine, LAST_WORDS):
                         return Outcome.FAILED
                     break
-                watch()
+                pace.note(watch())
+                # A client that was killed may leave i-PI waiting for ever, whoever else is there.
+                if pace.is_stalled and any(one.poll() for group in clients for one in group):
+                    _tell(output, "no step since a client died")
+                    return Outcome.FAILED
                 # A request is passed on at once; later ones must not make this loop spin.
                 time.sleep(POLL) if asked else requested.wait(POLL)
         finally:
@@ -87,6 +94,31 @@ def supervise(
     if asked:
         return Outcome.STOPPED
     return Outcome.ENDED if engine.returncode == 0 else Outcome.FAILED
+
+
+class Pace:
+    """How an engine gets on."""
+
+    def __init__(self) -> None:
+        self._step, self._since, self._longest = -1, time.monotonic(), 0.0
+
+    def note(self, step: int) -> None:
+        """The last step, now."""
+        now = time.monotonic()
+        if step != self._step:
+            self._longest = max(self._longest, now - self._since)
+            self._step, self._since = step, now
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether there was none for much longer than ever before."""
+        least, times = STALLED
+        return time.monotonic() - self._since > max(least, times * self._longest)
+
+
+def _tell(output: BinaryIO, text: str) -> None:
+    output.write(f"pet-driver: {text}\n".encode())
+    output.flush()
 
 
 def _ends_within(process: subprocess.Popen, seconds: float) -> bool:

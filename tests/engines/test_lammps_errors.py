@@ -213,8 +213,11 @@ def _other_module(path: Path, archive: Path) -> None:
 FILES = {
     "text file": (_text, "is not a TorchScript archive"),
     "empty file": (lambda path, archive: path.write_bytes(b""), "is not a TorchScript archive"),
-    "truncated archive": (_truncated, "the file is damaged or not a TorchScript archive"),
-    "another zip file": (_zip, "the file is damaged or not a TorchScript archive"),
+    "truncated archive": (
+        _truncated,
+        "is no archive of pet-driver, or damaged: export",
+    ),
+    "another zip file": (_zip, "is no archive of pet-driver, or damaged: export"),
     "another module": (_other_module, "is a TorchScript file, but not an archive of pet-driver"),
 }
 

@@ -13,6 +13,7 @@ import pytest
 
 from pet_driver.engines.ipi.driver import PETDriver
 from pet_driver.runs import Settings, execute, ipi_deck, read_run
+from pet_driver.runs import supervise as supervise_module
 from pet_driver.runs.supervise import Commands, Outcome, supervise
 from tests.runs.conftest import INPUTS, PATIENCE, command, positions, steps_in
 
@@ -76,7 +77,7 @@ def test_one_force_field_without_clients_ends_the_run(tmp_path):
     gone, waits = [sys.executable, "-c", "pass"], engine
     start = time.monotonic()
     commands = Commands(engine, [[gone], [waits, gone]])
-    outcome = supervise(commands, tmp_path, lambda: None, None, dict(os.environ))
+    outcome = supervise(commands, tmp_path, lambda: 0, None, dict(os.environ))
     assert outcome is Outcome.FAILED and time.monotonic() - start < 120
 
 
@@ -90,12 +91,26 @@ def test_counter_of_rotations_counts_beads(grid, batch, counter, tmp_path):
     path = tmp_path / "ipi.xml"
     path.write_text(re.sub("<batch_size>.*?</", f"<batch_size> {batch} </", text))
     deck = ipi_deck.read_deck(path)
+    assert deck.prefix == ElementTree.parse(path).getroot().find("output").get("prefix")
     step = ElementTree.SubElement(deck.root, "step")
     step.text = "100"
     ipi_deck.write(deck.root, tmp_path / "RESTART")
     assert ipi_deck.resume(deck, tmp_path, 200) == 100
     resumed = ElementTree.parse(tmp_path / ipi_deck.RESUMED).getroot().find("ffdirect")
     assert int(ipi_deck.parameters(resumed)["counter"]) == counter
+
+
+def test_a_client_that_was_killed_does_not_hang_the_run(tmp_path, monkeypatch):
+    """i-PI may wait for ever, though other clients are there."""
+    monkeypatch.setattr(supervise_module, "STALLED", (3.0, 2.0))
+    engine = [sys.executable, "-c", "import time; time.sleep(600)"]
+    dies = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+    steps = iter(range(8))  # some more, with what was under way
+    outcome = supervise(
+        Commands(engine, [[dies, engine]]), tmp_path, lambda: next(steps, 7), None, dict(os.environ)
+    )
+    assert outcome is Outcome.FAILED and next(steps, None) is None
+    assert "no step since a client died" in (tmp_path / "screen.txt").read_text()
 
 
 def test_a_run_whose_clients_died_fails(molecule_deck, tmp_path):

@@ -224,3 +224,51 @@ def test_ensembles_have_their_name_in_decks(liquid_deck, tmp_path):
     assert found.state == "finished"
     members = len(pet_driver.load("water-small-ensemble").members)
     assert len(found.provenance["weights (SHA-256)"].split("+")) == members == 3
+
+
+def test_another_default_of_the_archive_is_another_run(molecule_deck, tmp_path):
+    """The deck names no grid: the same archive, exported anew, would go on with another energy."""
+    text = molecule_deck.read_text()
+    assert "grid: 0, " in text
+    molecule_deck.write_text(text.replace("grid: 0, ", ""))
+    archive, folder = tmp_path / "mine.pt", tmp_path / "run"
+    pet_driver.export("water-small", archive, grid="0")
+    assert execute(molecule_deck, folder, Settings(steps=8, model=str(archive))).grid == "0"
+    pet_driver.export("water-small", archive, grid="2i")
+    with pytest.raises(PetDriverError, match=r"holds another run \(grid: '0', now '2i'\)"):
+        execute(molecule_deck, folder, Settings(steps=16, model=str(archive)))
+
+
+def test_a_checkpoint_of_another_run_is_left_alone(molecule_deck, tmp_path):
+    other, folder = tmp_path / "other", tmp_path / "run"
+    execute(molecule_deck, other, Settings(steps=48))
+    deck = molecule_deck.with_name("ipi-mine.xml")
+    deck.write_text(molecule_deck.read_text().replace('prefix="raw"', 'prefix="mine"'))
+    execute(deck, folder, Settings(steps=24))
+    shutil.copy(other / "RESTART", folder)
+    found = execute(deck, folder, Settings(steps=64))
+    assert found.state == "finished"
+    assert analysis.PropertyFile(folder / "mine.out")["step"][-1] == 64
+    assert not list(folder.glob("raw.*"))
+
+
+def test_what_failed_before_its_first_step_is_in_nobodys_way(molecule_deck, tmp_path):
+    wrong, folder = tmp_path / "salt.xyz", tmp_path / "run"
+    ase.io.write(wrong, ase.Atoms("NaCl", [[0, 0, 0], [3, 0, 0]], cell=[9, 9, 9], pbc=True))
+    with pytest.raises(PetDriverError, match="does not know the element Na, Cl") as raised:
+        execute(molecule_deck, folder, Settings(steps=8, structure=wrong))
+    assert "Traceback" not in str(raised.value) and len(str(raised.value).splitlines()) == 2
+    assert execute(molecule_deck, folder, Settings(steps=8)).state == "finished"
+
+
+def test_the_folder_one_stands_in(molecule_deck, tmp_path, monkeypatch):
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert execute(molecule_deck, Path("."), Settings(steps=8)).name == "here"
+
+
+def test_data_files_of_lammps_are_not_for_i_pi(molecule_deck, tmp_path):
+    data = INPUTS / "water-liquid-nvt" / "water.data"
+    with pytest.raises(PetDriverError, match="data file of LAMMPS, which i-PI does not read"):
+        execute(molecule_deck, tmp_path / "run", Settings(steps=8, structure=data))
