@@ -315,8 +315,8 @@ void PairPET::print_cost()
   double sums[3] = {0.0, 0.0, 0.0};
   MPI_Reduce(counts, sums, 3, MPI_DOUBLE, MPI_SUM, 0, world);
   if (sums[0] == 0.0) return;    // no frames, or not the first rank
-  utils::logmesg(lmp, "pair_style pet: {:.0f} frames for {} atoms, as many edges as {:.1f} raw evaluations a "
-                 "step\n", sums[0], atom->natoms, sums[1] / std::max(1.0, sums[2]));
+  utils::logmesg(lmp, "pair_style pet: {:.0f} frames for {} atoms, as many edges as in {:.1f} raw "
+                 "evaluations a step\n", sums[0], atom->natoms, sums[1] / std::max(1.0, sums[2]));
 }
 
 pet::Evaluation PairPET::evaluate()

@@ -44,7 +44,7 @@ class Cost:
         kind = "frames" if parse_grid_name(self.grid).frames else "rotations"
         return (
             f"{self.grid}: {self.frames} {kind} for {self.atoms} atoms{of}, as many edges as "
-            f"{self.raw_evaluations:.1f} raw evaluations have"
+            f"in {self.raw_evaluations:.1f} raw evaluations"
         )
 
 

@@ -36,7 +36,7 @@ def test_export_inspect_evaluate(tmp_path: Path, water: Atoms) -> None:
     assert "36 rotations for 3 atoms" in evaluated.stdout
     exact = pet_driver("evaluate", archive, tmp_path / "water.xyz", "--grid", "ecse")
     assert exact.stdout.count("-468.") == 2
-    assert "6 frames for 3 atoms, as many edges as 7.0 raw evaluations have" in exact.stdout
+    assert "6 frames for 3 atoms, as many edges as in 7.0 raw evaluations" in exact.stdout
     assert "the alternative: ecse-pooled: 2 frames" in exact.stdout
 
 

@@ -125,5 +125,5 @@ def test_the_cost_of_frames_is_stated_once(archive_f64):
         for _ in range(2):
             potential.compute([np.eye(3)], [water.positions * BOHR_PER_ANGSTROM])
     assert lines == [
-        "pet-driver: ecse: 6 frames for 3 atoms, as many edges as 7.0 raw evaluations have"
+        "pet-driver: ecse: 6 frames for 3 atoms, as many edges as in 7.0 raw evaluations"
     ]
