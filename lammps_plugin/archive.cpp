@@ -222,7 +222,8 @@ class TorchScriptArchive : public pet::Archive {
     } catch (const std::exception &error) {
       const std::string said = brief(error.what());
       // What torch says of a file that it cannot read misleads: it takes it for a checkpoint.
-      if (said.find("PytorchStreamReader") != std::string::npos)
+      if (said.find("PytorchStreamReader") != std::string::npos ||
+          said.find("hasRecord") != std::string::npos)
         throw std::runtime_error("'" + card_.path + "' is no archive of pet-driver, or damaged: "
                                  "export a checkpoint with `pet-driver export CHECKPOINT -o "
                                  "model.pt`, or copy the archive again");

@@ -83,6 +83,28 @@ def test_client_from_the_command_line_waits_for_its_server(archive_f64, tmp_path
 
 
 @pytest.mark.parametrize("mode", ["unix", "inet"])
+def test_a_client_that_is_asked_to_end(archive_f64, tmp_path, mode):
+    """By SIGTERM, as from kill or a batch system, in the middle of its work."""
+    with new_server(mode) as server:
+        write_input(tmp_path, server.forcefield(), steps=400)
+        where = ["-u"] if mode == "unix" else ["-p", server.port]
+        arguments = [archive_f64, *where, "-a", server.address, "-t", "start.xyz"]
+        with running(*COMMAND, *arguments, folder=tmp_path) as first:
+            assert "waiting up to" in first.stdout.readline()
+            with simulation(tmp_path, 400) as process:
+                assert "connected to i-PI" in first.stdout.readline()
+                time.sleep(0.3)
+                first.terminate()
+                assert finish(first).count("Traceback") == 0
+                assert first.returncode == 143
+                assert process.poll() is None, "it was over before it was disturbed"
+                with running(*COMMAND, *arguments, folder=tmp_path) as second:
+                    assert len(seen(process, tmp_path)["energies"]) == 401
+                    finish(second)
+    assert second.returncode == 0
+
+
+@pytest.mark.parametrize("mode", ["unix", "inet"])
 def test_no_server(archive_f32, tmp_path, mode):
     write_input(tmp_path, "")
     with new_server(mode) as server:

@@ -17,6 +17,7 @@ parameters announces that every later POSDATA and GETFORCE holds B structures.
 """
 
 import socket
+from contextlib import suppress
 from multiprocessing import resource_tracker, shared_memory
 from typing import NamedTuple
 
@@ -40,6 +41,9 @@ class Forces(NamedTuple):
     extras: str
 
 
+LINGER = 1.0  # s that i-PI has to notice that a client leaves
+
+
 class Connection:
     """An open socket to i-PI that reads structures and sends forces.
 
@@ -52,7 +56,15 @@ class Connection:
         self.batch_size = 1
 
     def close(self) -> None:
-        """Closes the socket; what was read before makes this an orderly close for i-PI."""
+        """Closes the socket in order: says so first, and reads what is still on its way.
+
+        Closing on unread data is a connection reset to i-PI, which does not survive it.
+        """
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            self._socket.settimeout(LINGER)
+            while self._socket.recv(2**16):
+                pass
         self._socket.close()
 
     def read_header(self) -> str:
