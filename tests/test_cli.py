@@ -12,6 +12,7 @@ from ase.io import write
 from pet_driver.cli.common import clear_errors
 from pet_driver.evaluator import load
 from pet_driver.structures import read_structures
+from pet_driver.threads import SPINS
 
 
 def pet_driver(*arguments: str | Path, timeout: float = 120.0) -> subprocess.CompletedProcess:
@@ -149,3 +150,29 @@ def test_ctrl_c_within_torchscript() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         stopped()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({}, SPINS),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, "None"),
+    ],
+)
+@pytest.mark.parametrize("entry", ["pet_driver.cli", "pet_driver.engines.ipi.pet_driver_ipi_shim"])
+def test_threads_do_not_wait_for_long(entry: str, chosen: dict[str, str], expected: str) -> None:
+    """Set before torch reads it, and only where the user has not chosen."""
+    code = (
+        "import os, sys; from importlib.abc import MetaPathFinder\n"
+        "class Watch(MetaPathFinder):\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'torch': print(os.environ.get('GOMP_SPINCOUNT'))\n"
+        f"sys.meta_path.insert(0, Watch()); import {entry}, torch"
+    )
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {k: v for k, v in os.environ.items() if k not in names} | chosen
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [expected], done.stderr

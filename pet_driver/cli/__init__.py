@@ -5,9 +5,14 @@ Heavy imports stand inside the commands, so that ``--help`` and the LAMMPS comma
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from pet_driver.cli import models, results, simulate
+from pet_driver.threads import wait_briefly
+
+wait_briefly(os.environ)  # torch is imported by commands; engines inherit it
 
 app = typer.Typer(
     help="PET potentials in i-PI and LAMMPS, raw or averaged over rotations.",

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 
 from pet_driver.errors import PetDriverError
+from pet_driver.threads import wait_briefly
 
 from .environment import Environment
 
@@ -19,6 +20,7 @@ def command(environment: Environment, args: Sequence[str], ranks: int) -> list[s
 def variables(environment: Environment) -> dict[str, str]:
     """The environment of that process."""
     variables = dict(os.environ)
+    wait_briefly(variables)
     plugin = str(environment.plugin.parent)
     for name, folder in (
         ("LD_LIBRARY_PATH", str(environment.mpi_library)),
