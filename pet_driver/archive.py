@@ -193,12 +193,16 @@ def save(
         extra[PACKAGE_FILE] = compile_network(network, torch.device(compile_for))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        scripted = torch.jit.script(module.eval())
         content = io.BytesIO()  # torch, writing to a disk that is full, ends the process
-        torch.jit.save(scripted, content, _extra_files=extra)
+        torch.jit.save(torch.jit.script(module.eval()), content, _extra_files=extra)
+    _write_whole(path, content.getbuffer())
+
+
+def _write_whole(path: Path, content: memoryview) -> None:
+    """Write a file, or leave what is there."""
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_bytes(content.getbuffer())
+        partial.write_bytes(content)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -35,7 +35,7 @@ class Rows:
                 raise PetDriverError(f"{self.path}: {self._torn[0]}")
             warnings.warn(
                 f"{self.path}: a row breaks off where the run was restarted; it is left out",
-                stacklevel=5,
+                stacklevel=4,
             )
             self._torn, self._merged = [], False
         self._rows.append(row)
@@ -55,7 +55,7 @@ class Rows:
         if len(self._torn) > 1:
             raise PetDriverError(f"{self.path}: {self._torn[0]}")
         if self._torn:
-            warnings.warn(f"{self.path}: the last row breaks off; it is left out", stacklevel=5)
+            warnings.warn(f"{self.path}: the last row breaks off; it is left out", stacklevel=4)
         if not self._rows:
             raise PetDriverError(f"{self.path}: holds no whole row; run for longer")
         return np.array(self._rows)

@@ -131,9 +131,9 @@ def open_properties(run: Run) -> analysis.PropertyTable:
     if not is_lammps(run):
         return analysis.PropertyFile(path)
     # Where a log begins in the middle of a deck it says neither, and the run knows both.
-    units = run.units or None
-    step = run.timestep * {"metal": 1e-3, "real": 1.0}[units] if units and run.timestep else None
-    return analysis.LAMMPSLog(path, units, step)
+    unit = {"metal": 1e-3, "real": 1.0}.get(run.units)  # of fs
+    step = run.timestep * unit if unit and run.timestep else None
+    return analysis.LAMMPSLog(path, run.units or None, step)
 
 
 def potential(run: Run, table: analysis.PropertyTable) -> np.ndarray:

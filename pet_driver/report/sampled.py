@@ -40,7 +40,7 @@ def structure(run: Run, name: str) -> list[Results]:
 
 
 def motion(run: Run, name: str) -> Results:
-    """ "displacement" of the oxygens, or "rotation" of the molecules.
+    """By name, "displacement" of the oxygens or "rotation" of the molecules.
 
     Raises:
         PetDriverError: the trajectory does not give it.

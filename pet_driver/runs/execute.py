@@ -144,7 +144,7 @@ def last_words(screen: str) -> str:
 
 
 def find_previous(folder: Path, leg: Leg) -> Run | None:
-    """The record of an earlier leg of the same run.
+    """The record of an earlier leg of the same run; none where it failed before its first step.
 
     Raises:
         PetDriverError: the folder holds another run, or files that are no run's.

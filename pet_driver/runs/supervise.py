@@ -21,7 +21,9 @@ SCREEN = "screen.txt"
 POLL = 0.5  # s
 GRACE = 60.0  # s to write a restart file after SIGTERM, and for clients to end after the server
 LAST_WORDS = 15.0  # s for the engine to end after its clients, which leave when it is done
-STALLED = 60.0, 10.0  # s, and in terms of its longest step: an engine without steps is stuck
+# s, and in terms of the longest between two steps, without one: an engine is stuck. Where there was
+# none yet it gets as many times the former.
+STALLED = 60.0, 10.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -106,14 +108,16 @@ class Pace:
         """The last step, now."""
         now = time.monotonic()
         if step != self._step:
-            self._longest = max(self._longest, now - self._since)
+            if self._step >= 0:
+                self._longest = max(self._longest, now - self._since)
             self._step, self._since = step, now
 
     @property
     def is_stalled(self) -> bool:
         """Whether there was none for much longer than ever before."""
         least, times = STALLED
-        return time.monotonic() - self._since > max(least, times * self._longest)
+        patience = max(least, times * self._longest) if self._longest else times * least
+        return time.monotonic() - self._since > patience
 
 
 def _tell(output: BinaryIO, text: str) -> None:

@@ -113,6 +113,20 @@ def test_a_client_that_was_killed_does_not_hang_the_run(tmp_path, monkeypatch):
     assert "no step since a client died" in (tmp_path / "screen.txt").read_text()
 
 
+def test_the_first_steps_of_a_run_have_more_time(monkeypatch):
+    """Nobody knows yet how long a step takes."""
+    monkeypatch.setattr(supervise_module, "STALLED", (0.2, 10.0))
+    pace = supervise_module.Pace()
+    pace.note(0)
+    time.sleep(0.3)
+    assert not pace.is_stalled
+    pace = supervise_module.Pace()
+    for step in (0, 1, 2):
+        pace.note(step)
+    time.sleep(0.3)
+    assert pace.is_stalled
+
+
 def test_a_run_whose_clients_died_fails(molecule_deck, tmp_path):
     folder = tmp_path / "run"
     process = subprocess.Popen(
