@@ -42,7 +42,7 @@ class Ensemble:
     def __init__(self, members: Sequence[Model], grid: str | None = None) -> None:
         self.members = tuple(members)
         self.counter = 0
-        _check_elements(self.members)
+        _check_members(self.members)
         self.default_grid = _common_grid(self.members) if grid is None else grid
         self.rotations(self.default_grid)
 
@@ -166,8 +166,8 @@ def unite(members: Sequence[Model], grid: str | None = None) -> Model | Ensemble
     return members[0] if len(members) == 1 else Ensemble(members, grid)
 
 
-def _check_elements(members: Sequence[Model]) -> None:
-    first = members[0]
+def _check_members(members: Sequence[Model]) -> None:
+    first, known = members[0], {members[0].metadata["weights_sha256"]: members[0].path}
     for other in members[1:]:
         if other.atomic_numbers != first.atomic_numbers:
             raise PetDriverError(
@@ -175,6 +175,12 @@ def _check_elements(members: Sequence[Model]) -> None:
                 f"{', '.join(first.symbols)}, but {other.path} {', '.join(other.symbols)}; leave "
                 "one of them out"
             )
+        if same := known.get(other.metadata["weights_sha256"]):
+            raise PetDriverError(
+                f"members {same} and {other.path} of an ensemble are one and the same model, and "
+                "would never differ; leave one of them out"
+            )
+        known[other.metadata["weights_sha256"]] = other.path
 
 
 def _common_grid(members: Sequence[Model]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,20 +20,35 @@ import metatomic.torch  # noqa: E402
 from metatrain.pet import PET as MetatrainPET  # noqa: E402
 from metatrain.utils.architectures import get_default_hypers  # noqa: E402
 from metatrain.utils.data import DatasetInfo  # noqa: E402
-from metatrain.utils.data.target_info import get_energy_target_info  # noqa: E402
+from metatrain.utils.data.target_info import (  # noqa: E402
+    get_energy_target_info,
+    get_generic_target_info,
+)
 from metatrain.utils.neighbor_lists import (  # noqa: E402
     get_requested_neighbor_lists,
     get_system_with_neighbor_lists,
 )
 
+ONE_ENERGY = MappingProxyType({"energy": "energy"})
 
-def random_model(atomic_types: list[int], **hypers: Any) -> MetatrainPET:
-    """A network with random weights, in float64."""
+
+def random_model(
+    atomic_types: list[int], quantities: Mapping[str, str] = ONE_ENERGY, **hypers: Any
+) -> MetatrainPET:
+    """A network with random weights, in float64, and targets of these quantities by name."""
     torch.manual_seed(0)
     values = get_default_hypers("pet")["model"] | hypers
-    targets = {"energy": get_energy_target_info("energy", {"quantity": "energy", "unit": "eV"})}
+    targets = {name: _target(name, quantity) for name, quantity in quantities.items()}
     info = DatasetInfo(length_unit="angstrom", atomic_types=atomic_types, targets=targets)
     return MetatrainPET(values, info).to(torch.float64).eval()
+
+
+def _target(name: str, quantity: str) -> Any:
+    entries = {"quantity": quantity, "unit": "eV"}
+    if quantity == "energy":
+        return get_energy_target_info(name, entries)
+    kind = {"sample_kind": "system", "num_subtargets": 1, "type": "scalar"}
+    return get_generic_target_info(name, entries | kind)
 
 
 def scale_energies(model: MetatrainPET, scale: float) -> None:

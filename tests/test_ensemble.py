@@ -159,6 +159,7 @@ def test_shipped_ensembles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ("a.pt+", "a name that is empty is neither"),
         ([], "an ensemble of no models"),
         ("a.pt+averaged.pt", "the default grid of a.pt is 0, that of averaged.pt is 2i: choose"),
+        ("a.pt+again.pt", "members a.pt and again.pt of an ensemble are one and the same model"),
         ("a.pt+other.pt", "same elements: a.pt knows H, O, but other.pt H, F"),
     ],
 )
@@ -173,6 +174,8 @@ def test_members_that_do_not_fit(
     Path("a.pt").symlink_to(members[0])
     if "averaged.pt" in name:
         perturbed(Path("averaged.pt"), 5, grid="2i")
+    if "again.pt" in name:
+        Path("again.pt").write_bytes(members[0].read_bytes())
     if "other.pt" in name:
         save(replace(Archive.load("a.pt").source(), atomic_numbers=[1, 9]), Path("other.pt"))
     with pytest.raises(PetDriverError) as error:

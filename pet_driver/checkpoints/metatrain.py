@@ -18,6 +18,8 @@ from pet_driver.network import Hypers
 
 PREFIX = "backend."
 IGNORED = ("backend.species_to_species_index", "additive_models.", "scaler.")
+# A PET, and one that tells its uncertainties and is otherwise the same.
+ARCHITECTURES = ("pet", "llpr")
 
 
 def read_metatrain(path: Path, target: str | None = None) -> Source:
@@ -40,11 +42,8 @@ def read_metatrain(path: Path, target: str | None = None) -> Source:
 
 def source_of_model(model: Any, target: str, file_name: str = "") -> Source:
     """Take hyper-parameters and weights out of a metatrain PET in memory."""
-    state = model.state_dict()
-    weights = {
-        ours: state[theirs].to(torch.float64)
-        for ours, theirs in network_names(state, target).items()
-    }
+    state = _merged_state(model)
+    weights = {ours: state[theirs] for ours, theirs in network_names(state, target).items()}
     scale, composition = _scale_and_composition(model, target)
     return Source(
         hypers=Hypers.from_dict(model.hypers),
@@ -66,7 +65,7 @@ def network_names(theirs: Iterable[str], target: str) -> dict[str, str]:
 def _load(path: Path) -> Any:
     try:
         import metatomic.torch  # noqa: F401  registers the classes that a checkpoint holds
-        from metatrain.utils.io import load_model
+        from metatrain.utils.io import model_from_checkpoint
     except ImportError:
         raise PetDriverError(
             f"reading {path} needs metatrain: pip install 'pet-driver[metatrain]'"
@@ -74,15 +73,37 @@ def _load(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = load_model(str(path))
+            checkpoint = torch.load(path, weights_only=False, map_location="cpu")
+            architecture = checkpoint["architecture_name"]
+            if architecture in ARCHITECTURES:
+                model = model_from_checkpoint(checkpoint, context="export")
     except Exception as error:
-        raise PetDriverError(f"metatrain cannot read {path}: {error}") from None
-    model = getattr(model, "model", model)
-    if not hasattr(model, "backend"):
         raise PetDriverError(
-            f"{path} holds a metatrain model of type {type(model).__name__}, not a PET"
-        )
-    return model
+            f"metatrain cannot read {path}: {error} ({type(error).__name__})"
+        ) from None
+    if architecture in ARCHITECTURES:
+        model = getattr(model, "model", model)
+        if hasattr(model, "backend"):
+            return model
+        architecture = type(model).__name__
+    raise PetDriverError(f"{path} holds a metatrain model of type {architecture}, not a PET")
+
+
+def _merged_state(model: Any) -> dict[str, Tensor]:
+    """Weights by name, in float64; those that LoRA put beside a linear map are added to it.
+
+    W + s B A in the words of E. J. Hu et al., arXiv 2106.09685.
+    """
+    state = {name: weights.to(torch.float64) for name, weights in model.state_dict().items()}
+    for name, module in model.named_modules():
+        if not hasattr(module, "lora_A"):
+            continue
+        down, up = (state.pop(f"{name}.lora_{which}.weight") for which in "AB")
+        merged = state[f"{name}.linear.weight"] + module.scaling * up @ down
+        state[f"{name}.linear.weight"] = merged  # not in place: the model is the reference
+        for key in [key for key in state if key.startswith(f"{name}.linear.")]:
+            state[name + key.removeprefix(f"{name}.linear")] = state.pop(key)
+    return state
 
 
 def _refuse_unknown_parts(path: Path, model: Any) -> None:
@@ -103,28 +124,27 @@ def _refuse_unknown_parts(path: Path, model: Any) -> None:
 
 
 def _choose_target(path: Path, model: Any, target: str | None) -> str:
-    energies = [
-        name
-        for name, output in model.outputs.items()
-        if name in model.backend.node_heads and _is_energy(name, output)
-    ]
+    known = model.dataset_info.targets
+    energies = [name for name, one in known.items() if _is_energy(one)]
+    if not energies:
+        raise PetDriverError(
+            f"{path} has no target of the quantity energy, of whole structures (it has "
+            f"{', '.join(known)}), and so no potential"
+        )
     if target is not None:
         if target not in energies:
             raise PetDriverError(f"{path} has no energy called {target!r}; it has {energies}")
         return target
-    if "energy" in energies:
-        return "energy"
-    if len(energies) != 1:
+    if len(energies) > 1:  # one of them "energy", say, of the model that another was tuned from
         raise PetDriverError(
-            f"{path} has {len(energies)} outputs that could be the energy ({energies}); "
-            "name one with --target"
+            f"{path} has {len(energies)} energies ({', '.join(energies)}); name one with --target"
         )
     return energies[0]
 
 
-def _is_energy(name: str, output: Any) -> bool:
-    is_named_so = name.split("/")[0] == "energy" or output.unit.lower() == "ev"
-    return is_named_so and "non_conservative" not in name
+def _is_energy(target: Any) -> bool:
+    of_structures = target.is_scalar and target.sample_kind == "system"
+    return target.quantity == "energy" and of_structures and len(target.layout[0].properties) == 1
 
 
 def _refuse_other_units(path: Path, model: Any, target: str) -> None:

@@ -66,6 +66,8 @@ def export(
     check = write(checkpoint, output, grid, dtype, target, compile_for)
     metadata = read_metadata(output)
     origin = metadata["provenance"].get("file", checkpoint)
+    if (of := metadata["provenance"].get("target", "energy")) != "energy":
+        origin += f", its target {of}"
     print(
         f"{output}: {metadata['dtype']}, grid {metadata['default_grid']}, from {origin}; "
         f"{check.error:.1e} eV from {check.by}, on a structure of {check.archive:.3f} eV"

@@ -19,6 +19,7 @@ from pet_driver.probe.molecules import lone_molecule
 
 # Atoms whose images are this close (A) count as the same; they are put right before the test.
 TOLERANCE = 0.01
+EXACT = 1e-9  # A: straight to rounding
 
 
 @dataclass(frozen=True)
@@ -116,19 +117,46 @@ def molecular_group(
 
     Of the infinite groups of atoms and of straight molecules, as many operations are taken as
     leave no other forces than the whole group does. A set of operations that is not closed comes
-    from a tolerance that is too wide for the structure, and is searched again with half of it.
+    from a tolerance that is too wide for the structure, and so do those that make a bent molecule
+    straight: it is searched again with half of it.
     """
-    while True:
+    while not _is_straight(positions, tolerance):
         group = _find_operations(numbers, positions, tolerance)
-        members = {tuple(p) for p in group.permutations.tolist()}
-        if all(tuple(a[b]) in members for a in group.permutations for b in group.permutations):
-            break
+        if _is_closed(group):
+            symmetric, group = _made_exact(positions, group)
+            if not _is_straight(symmetric, EXACT):
+                return symmetric, group
         tolerance *= 0.5
-    straight = np.linalg.matrix_rank(positions, tol=max(tolerance, 1e-12)) < 2
+    group = _straight_group(numbers, positions, tolerance)
+    return group.symmetrize(positions), group
+
+
+def _is_straight(positions: np.ndarray, tolerance: float) -> bool:
+    """Whether all atoms lie on one axis through the centroid, or at it."""
+    axis = _principal_axis(positions)
+    return bool(_largest_move(positions - np.outer(positions @ axis, axis)) <= tolerance)
+
+
+def _principal_axis(positions: np.ndarray) -> np.ndarray:
+    return np.linalg.svd(positions, full_matrices=False)[2][0]
+
+
+def _is_closed(group: Group) -> bool:
+    """Whether the product of any two operations is one of them.
+
+    Permutation and handedness together tell the operations of any molecule apart that is not
+    straight; in a planar one each permutation belongs to two.
+    """
+    signs = np.sign(np.linalg.det(group.matrices))
+    operations = list(zip(signs.tolist(), group.permutations, strict=True))
+    members = {(sign, tuple(permutation)) for sign, permutation in operations}
+    return all((a * b, tuple(p[q])) in members for a, p in operations for b, q in operations)
+
+
+def _made_exact(positions: np.ndarray, group: Group) -> tuple[np.ndarray, Group]:
+    """Positions that the group leaves as they are, and its matrices about them."""
     for _ in range(100):
         symmetric = group.symmetrize(positions)
-        if straight:
-            break
         matrices = [
             _best_map(symmetric, symmetric[permutation], np.linalg.det(matrix))
             for matrix, permutation in zip(group.matrices, group.permutations, strict=True)
@@ -143,10 +171,7 @@ def molecular_group(
 def _find_operations(numbers: np.ndarray, positions: np.ndarray, tolerance: float) -> Group:
     """Try every map of two atoms, out of line with the centre, onto two of the same kind."""
     distances = np.linalg.norm(positions, axis=1)
-    anchors = _anchors(numbers, positions, tolerance)
-    if anchors is None:
-        return _straight_group(numbers, positions, tolerance)
-    first, second = anchors
+    first, second = _anchors(numbers, positions, tolerance)
     span = np.linalg.norm(positions[first] - positions[second])
     frame = _frame(positions[first], positions[second])
     tree = cKDTree(positions)
@@ -174,33 +199,36 @@ def _find_operations(numbers: np.ndarray, positions: np.ndarray, tolerance: floa
     return Group(np.array([m for m, _ in found]), np.array([p for _, p in found]))
 
 
-def _anchors(
-    numbers: np.ndarray, positions: np.ndarray, tolerance: float
-) -> tuple[int, int] | None:
-    """Two atoms that fix the orientation, from the smallest sets of like atoms; None if none do."""
+def _anchors(numbers: np.ndarray, positions: np.ndarray, tolerance: float) -> tuple[int, int]:
+    """Two atoms that fix the orientation, from the smallest sets of like atoms.
+
+    The first is far from the centroid, the second far from the axis through it and the first, so
+    that what they are off by turns the others by no more than twice that.
+    """
     distances = np.linalg.norm(positions, axis=1)
     like = (np.abs(distances[:, None] - distances) < 2.0 * tolerance) & (
         numbers[:, None] == numbers
     )
     rarity = like.sum(axis=1)
-    off_centre = np.flatnonzero(distances > 10.0 * tolerance)
-    for first in off_centre[np.argsort(rarity[off_centre], kind="stable")]:
-        area = np.linalg.norm(np.cross(positions[first], positions[off_centre]), axis=1)
-        wide = off_centre[area > 0.1 * distances[first] * distances[off_centre]]
-        if len(wide):
-            return int(first), int(wide[np.argmin(rarity[wide])])
-    return None
+
+    def rarest(lengths: np.ndarray) -> int:
+        far = np.flatnonzero(lengths >= 0.5 * lengths.max())
+        return int(far[np.argmin(rarity[far])])
+
+    first = rarest(distances)
+    axis = positions[first] / distances[first]
+    return first, rarest(np.linalg.norm(np.cross(axis, positions), axis=1))
 
 
 def _straight_group(numbers: np.ndarray, positions: np.ndarray, tolerance: float) -> Group:
     """All atoms on one axis, or at the centre: half turns, and the inversion if it applies."""
-    distances = np.linalg.norm(positions, axis=1)
+    axis = _principal_axis(positions)
+    along = np.outer(positions @ axis, axis)
     matrices, permutations = [np.eye(3)], [np.arange(len(numbers))]
-    if distances.max() > tolerance:
-        axis = positions[np.argmax(distances)] / distances.max()
+    if _largest_move(along) > tolerance:
         matrices.append(2.0 * np.outer(axis, axis) - np.eye(3))
         permutations.append(np.arange(len(numbers)))
-    flipped = _permutation(cKDTree(positions), numbers, -positions, tolerance)
+    flipped = _permutation(cKDTree(along), numbers, -along, tolerance)
     if flipped is not None:
         matrices += [-matrix for matrix in matrices]
         permutations += [flipped for _ in permutations]
@@ -213,6 +241,7 @@ def _symmetric_crystal(atoms: Atoms, tolerance: float) -> tuple[Atoms, Group, fl
 
     symmetric = atoms.copy()
     symmetric.calc = None
+    symmetric.set_constraint()  # or the atoms held fixed would not be put right
     refine_symmetry(symmetric, tolerance)
     lattice = np.array(symmetric.cell)
     fractional = symmetric.get_scaled_positions(wrap=False)

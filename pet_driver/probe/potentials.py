@@ -133,8 +133,12 @@ def as_potential(potential: Model | Ensemble | BaseCalculator | str | os.PathLik
 
 
 def turn(atoms: Atoms, rotation: np.ndarray) -> Atoms:
-    """x -> x R for positions and cell, R proper or improper."""
+    """x -> x R for positions and cell, R proper or improper.
+
+    Without constraints, which take forces away from ASE's answers: a potential has none.
+    """
     copy = atoms.copy()
+    copy.set_constraint()
     copy.set_cell(np.array(atoms.cell) @ rotation)
     copy.positions = atoms.positions @ rotation
     return copy

@@ -110,6 +110,59 @@ def test_zbl_further_than_the_network(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "model.ckpt")
 
 
+def of_targets(folder: Path, **quantities: str) -> Path:
+    """A checkpoint with targets of these quantities."""
+    model = peer.random_model([1, 8], quantities, **TINY)
+    torch.save(model.get_checkpoint(), folder / "model.ckpt")
+    return folder / "model.ckpt"
+
+
+def test_of_several_energies_one_is_to_be_named(tmp_path: Path) -> None:
+    """Also where one is called energy: a model keeps that of the one from which it was tuned."""
+    checkpoint = of_targets(tmp_path, **{"energy": "energy", "energy/fine": "energy"})
+    with pytest.raises(
+        pet_driver.PetDriverError, match=r"2 energies \(energy, energy/fine\); name"
+    ):
+        read_checkpoint(checkpoint)
+    found = {name: read_checkpoint(checkpoint, name) for name in ("energy", "energy/fine")}
+    name = next(n for n in found["energy"].weights if "node_last" in n and "weight" in n)
+    assert not torch.equal(*(one.weights[name] for one in found.values()))
+    with pytest.raises(pet_driver.PetDriverError, match="no energy called 'gap'"):
+        read_checkpoint(checkpoint, "gap")
+
+
+def test_what_is_in_electronvolts_need_not_be_an_energy_to_move_on(tmp_path: Path) -> None:
+    checkpoint = of_targets(tmp_path, gap="")
+    with pytest.raises(pet_driver.PetDriverError, match=r"no target of the quantity energy.* gap"):
+        read_checkpoint(checkpoint)
+
+
+def test_low_rank_adaptation_is_merged(tmp_path: Path) -> None:
+    from metatrain.pet.modules.finetuning import apply_finetuning_strategy
+
+    model = peer.random_model([1, 8], **TINY)
+    atoms = dense([1, 8])
+    before, _ = peer.energy_and_forces(model, atoms)
+    strategy = {"method": "lora", "config": {"rank": 2, "alpha": 4}, "inherit_heads": {}}
+    model = apply_finetuning_strategy(model, {"read_from": None, **strategy})
+    energy, forces = peer.energy_and_forces(model, atoms)
+    assert abs(energy - before) > 1e-3
+    checkpoint = model.get_checkpoint()
+    checkpoint["best_model_state_dict"] = dict(checkpoint["model_state_dict"])
+    torch.save(checkpoint, tmp_path / "model.ckpt")
+    pet_driver.export(tmp_path / "model.ckpt", tmp_path / "model.pt", dtype="float64")
+    ours = pet_driver.load(tmp_path / "model.pt").evaluate(atoms)
+    assert abs(ours.energy - energy) < ENERGY
+    assert np.abs(ours.forces - forces).max() < FORCE
+
+
+def test_another_architecture(tmp_path: Path) -> None:
+    """Before its own packages are asked for."""
+    torch.save({"architecture_name": "soap_bpnn"}, tmp_path / "model.ckpt")
+    with pytest.raises(pet_driver.PetDriverError, match=r"model of type soap_bpnn, not a PET"):
+        read_checkpoint(tmp_path / "model.ckpt")
+
+
 def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "notes.ckpt"
     path.write_text("not weights")

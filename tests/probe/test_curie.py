@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
+from ase.constraints import FixAtoms
 
 from pet_driver.probe.curie import curie_test, symmetric_structure
 
@@ -71,6 +72,30 @@ def test_a_nearly_symmetric_molecule_is_put_right() -> None:
     assert found.rms < 1e-12, "forces of the repaired structure, not of the rattled one"
 
 
+@pytest.mark.parametrize("degrees", [165.0, 172.0, 178.0])
+def test_a_molecule_that_is_hardly_bent(degrees: float) -> None:
+    """Its atoms are off the line by more than the tolerance, though by a small angle."""
+    half = np.radians(degrees / 2)
+    arm = 1.5 * np.array([np.cos(half), np.sin(half), 0.0])
+    bent = turned(Atoms("OHH", [[0.0, 0.0, 0.0], arm, arm * [1, -1, 1]]))
+    found = curie_test(bent, lennard_jones)
+    assert (found.order, found.moved < 1e-10) == (4, True)
+    assert found.rms < 1e-12
+
+
+@pytest.mark.parametrize(("name", "order"), [("H2CO", 4), ("C2H4", 8), ("C6H6", 24), ("H2O", 4)])
+def test_operations_of_rattled_molecules_are_a_group(name: str, order: int) -> None:
+    """A planar one's operations come in pairs that permute the atoms alike."""
+    for seed in range(20):
+        atoms = turned(molecule(name), seed)
+        atoms.rattle(5e-3, seed=seed)
+        _, group, _ = symmetric_structure(atoms)
+        assert order % len(group) == 0, "Lagrange"
+        products = np.einsum("aij,bjk->abik", group.matrices, group.matrices)
+        apart = np.abs(products[:, :, None] - group.matrices).max(axis=(3, 4)).min(axis=2)
+        assert apart.max() < 1e-9, "closed"
+
+
 def test_a_molecule_without_symmetry() -> None:
     atoms = molecule("CH3CH2OH")
     atoms.rattle(0.1, seed=2)
@@ -105,6 +130,16 @@ def test_a_crystal() -> None:
     assert found.rms < 1e-10
     spoil = np.full((4, 3), 0.01)
     assert curie_test(crystal, lambda a: spoil).rms == pytest.approx(0.01 * np.sqrt(3))
+
+
+def test_atoms_held_fixed_are_put_right_like_others() -> None:
+    pytest.importorskip("spglib")
+    crystal = bulk("Cu", cubic=True)
+    crystal.rattle(1e-3, seed=1)
+    crystal.set_constraint(FixAtoms([0, 1]))
+    found = curie_test(crystal, lambda a: np.zeros((4, 3)))
+    assert found.order == 192
+    assert 1e-4 < found.moved < 1e-2
 
 
 def test_slabs_are_not_searched() -> None:

@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
+from ase.constraints import FixAtoms
 
 import pet_driver
 from pet_driver.errors import PetDriverError
@@ -91,6 +92,15 @@ def test_torque_is_the_derivative_by_a_rotation(one_water: Atoms) -> None:
     assert np.linalg.norm(torque) > 1e-3
     assert found.torque == pytest.approx(np.linalg.norm(torque), rel=1e-6)
     assert found.molecular_torque == pytest.approx(found.torque, rel=1e-9)
+
+
+def test_constraints_of_a_structure_do_not_matter(one_water: Atoms) -> None:
+    """ASE leaves out the forces on atoms that are held fixed."""
+    atoms = distorted(one_water)
+    free = probe(DefectiveLennardJones(3, 0.01), atoms, resolution=0).deviations[0]
+    atoms.set_constraint(FixAtoms([0]))
+    fixed = probe(DefectiveLennardJones(3, 0.01), atoms, resolution=0).deviations[0]
+    assert fixed.forces == free.forces > 1e-4
 
 
 def test_torque_of_an_archive_is_that_of_its_forces(

@@ -19,6 +19,8 @@ from tests.conftest import ROOT, lattice_water
 TRAIN = ROOT / "workflows" / "train"
 sys.path.insert(0, str(TRAIN))  # its modules are scripts, not a part of the package
 
+from training.settings import DataSet, Settings, Stage  # noqa: E402
+
 
 def labelled(model: pet_driver.Model, frames: list[Atoms]) -> list[Atoms]:
     """The frames with energies and forces of a model."""
@@ -34,6 +36,18 @@ def molecules(number: int) -> list[Atoms]:
     for atoms in frames:
         atoms.positions += rng.normal(0, 0.03, (3, 3))
     return frames
+
+
+def settings(**changes) -> Settings:
+    """Of a training on four frames of the liquid."""
+    one = DataSet("water-revpbe0-d3-150.xyz", 4, 2)
+    entries = {
+        "name": "a",
+        "data": {"liquid": one},
+        "network": {},
+        "stages": {"one": Stage(2, 1e-3)},
+    }
+    return Settings(**{**entries, **changes})
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,20 @@ def test_clusters_of_the_liquid_are_where_it_has_them(parts: None) -> None:
     assert 5 <= same < 20
 
 
+def test_molecules_that_a_wall_cuts_keep_their_orientation(
+    model_f32: pet_driver.Model, parts: None
+) -> None:
+    whole, torn = lattice_water(3), lattice_water(3)
+    torn.positions += 0.37 * torn.cell.lengths()
+    torn.wrap()
+    clusters._prepare(labelled(model_f32, molecules(4)), [whole])
+    one = [clusters.cut(np.random.default_rng(seed))[0] for seed in range(20)]
+    clusters._prepare(labelled(model_f32, molecules(4)), [torn])
+    other = [clusters.cut(np.random.default_rng(seed))[0] for seed in range(20)]
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a.get_all_distances(), b.get_all_distances(), atol=1e-9)
+
+
 def test_contacts(parts: None) -> None:
     turns = [Rotation.identity(), Rotation.identity()]
     near, far = (

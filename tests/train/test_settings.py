@@ -1,18 +1,15 @@
-"""Configurations and data: what is wrong is named with file, value and remedy."""
+"""Configurations: what is wrong is named with file, value and remedy."""
 
 from pathlib import Path
 
-import ase.io
 import pytest
 import torch
 import yaml
-from ase import Atoms
-from training.frames import baselines, read_frames, split_all, training_frames
 from training.options import options
-from training.settings import DataSet, Settings, Stage, read_settings
+from training.settings import Stage, read_settings
 
 from pet_driver.errors import PetDriverError
-from tests.train.conftest import TRAIN
+from tests.train.conftest import TRAIN, settings
 
 CONFIGURATIONS = sorted(TRAIN.glob("*.yaml"))
 
@@ -59,6 +56,19 @@ def test_a_base_is_changed_in_parts() -> None:
             {"stages": {"one": {"epochs": 2, "learning_rate": 1, "huber_delta": -0.1}}},
             "huber_delta is -0.1; write eV/A, or 0",
         ),
+        (
+            {
+                "stages": {
+                    "one": {
+                        "epochs": 2,
+                        "learning_rate": 1,
+                        "optimizer": "soap",
+                        "training": {"weight_decay": 0.1},
+                    }
+                }
+            },
+            "weight_decay is metatrain's AdamW; write optimizer: adam",
+        ),
         ({"atomic_energies": {"Q": 1.0}}, "atomic_energies: Q"),
         ({"atomic_energies": {}}, "isolated_atoms needs atomic_energies"),
     ],
@@ -81,72 +91,6 @@ def test_no_configuration(tmp_path: Path) -> None:
     (tmp_path / "circle.yaml").write_text("base: circle.yaml")
     with pytest.raises(PetDriverError, match="circle"):
         read_settings(tmp_path / "circle.yaml")
-
-
-def test_wrong_data(made_data: Path, tmp_path: Path) -> None:
-    with pytest.raises(PetDriverError, match=r"there is no file .*none.xyz; name the folder"):
-        read_frames(tmp_path / "none.xyz")
-    (tmp_path / "noise.xyz").write_text("not a structure\n")
-    with pytest.raises(PetDriverError, match=r"ASE cannot read .*noise.xyz"):
-        read_frames(tmp_path / "noise.xyz")
-    ase.io.write(tmp_path / "bare.xyz", Atoms("H"), format="extxyz")
-    with pytest.raises(PetDriverError, match=r"frame 0 of .*bare.xyz has no energy or no forces"):
-        read_frames(tmp_path / "bare.xyz")
-
-
-def settings(**changes) -> Settings:
-    one = DataSet("water-revpbe0-d3-150.xyz", 4, 2)
-    entries = {
-        "name": "a",
-        "data": {"liquid": one},
-        "network": {},
-        "stages": {"one": Stage(2, 1e-3)},
-    }
-    return Settings(**{**entries, **changes})
-
-
-def test_too_few_frames(made_data: Path) -> None:
-    many = settings(data={"liquid": DataSet("water-revpbe0-d3-150.xyz", 40, 2)})
-    with pytest.raises(PetDriverError, match="holds 8 frames, and the set liquid asks for 42"):
-        split_all(many, made_data)
-    with pytest.raises(PetDriverError, match="5 frames of liquid were asked for, and 4 are there"):
-        split_all(settings(frames=5), made_data)
-
-
-def test_one_stoichiometry_needs_atomic_energies(made_data: Path) -> None:
-    splits = split_all(settings(), made_data)
-    with pytest.raises(PetDriverError, match="give 'atomic_energies'"):
-        baselines(settings(), splits)
-    with pytest.raises(PetDriverError, match="no energy for atomic number 8"):
-        baselines(settings(atomic_energies={"H": -13.6}), splits)
-
-
-def test_baselines_leave_no_mean(made_data: Path) -> None:
-    energies = {"H": -13.6, "O": -431.55, "Na": -1290.1}  # the data have no Na
-    chosen = settings(atomic_energies=energies, isolated_atoms=1)
-    splits = split_all(chosen, made_data)
-    found = baselines(chosen, splits)
-    frames = training_frames(chosen, splits, ["liquid"], "train")
-    left = [(f.get_potential_energy() - sum(found[z] for z in f.numbers)) / len(f) for f in frames]
-    assert sum(left[:4]) == pytest.approx(0.0, abs=1e-6)
-    # A molecule is bound by about 10 eV: an isolated atom lies above by a third of that.
-    assert len(left) == 6 and all(3.0 < one < 4.0 for one in left[4:])
-
-
-def test_a_shifted_set_has_the_mean_of_the_first(made_data: Path) -> None:
-    sets = {
-        "liquid": DataSet("water-revpbe0-d3-150.xyz", 4, 2),
-        "other": DataSet("water-monomer-600.xyz", 8, 2, repeat=2, shift=True),
-    }
-    chosen = settings(data=sets)
-    splits = split_all(chosen, made_data)
-    means = []
-    for name in sets:
-        frames = training_frames(chosen, splits, [name], "train")
-        means.append(sum(f.get_potential_energy() / len(f) for f in frames) / len(frames))
-    assert means[0] == pytest.approx(means[1])
-    assert len(frames) == 16
-    assert not frames[0].cell.any()
 
 
 def test_options_of_a_later_stage(tmp_path: Path) -> None:

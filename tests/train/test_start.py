@@ -69,6 +69,22 @@ def test_what_is_gone_on_with_does_not_begin_again(start: Path) -> None:
         assert any(parameter.any() for parameter in model.parameters()) == begun
 
 
+def test_a_stopped_schedule_goes_on_at_its_rate() -> None:
+    from training.launch import Schedule
+
+    def begun() -> Schedule:
+        optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(1))], lr=1e-2)
+        return Schedule(optimizer, lambda step: 1.0 / (1.0 + step))
+
+    before = begun()
+    for _ in range(9):
+        before.optimizer.step()
+        before.step()
+    after = begun()
+    after.load_state_dict(before.state_dict())
+    assert after.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3)
+
+
 def test_the_first_stage_begins_with_them(start: Path, made_data: Path) -> None:
     """Where nothing is learned they come out as they went in, from a path beside the settings."""
     one = {"epochs": 1, "learning_rate": 1e-12, "optimizer": "adam"}

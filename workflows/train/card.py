@@ -151,9 +151,17 @@ def _gather_curve(record: Record, path: Path, write: bool) -> None:
     for other in sorted(path.parent.parent.glob(f"{record.name}-*/{record.name}-*.json")):
         if other.stem.removeprefix(f"{record.name}-").isdigit() and other.stem == other.parent.name:
             one = read_record(other)
-            if one.errors and one.settings.get("frames"):
+            if not one.settings.get("frames") or record.first not in one.errors:
+                continue
+            if one.is_comparable(record):
                 found[str(one.frames)] = one.errors
-    if found and record.errors:
+            else:
+                print(
+                    f"{other}: not in the learning curve, for it is another training than that of "
+                    f"{record.name} in more than the number of frames",
+                    file=sys.stderr,
+                )
+    if found and record.first in record.errors:
         found[str(record.frames)] = record.errors
     if found != record.curve:
         record.curve = found

@@ -134,13 +134,18 @@ def cut(rng: np.random.Generator) -> tuple[Atoms, list[int], list[Rotation]]:
     near = [near[0], *rng.choice(near[1:], size - 1, replace=False)]
     scale = 1.0 if rng.random() < 0.5 else rng.uniform(0.75, 1.4)
     rotations = [
-        Rotation.align_vectors(
-            frame.positions[3 * m + 1 : 3 * m + 3] - frame.positions[3 * m],
-            _molecules[k].positions[1:] - _oxygen(k),
-        )[0]
+        Rotation.align_vectors(arms(frame, m), _molecules[k].positions[1:] - _oxygen(k))[0]
         for m, k in zip(near, chosen, strict=True)
     ]
     return assemble(chosen, rotations, scale * vectors[0, near]), chosen, rotations
+
+
+def arms(frame: Atoms, molecule: int) -> np.ndarray:
+    """From an oxygen to its two hydrogens [2, 3] (A), which need not lie in its image of the cell,
+    nor next to it in the file."""
+    oxygen, hydrogens = frame.positions[3 * molecule], frame.positions[frame.numbers == 1]
+    vectors, lengths = get_distances(oxygen, hydrogens, cell=frame.cell, pbc=True)
+    return vectors[0, np.argsort(lengths[0])[:2]]
 
 
 def assemble(chosen: list[int], rotations: list[Rotation], places: np.ndarray) -> Atoms:

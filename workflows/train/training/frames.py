@@ -17,10 +17,14 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_numbers
 
 from pet_driver.errors import PetDriverError
+from pet_driver.neighbors import Structure
 from training.settings import DataSet, Settings
 
 INDICES = "split.json"
 OWN = Path(__file__).parents[1] / "data"  # what this package has itself
+# Energy of an atom in any matter less that of the isolated atom, eV: what lies beyond comes from
+# two scales of energies.
+BINDING = (-20.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,9 @@ def split_indices(
 def read_frames(path: Path) -> list[Atoms]:
     """All frames of a file, each with energy (eV) and forces (eV/A).
 
+    Constraints are taken off: ASE leaves out the forces on atoms that were held fixed, and a
+    potential is to learn them.
+
     Raises:
         PetDriverError: naming the file, the frame and what is wrong with it.
     """
@@ -113,13 +120,17 @@ def read_frames(path: Path) -> list[Atoms]:
     except Exception as error:
         raise PetDriverError(f"ASE cannot read {path}: {error}") from None
     for index, atoms in enumerate(frames):
+        atoms.set_constraint()
         try:
+            Structure.from_ase(atoms).check()
             values = [atoms.get_potential_energy(), *atoms.get_forces().ravel()]
         except (RuntimeError, PropertyNotImplementedError):
             raise PetDriverError(
                 f"frame {index} of {path} has no energy or no forces; extended XYZ has them as "
                 "energy=... and a column forces:R:3"
             ) from None
+        except PetDriverError as error:
+            raise PetDriverError(f"frame {index} of {path}: {error}") from None
         if not np.isfinite(values).all():
             raise PetDriverError(
                 f"frame {index} of {path} has an energy or a force that is not finite; remove it"
@@ -158,23 +169,18 @@ def baselines(settings: Settings, splits: Mapping[str, Split]) -> dict[int, floa
 
     Isolated atoms, plus the mean binding energy an atom of the first set: the network then has
     to learn what is left of the energy, which is small, and the difference between elements,
-    which frames of one stoichiometry do not hold, is the physical one. Empty where the
-    configuration has no energies of atoms: metatrain then fits them.
+    which frames of one stoichiometry do not hold, is the physical one. Where the configuration has
+    no energies of atoms, those that fit all frames best: metatrain by itself would look at the
+    first stage's alone.
 
     Raises:
-        PetDriverError: an element without an energy, or frames that cannot tell elements apart.
+        PetDriverError: an element without an energy, energies on another scale than the frames,
+            or frames that cannot tell elements apart.
     """
     found = elements(splits)
     energies = {atomic_numbers[symbol]: e for symbol, e in settings.atomic_energies.items()}
     if not energies:
-        own = [f for name in settings.own for f in splits[name].select("train")]
-        counts = np.array([[np.sum(f.numbers == z) for z in found] for f in own])
-        if np.linalg.matrix_rank(counts) < len(found):
-            raise PetDriverError(
-                f"all frames have their {len(found)} elements in one proportion, so that they do "
-                "not tell the energy of each; give 'atomic_energies' in the configuration"
-            )
-        return {}
+        return _fitted([f for n in settings.own for f in splits[n].select("train")], found)
     if missing := [z for z in found if z not in energies]:
         raise PetDriverError(
             f"'atomic_energies' has no energy for atomic number {', '.join(map(str, missing))}; "
@@ -184,7 +190,27 @@ def baselines(settings: Settings, splits: Mapping[str, Split]) -> dict[int, floa
         (f.get_potential_energy() - sum(energies[z] for z in f.numbers)) / len(f)
         for f in splits[settings.first].select("train")
     ]
-    return {z: energies[z] + float(np.mean(binding)) for z in found}
+    mean = float(np.mean(binding))
+    if not BINDING[0] < mean < BINDING[1]:
+        raise PetDriverError(
+            f"the frames of {settings.first} lie {mean:.1f} eV an atom from the isolated atoms of "
+            "'atomic_energies', and matter is bound by some eV: the two are not on one scale; give "
+            "energies of atoms by the code and the pseudopotentials of the frames, or "
+            "'atomic_energies: null' and 'isolated_atoms: 0' to have them fitted"
+        )
+    return {z: energies[z] + mean for z in found}
+
+
+def _fitted(frames: Sequence[Atoms], found: Sequence[int]) -> dict[int, float]:
+    """Energies of elements (eV) whose sums come closest to the frames' energies an atom."""
+    shares = np.array([[np.mean(f.numbers == z) for z in found] for f in frames])
+    if np.linalg.matrix_rank(shares) < len(found):
+        raise PetDriverError(
+            f"all frames have their {len(found)} elements in one proportion, so that they do "
+            "not tell the energy of each; give 'atomic_energies' in the configuration"
+        )
+    an_atom = [f.get_potential_energy() / len(f) for f in frames]
+    return dict(zip(found, np.linalg.lstsq(shares, an_atom, rcond=None)[0].tolist(), strict=True))
 
 
 def training_frames(

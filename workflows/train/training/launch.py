@@ -19,6 +19,7 @@ import metatrain.pet.trainer as trainer
 import torch
 from metatrain.__main__ import main
 from metatrain.pet.modules.transformer import CartesianTransformer
+from torch.optim.lr_scheduler import LambdaLR
 
 from pet_driver.archive import Archive
 from pet_driver.checkpoints.source import Source
@@ -27,6 +28,19 @@ from training.soap import Soap
 from training.start import begin_with
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "soap": Soap}
+
+
+class Schedule(LambdaLR):
+    """A schedule of the learning rate that goes on at the rate where it was stopped.
+
+    One that is made anew sets the optimizer to the rate of its first step, and torch's leaves it
+    there until the next one: a training would go on with a step at a wrong rate.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        for group, rate in zip(self.optimizer.param_groups, self.get_last_lr(), strict=True):
+            group["lr"] = rate
 
 
 def prepared(train: Callable[..., None], start: Source | None) -> Callable[..., None]:
@@ -60,6 +74,7 @@ if __name__ == "__main__":
     sys.argv[1:] = chosen.metatrain
     start = None if chosen.start is None else Archive.load(chosen.start).source()
     torch.optim.Adam = OPTIMIZERS[chosen.optimizer]
+    trainer.LambdaLR = Schedule
     trainer.Trainer.train = prepared(trainer.Trainer.train, start)
     trainer.evaluate_model = by_rows(trainer.evaluate_model, torch.get_num_threads())
     main()

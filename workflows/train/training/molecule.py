@@ -13,7 +13,6 @@ from ase.optimize import BFGS
 from scipy.optimize import minimize
 
 import pet_driver
-from pet_driver.errors import PetDriverError
 from pet_driver.evaluator import Model
 
 MODES = ("bend", "symmetric stretch", "asymmetric stretch")
@@ -79,18 +78,15 @@ class ReferenceSurface:
     """A polynomial in r1, r2 and the angle, fitted to the energies and forces of molecules.
 
     Args:
-        frames: single molecules, O H H, with energies (eV) and forces (eV/A).
+        frames: single molecules of water with energies (eV).
 
     Attributes:
         residual: root mean square error of the fitted energies, eV.
     """
 
     def __init__(self, frames: Sequence[Atoms]) -> None:
-        if len(frames) < 100 or any(list(f.numbers) != [8, 1, 1] for f in frames):
-            raise PetDriverError(
-                "a reference surface needs 100 molecules or more, atoms in the order O H H"
-            )
-        internal = np.array([_internal(f.positions) for f in frames])
+        oxygen_first = [f.positions[np.argsort(-f.numbers, kind="stable")] for f in frames]
+        internal = np.array([_internal(positions) for positions in oxygen_first])
         self._centre = internal.mean(axis=0)
         self._centre[:2] = self._centre[:2].mean()  # one centre, or the terms are not symmetric
         self._powers = [

@@ -31,7 +31,7 @@ def options(
         settings: the configuration.
         stage: of it.
         seed: of initial weights, rotations and batches.
-        atomic_baseline: eV by atomic number; empty: fitted by metatrain.
+        atomic_baseline: eV by atomic number.
         species: atomic numbers, ascending.
         device: ``cpu`` or ``cuda``.
         start: checkpoint whose weights this stage begins with.
@@ -43,6 +43,7 @@ def options(
         "max_atoms_per_batch": stage.batch_atoms,
         "checkpoint_interval": stage.checkpoint_epochs,
         "scale_targets": False,
+        "atomic_baseline": {TARGET: dict(atomic_baseline)},
         "loss": {
             TARGET: {
                 "type": "mse",
@@ -51,8 +52,6 @@ def options(
             }
         },
     }
-    if atomic_baseline:
-        training["atomic_baseline"] = {TARGET: dict(atomic_baseline)}
     if start is not None:
         training["finetune"] = {"method": "full", "read_from": str(start.resolve())}
     training |= stage.training

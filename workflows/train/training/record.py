@@ -32,7 +32,7 @@ class Record:
         start_on_record: whether it is known which frames those had seen.
         seen_before: these frames: indices by the SHA-256 of their file.
         split: by set: file, checksum, indices to train on and held out.
-        baselines: eV by atomic number; empty if metatrain fitted them.
+        baselines: eV by atomic number.
         stages: by name: frames, atoms, seconds, device and history.
         errors: by set: errors of the raw network on the frames held out.
         curve: by number of training frames of the first set: the same, of other trainings.
@@ -63,7 +63,23 @@ class Record:
     @property
     def frames(self) -> int:
         """Training frames of the first set."""
-        return len(self.split[next(iter(self.settings["data"]))]["train"])
+        return len(self.split[self.first]["train"])
+
+    @property
+    def first(self) -> str:
+        """The set that the model is mainly for."""
+        return next(iter(self.settings["data"]))
+
+    def is_comparable(self, other: Record) -> bool:
+        """Whether two trainings differ in the number of frames of the first set alone."""
+        return self._in_common() == other._in_common()
+
+    def _in_common(self) -> dict[str, Any]:
+        """What trainings that make up a learning curve share."""
+        settings = {k: v for k, v in self.settings.items() if k not in ("name", "frames", "start")}
+        split = {name: dict(one) for name, one in self.split.items()}
+        split[self.first].pop("train")
+        return {"settings": settings, "split": split, "seed": self.seed, "start": self.start}
 
 
 def read_record(path: Path) -> Record:

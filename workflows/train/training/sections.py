@@ -204,7 +204,7 @@ def learning_curve(subject: Subject) -> str:
     curve = subject.record.curve
     if not curve:
         return ""
-    first = next(iter(subject.record.settings["data"]))
+    first = subject.record.first
     lines = [
         f"| frames of {first} | energy MAE, RMSE (meV an atom) | force MAE, RMSE (meV/A) |",
         "|---|---|---|",
@@ -261,13 +261,17 @@ def _are_molecules(frames: Sequence[Atoms]) -> bool:
     return all(len(atoms) == 3 for atoms in frames)
 
 
+def _are_water(frames: Sequence[Atoms]) -> bool:
+    return all(sorted(atoms.numbers) == [1, 1, 8] for atoms in frames)
+
+
 def molecule(subject: Subject) -> str:
     """Geometry and frequencies of a molecule, averaged, beside those of its reference."""
     if set(subject.model.atomic_numbers) != {1, 8}:
         return ""
     ours = equilibrium(subject.model, AVERAGED)
     rows = [("this model", ours)]
-    molecules = next((f for f in subject.frames.values() if _are_molecules(f)), [])
+    molecules = next((f for f in subject.frames.values() if _are_water(f)), [])
     if len(molecules) >= ENOUGH_MOLECULES:
         rows.append(("reference surface", ReferenceSurface(molecules).equilibrium()))
     lines = [

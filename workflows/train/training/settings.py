@@ -269,6 +269,10 @@ def _check(settings: Settings) -> None:
             raise ValueError(
                 f"{where}optimizer is {stage.optimizer!r}; write {' or '.join(OPTIMIZERS)}"
             )
+        if stage.optimizer == "soap" and stage.training.get("weight_decay"):
+            raise ValueError(
+                f"{where}training: weight_decay is metatrain's AdamW; write optimizer: adam with it"
+            )
         if not stage.learning_rate > 0:
             raise ValueError(f"{where}learning_rate is {stage.learning_rate}; it must be positive")
         if not 0 <= stage.huber_delta < math.inf:
