@@ -232,6 +232,7 @@ class TorchScriptArchive : public pet::Archive {
     }
     module_.eval();
     package_ = std::move(extra[PACKAGE_FILE]);
+    card_.metadata = extra["metadata.json"];
     for (const char *name : {"symbols", "atomic_numbers", "cutoff", "interaction_range",
                              "default_grid", "format_version", "dtype_name"})
       if (extra["metadata.json"].empty() || !module_.hasattr(name))

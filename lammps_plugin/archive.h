@@ -18,6 +18,7 @@ namespace pet {
 /// What the archive says about itself.
 struct Card {
   std::string path;                         // where it was found
+  std::string metadata;                     // all that it says of itself, as JSON
   std::string device;                       // where it runs: "cpu", "cuda:0"
   int threads = 1;                          // of torch, on the CPU
   std::string dtype;                        // of the network: "float32" or "float64"

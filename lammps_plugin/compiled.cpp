@@ -107,9 +107,17 @@ std::unique_ptr<pet::Compiled> pet::Compiled::attach(torch::jit::Module &module,
         " and torch " TORCH_VERSION ": it runs uncompiled; export the archive again here";
     return nullptr;
   }
-  const TemporaryFile file(package);
-  std::unique_ptr<Compiled> compiled(
-      new Compiled(file.path(), device.is_cuda() ? device.index() : c10::DeviceIndex{-1}));
+  std::unique_ptr<Compiled> compiled;
+  try {
+    const TemporaryFile file(package);
+    compiled.reset(
+        new Compiled(file.path(), device.is_cuda() ? device.index() : c10::DeviceIndex{-1}));
+  } catch (const std::exception &error) {
+    const std::string said = error.what();
+    note = "the compiled network cannot be loaded (" + said.substr(0, said.find('\n')) +
+        "): it runs uncompiled; export the archive again here";
+    return nullptr;
+  }
 
   torch::jit::Module stand_in("__torch__.CompiledNetwork");
   stand_in.register_module("plain", module.attr("network").toModule());

@@ -39,6 +39,11 @@ void pet::Ensemble::join_cards()
       throw std::runtime_error("members of an ensemble must know the same elements: " + first +
                                " knows " + joined(card_.symbols) + ", but " + other.path + " " +
                                joined(other.symbols) + "; leave one of them out");
+    for (std::size_t k = 0; k < m; k++)
+      if (other.metadata == members_[k]->card().metadata)
+        throw std::runtime_error("members " + members_[k]->card().path + " and " + other.path +
+                                 " of an ensemble are one and the same model, and would never "
+                                 "differ; leave one of them out");
     if (other.grid != card_.grid)
       throw std::runtime_error("the default grid of " + first + " is " + card_.grid + ", that of " +
                                other.path + " is " + other.grid + ": choose one for the ensemble "

@@ -91,6 +91,7 @@ void PETGraph::find_owned(const std::vector<int> &numbers)
   images_.clear();
   atoms_.clear();
   node_of_tag_.clear();
+  types_.assign(atom->type, atom->type + atom->nlocal);
   for (int i = 0; i < atom->nlocal; i++) {
     if (numbers[atom->type[i]] == 0) continue;
     node_of_tag_.emplace(atom->tag[i], static_cast<int>(atoms_.size()));
@@ -284,6 +285,21 @@ std::array<int, 3> PETGraph::shift(int image, int node) const
     whole[k] = static_cast<int>(rounded);
   }
   return whole;
+}
+
+bool PETGraph::types_changed() const
+{
+  return !std::equal(types_.begin(), types_.end(), atom->type, atom->type + atom->nlocal);
+}
+
+void PETGraph::check_types(const std::vector<int> &numbers) const
+{
+  for (std::size_t i = 0; i < types_.size(); i++)
+    if ((numbers[types_[i]] == 0) != (numbers[atom->type[i]] == 0))
+      throw std::runtime_error("atom " + std::to_string(atom->tag[i]) + " changed between types "
+                               "with and without an element (NULL) while a neighbour list was in "
+                               "use, which has not its pairs: use `neigh_modify every 1 delay 0 "
+                               "check no`");
 }
 
 void PETGraph::check_images() const

@@ -59,6 +59,12 @@ class PETGraph : protected Pointers {
   /// LAMMPS index of the atom or ghost behind each node, local atoms first.
   const std::vector<int> &atoms() const { return atoms_; }
 
+  /// Whether local atoms have other types than when the graph was built.
+  bool types_changed() const;
+
+  /// Throws std::runtime_error where one of them has come to, or left, the types of this potential.
+  void check_types(const std::vector<int> &numbers) const;
+
   /// Throws std::runtime_error where atoms are not whole cell vectors from their images.
   void check_images() const;
 
@@ -74,6 +80,7 @@ class PETGraph : protected Pointers {
 
   pet::Topology topology_;
   std::vector<int> atoms_;
+  std::vector<int> types_;    // of local atoms
   std::vector<RemoteEdge> remote_;
   std::unordered_map<tagint, int> node_of_tag_;
   std::vector<std::pair<int, int>> images_;    // some of them: LAMMPS index, node

@@ -34,11 +34,6 @@ static const char CITATION[] =
     " year = {2023}\n"
     "}\n\n";
 
-static bool all_finite(const std::vector<double> &values)
-{
-  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
-}
-
 PairPET::PairPET(LAMMPS *lmp) : Pair(lmp), graph_(lmp), exchange_(lmp)
 {
   pet::keep_freed_memory();
@@ -81,6 +76,9 @@ void PairPET::allocate()
 
 void PairPET::settings(int narg, char **arg)
 {
+  // A caller that goes on after an error has no archive, and none of the old settings.
+  ensemble_.reset();
+  is_set_up_ = false;
   pet::Settings settings;
   std::string failure;
   try {
@@ -100,7 +98,6 @@ void PairPET::settings(int narg, char **arg)
   }
   thresholds_ = settings.thresholds;
   exchange_mode_ = settings.exchange;
-  ensemble_.reset();    // a caller that goes on after an error has none
   open_ensemble(settings.open);
   print_summary();
   if (!numbers_.empty()) find_numbers();    // a second pair_style keeps pair_coeff
@@ -140,21 +137,6 @@ void PairPET::open_ensemble(pet::OpenOptions options)
   comm_reverse = ensemble_->size() > 1 ? 3 * ensemble_->size() : 0;
 }
 
-/// One rank's failure stops all of them with its message.
-void PairPET::all_or_none(const std::string &failure) const
-{
-  int mine = failure.empty() ? comm->nprocs : comm->me;
-  int first = mine;
-  MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, world);
-  if (first == comm->nprocs) return;
-  int length = static_cast<int>(failure.size());
-  MPI_Bcast(&length, 1, MPI_INT, first, world);
-  std::string message = failure;
-  message.resize(length);
-  MPI_Bcast(message.data(), length, MPI_CHAR, first, world);
-  error->all(FLERR, "pair_style pet: {}", message);
-}
-
 void PairPET::print_summary() const
 {
   if (comm->me != 0) return;
@@ -171,6 +153,8 @@ void PairPET::print_summary() const
 void PairPET::coeff(int narg, char **arg)
 {
   require_ensemble();
+  numbers_.clear();
+  is_set_up_ = false;
   if (!allocated) allocate();
   if (narg < 3 || strcmp(arg[0], "*") != 0 || strcmp(arg[1], "*") != 0)
     error->all(FLERR, "pair_style pet: write `pair_coeff * *` and an element for every one of the "
@@ -183,11 +167,12 @@ void PairPET::coeff(int narg, char **arg)
   find_numbers();
 }
 
-/// The atomic numbers of the mapped types, if the archive knows their elements.
+/// The atomic numbers of the mapped types, if the archive knows their elements; or else none.
 void PairPET::find_numbers()
 {
   const pet::Card &card = ensemble_->card();
-  numbers_.assign(atom->ntypes + 1, 0);
+  numbers_.clear();
+  std::vector<int> numbers(atom->ntypes + 1, 0);
   for (int type = 1; type <= atom->ntypes; type++) {
     if (map[type] < 0) continue;
     const std::string symbol = elements[map[type]];
@@ -195,8 +180,9 @@ void PairPET::find_numbers()
     if (place == card.symbols.end())
       error->all(FLERR, "pair_style pet: unknown element {}: {} knows {}", symbol, card.path,
                  pet::joined(card.symbols));
-    numbers_[type] = static_cast<int>(card.atomic_numbers[place - card.symbols.begin()]);
+    numbers[type] = static_cast<int>(card.atomic_numbers[place - card.symbols.begin()]);
   }
+  numbers_ = std::move(numbers);
 }
 
 // ---------------------------------------------------------------- before a run
@@ -205,46 +191,12 @@ void PairPET::init_style()
 {
   require_ensemble();
   check_environment();
+  warn_of_doubtful_input();
   pairs_ = 0;
   exchanges_ = choose_exchange();
   request_ghosts();
   graph_is_fresh_ = false;
-}
-
-void PairPET::check_environment() const
-{
-  if (!atom->tag_enable)
-    error->all(FLERR, "pair_style pet needs atom IDs: remove `atom_modify id no`");
-  if (!force->newton_pair)
-    error->all(FLERR, "pair_style pet sends forces on ghosts home: use `newton on`");
-  if (domain->dimension != 3) error->all(FLERR, "pair_style pet needs `dimension 3`");
-  if (comm->mode != Comm::SINGLE)
-    error->all(FLERR, "pair_style pet needs one ghost cutoff: use `comm_modify mode single`");
-  if (atom->molecular == Atom::ATOMIC || (atom->nbonds == 0 && atom->molecular == Atom::MOLECULAR))
-    return;
-  for (int k = 1; k <= 3; k++)
-    if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
-      error->all(FLERR, "pair_style pet needs the pairs of bonded atoms, which LAMMPS leaves out: "
-                 "use `special_bonds lj/coul 1.0 1.0 1.0`, or data without bonds");
-}
-
-/// Without its archive, as after a pair_style that failed.
-void PairPET::require_ensemble() const
-{
-  if (!ensemble_) error->all(FLERR, "pair_style pet has no archive: give pair_style again");
-}
-
-/// What is known only when all is set up: fixes may exclude pairs, and other styles take them over.
-void PairPET::check_pairs() const
-{
-  const int exclusions = neighbor->nex_type + neighbor->nex_group + neighbor->nex_mol;
-  if (neighbor->includegroup || exclusions > 0)
-    error->all(FLERR, "pair_style pet needs every pair within its cutoff: remove `neigh_modify "
-               "include` and `neigh_modify exclude`, and fixes that exclude atoms, such as gcmc");
-  const auto mapped = std::count_if(numbers_.begin(), numbers_.end(), [](int z) { return z > 0; });
-  if (pairs_ < mapped * (mapped + 1) / 2)
-    error->all(FLERR, "pair_style pet needs all pairs of its types: a later pair_coeff gives some "
-               "of them to another style; use `hybrid/overlay` to have both");
+  is_set_up_ = true;
 }
 
 /// A full list; with the neighbours of ghosts, as far as energies reach, where a rank has to compute
@@ -272,45 +224,66 @@ double PairPET::skin() const { return neighbor->skin; }
 void PairPET::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
-  if (!graph_is_fresh_) check_pairs();
-  std::string failure;
-  pet::Evaluation result;
-  apart_ = {};    // an empty domain has none
-  try {
-    const bool begins = !graph_is_fresh_;
-    if (neighbor->ago == 0 || begins) rebuild_graph();
-    if (begins) {
-      print_shares();
-      print_cost();
-    }
-    if (!graph_.atoms().empty()) result = evaluate();
-    check_finite(result);
-  } catch (const std::exception &e) {
-    failure = e.what();
+  if (!is_set_up_)
+    error->all(FLERR, "pair_style pet: pair_style or pair_coeff came after the last setup: give "
+               "`run` without `pre no`");
+  const bool begins = !graph_is_fresh_;
+  if (begins) check_pairs();
+  if (neighbor->ago == 0 || begins) rebuild_graph(skin());
+  else if (types_changed()) follow_types();
+  if (begins) {
+    print_shares();
+    print_cost();
   }
-  if (!failure.empty()) error->one(FLERR, "pair_style pet: {}", failure);
+  together([&] { check_positions(); });
+  const pet::Evaluation result = evaluate();
+  together([&] { check_finite(result); });
   measure_force_spread();
   tally(result);
 }
 
-void PairPET::rebuild_graph()
+/// `margin` beyond the cutoff: edges that may come to count before the next neighbour list.
+void PairPET::rebuild_graph(double margin)
 {
   const pet::Card &card = ensemble_->card();
-  if (exchanges_) {
-    graph_.rebuild_local(list, numbers_, card.cutoff + skin(), &exchange_);
-    exchange_.rebuild(graph_.remote(), find_owners());
-  } else {
-    graph_.rebuild(list, numbers_, card.cutoff + skin(), card.interaction_range + skin());
-  }
-  ensemble_->set_topology(graph_.topology());
+  const double cutoff = card.cutoff + margin;
+  together([&] {
+    if (exchanges_) graph_.rebuild_local(list, numbers_, cutoff, &exchange_);
+    else graph_.rebuild(list, numbers_, cutoff, card.interaction_range + margin);
+  });
+  if (exchanges_) exchange_.rebuild(graph_.remote(), sent_to_ghosts({}, comm->me));
+  together([&] { ensemble_->set_topology(graph_.topology()); });
   graph_is_fresh_ = true;
+}
+
+/// On any rank.
+bool PairPET::types_changed() const
+{
+  const int mine = graph_.types_changed();
+  int any = 0;
+  MPI_Allreduce(&mine, &any, 1, MPI_INT, MPI_MAX, world);
+  return any != 0;
+}
+
+/// Atoms may become others between two neighbour lists, as for a trial of Monte Carlo.  Ghosts take
+/// the types of their atoms, and the graph all pairs of the list: some are farther apart than when
+/// it was made, and may come back.
+void PairPET::follow_types()
+{
+  together([&] { graph_.check_types(numbers_); });
+  const int *types = atom->type;
+  const std::vector<int> sent = sent_to_ghosts({types, types + atom->nlocal}, 0);
+  std::copy(sent.begin() + atom->nlocal, sent.end(), atom->type + atom->nlocal);
+  rebuild_graph(2.0 * skin());
 }
 
 /// Frames may cost hundreds of raw evaluations: say so before the first one.
 void PairPET::print_cost()
 {
   pet::Workload mine;
-  if (!graph_.atoms().empty()) mine = ensemble_->workload(graph_.positions(), graph_.cell());
+  together([&] {
+    if (!graph_.atoms().empty()) mine = ensemble_->workload(graph_.positions(), graph_.cell());
+  });
   const double counts[3] = {mine.frames, mine.edges, mine.raw_edges};
   double sums[3] = {0.0, 0.0, 0.0};
   MPI_Reduce(counts, sums, 3, MPI_DOUBLE, MPI_SUM, 0, world);
@@ -326,22 +299,14 @@ pet::Evaluation PairPET::evaluate()
   request.virial = vflag_global != 0;
   request.atomic_virials = vflag_atom != 0;
   request.step = update->ntimestep;
-  const std::vector<double> positions = graph_.positions();
-  // An atom that is nowhere has no neighbours, and the energy of one by itself.
-  if (!all_finite(positions))
-    throw std::runtime_error("positions are not finite in step " +
-                             std::to_string(update->ntimestep) + ": look for a fix or another "
-                             "style that moves atoms to NaN");
-  graph_.check_images();
-  return ensemble_->evaluate(positions, graph_.cell(), request, apart_);
-}
-
-void PairPET::check_finite(const pet::Evaluation &result) const
-{
-  if (!std::isfinite(result.energy) || !all_finite(result.forces))
-    throw std::runtime_error("energy or forces are not finite in step " +
-                             std::to_string(update->ntimestep) + ": atoms may overlap; minimize "
-                             "first, or use a shorter timestep");
+  apart_ = {};    // an empty domain has none
+  if (graph_.atoms().empty()) return {};
+  try {
+    return ensemble_->evaluate(graph_.positions(), graph_.cell(), request, apart_);
+  } catch (const std::exception &e) {
+    stop_alone(e.what());
+  }
+  return {};
 }
 
 // ---------------------------------------------------------------- handing results to LAMMPS

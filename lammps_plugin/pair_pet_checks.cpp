@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The part of `pair_style pet` that knows what it cannot do, and stops all ranks with one message.
+
+#include "pair_pet.h"
+
+#include "atom.h"
+#include "comm.h"
+#include "domain.h"
+#include "error.h"
+#include "force.h"
+#include "neighbor.h"
+#include "update.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <stdexcept>
+#include <thread>
+
+using namespace LAMMPS_NS;
+
+namespace {
+
+constexpr double MASS_RATIO = 3.1;    // between a mass and what is expected; tritium passes
+constexpr std::chrono::milliseconds FORWARDING{300};    // of a last message by the launcher
+
+bool all_finite(const std::vector<double> &values)
+{
+  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+}
+
+/// The group of `comm_modify group`, which LAMMPS shows to its own styles of communication alone.
+struct BorderGroup : Comm {
+  static int of(const Comm &comm) { return comm.*&BorderGroup::bordergroup; }
+};
+
+}    // namespace
+
+void PairPET::check_environment() const
+{
+  if (numbers_.empty()) error->all(FLERR, "pair_style pet has no elements: give pair_coeff again");
+  if (!atom->tag_enable)
+    error->all(FLERR, "pair_style pet needs atom IDs: remove `atom_modify id no`");
+  if (!force->newton_pair)
+    error->all(FLERR, "pair_style pet sends forces on ghosts home: use `newton on`");
+  if (domain->dimension != 3) error->all(FLERR, "pair_style pet needs `dimension 3`");
+  if (comm->mode != Comm::SINGLE)
+    error->all(FLERR, "pair_style pet needs one ghost cutoff: use `comm_modify mode single`");
+  if (BorderGroup::of(*comm) != 0)
+    error->all(FLERR, "pair_style pet needs all ghosts: remove `comm_modify group`");
+}
+
+/// Without its archive, as after a pair_style that failed.
+void PairPET::require_ensemble() const
+{
+  if (!ensemble_) error->all(FLERR, "pair_style pet has no archive: give pair_style again");
+}
+
+/// What makes no sense, and yet may be meant.
+void PairPET::warn_of_doubtful_input() const
+{
+  if (comm->me != 0) return;
+  if (update->whichflag == 2 && ensemble_->card().grid.find("random") != std::string::npos)
+    error->warning(FLERR, "pair_style pet: a minimizer stops early where random rotations change "
+                   "the energy with every evaluation: choose a grid without");
+  for (int type = 1; type <= atom->ntypes; type++) {
+    if (numbers_[type] == 0 || atom->mass == nullptr || !atom->mass_setflag[type]) continue;
+    // An atom weighs twice its number or a bit more; hydrogen itself.
+    const double expected = numbers_[type] == 1 ? 1.0 : 2.0 * numbers_[type];
+    const double ratio = atom->mass[type] / expected;
+    if (ratio > 1.0 / MASS_RATIO && ratio < MASS_RATIO) continue;
+    error->warning(FLERR, "pair_style pet: type {} of mass {:g} is {} by pair_coeff: are the "
+                   "elements in the order of the types?", type, atom->mass[type],
+                   elements[map[type]]);
+  }
+}
+
+/// What is known only when all is set up: fixes may exclude pairs, and other styles take them over.
+void PairPET::check_pairs() const
+{
+  const int exclusions = neighbor->nex_type + neighbor->nex_group + neighbor->nex_mol;
+  if (neighbor->includegroup || exclusions > 0)
+    error->all(FLERR, "pair_style pet needs every pair within its cutoff: remove `neigh_modify "
+               "include` and `neigh_modify exclude`, and fixes that exclude atoms, such as gcmc");
+  const auto mapped = std::count_if(numbers_.begin(), numbers_.end(), [](int z) { return z > 0; });
+  if (pairs_ < mapped * (mapped + 1) / 2)
+    error->all(FLERR, "pair_style pet needs all pairs of its types: a later pair_coeff gives some "
+               "of them to another style; use `hybrid/overlay` to have both");
+  if (atom->molecular == Atom::ATOMIC || (atom->nbonds == 0 && atom->molecular == Atom::MOLECULAR))
+    return;
+  // Where an electrostatic style wants them, LAMMPS keeps them in spite of weights of zero.
+  const int *flags = neighbor->special_flag;
+  if (std::any_of(flags + 1, flags + 4, [](int flag) { return flag == 0; }))
+    error->all(FLERR, "pair_style pet needs the pairs of bonded atoms, which LAMMPS leaves out: "
+               "use `special_bonds lj/coul 1.0 1.0 1.0`, or 1e-50 in place of 0 where another style "
+               "is to leave them out, or data without bonds");
+}
+
+/// An atom that is nowhere has no neighbours, and the energy of one by itself.
+void PairPET::check_positions() const
+{
+  if (!all_finite(graph_.positions()))
+    throw std::runtime_error("positions are not finite in step " +
+                             std::to_string(update->ntimestep) + ": look for a fix or another "
+                             "style that moves atoms to NaN");
+  graph_.check_images();
+}
+
+void PairPET::check_finite(const pet::Evaluation &result) const
+{
+  if (!std::isfinite(result.energy) || !all_finite(result.forces))
+    throw std::runtime_error("energy or forces are not finite in step " +
+                             std::to_string(update->ntimestep) + ": atoms may overlap; minimize "
+                             "first, or use a shorter timestep");
+}
+
+/// Does what no rank may fail at alone: the others would wait for it.
+void PairPET::together(const std::function<void()> &action) const
+{
+  std::string failure;
+  try {
+    action();
+  } catch (const std::exception &e) {
+    failure = e.what();
+  }
+  all_or_none(failure);
+}
+
+/// One rank's failure stops all of them with its message.
+void PairPET::all_or_none(const std::string &failure) const
+{
+  int mine = failure.empty() ? comm->nprocs : comm->me;
+  int first = mine;
+  MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, world);
+  if (first == comm->nprocs) return;
+  int length = static_cast<int>(failure.size());
+  MPI_Bcast(&length, 1, MPI_INT, first, world);
+  std::string message = failure;
+  message.resize(length);
+  MPI_Bcast(message.data(), length, MPI_CHAR, first, world);
+  error->all(FLERR, "pair_style pet: {}", message);
+}
+
+/// Stops where the other ranks may be waiting for messages of this one.  The launcher kills a job
+/// that is aborted at once, and with it what it has not yet passed on to the screen.
+void PairPET::stop_alone(const std::string &failure) const
+{
+  if (comm->nprocs > 1) {
+    fmt::print(stderr, "pair_style pet: {}\n", failure);
+    fflush(stderr);
+    std::this_thread::sleep_for(FORWARDING);
+  }
+  error->one(FLERR, "pair_style pet: {}", failure);
+}

@@ -1,0 +1,192 @@
+"""Commands of LAMMPS that move, swap, strain and share out atoms under `pair_style pet`."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+import pet_driver
+
+from .lammps_deck import launch, water_box, write_structure
+
+DECK = """
+units metal
+atom_style {atom_style}
+box tilt large
+{before}
+read_data structure.data
+change_box all triclinic
+{style}
+neighbor 0.5 bin
+neigh_modify every 1 delay 0 check yes
+timestep 0.0002
+velocity all create 600 5 loop geom
+thermo_style custom step pe pxx pyy pzz pxy pxz pyz
+thermo 10
+{commands}
+print "FIRST $(pe:%.12e) $(pxx:%.12e) $(pyy:%.12e) $(pzz:%.12e) $(pxy:%.12e) $(c_tags:%.12e)"
+run 0 post no
+print "AGAIN $(pe:%.12e) $(pxx:%.12e) $(pyy:%.12e) $(pzz:%.12e) $(pxy:%.12e) $(c_tags:%.12e)"
+"""
+PET = "pair_style pet {archive} device cpu {keywords}\npair_coeff * * O H"
+# Types weighed with the IDs of their atoms: whether the same atoms were swapped.
+TAGS = "variable tags atom type*id\ncompute tags all reduce sum v_tags\n"
+
+MINIMIZE = """
+fix relax all box/relax tri 1000 vmax 0.01
+minimize 0 1e-4 15 40
+unfix relax
+"""
+SHEAR = """
+fix share all balance 3 1.0 shift xyz 5 1.05
+fix shear all deform 1 xy erate 30 remap x flip yes
+fix move all nve
+run 30 post no
+unfix shear
+unfix share
+run 2 post no
+"""
+TILED = "balance 1.05 rcb\n" + SHEAR.replace("shift xyz 5 1.05", "rcb")
+RESPA = """
+run_style respa 2 2 bond 1 pair 2
+fix move all nve
+run 10 post no
+"""
+SWAP = """
+fix move all nve
+fix swap all atom/swap 3 5 17 40000 ke no types 1 2
+run 7 post no
+unfix swap
+"""
+# Without a new neighbour list: from one step to the next an atom is another.
+OTHER_TYPE = """
+fix move all nve
+run 4 post no pre no every 2 "set atom 1 type 2" "set atom 2 type 1"
+"""
+RERUN = """
+dump frames all custom 5 frames.dump id type x y z
+dump_modify frames sort id format float %.12e
+fix move all nve
+run 10 post no
+undump frames
+rerun frames.dump dump x y z
+"""
+CASES = {
+    "a cell that relaxes": ({"commands": MINIMIZE}, ""),
+    "a cell that relaxes, ghosts": ({"commands": MINIMIZE}, "exchange off"),
+    "shear and balance": ({"commands": SHEAR}, ""),
+    "tiles": ({"commands": TILED, "before": "comm_style tiled"}, ""),
+    "several time steps": ({"commands": RESPA}, ""),
+    "swaps": ({"commands": SWAP}, ""),
+    "another type": ({"commands": OTHER_TYPE}, ""),
+    "another type, ghosts": ({"commands": OTHER_TYPE}, "exchange off"),
+    "rerun": ({"commands": RERUN}, ""),
+    "two potentials": (
+        {
+            "style": "pair_style hybrid pet {archive} device cpu pet {archive} device cpu grid i "
+            "zero 5.0\npair_coeff * * pet 1 O NULL\npair_coeff * * pet 2 NULL H\n"
+            "pair_coeff 1 2 zero",
+            "commands": "fix move all nve\nrun 10 post no",
+        },
+        "",
+    ),
+}
+
+
+def numbers(output: str, word: str) -> np.ndarray:
+    return np.array(re.search(rf"^{word} (.*)", output, re.MULTILINE)[1].split(), dtype=float)
+
+
+def run(folder: Path, archive: Path, case: str, ranks: int) -> np.ndarray:
+    parts, keywords = CASES[case]
+    values = {"atom_style": "atomic", "before": "", "style": PET} | parts
+    values["style"] = values["style"].format(archive=archive, keywords=keywords)
+    values["commands"] = TAGS + values["commands"]
+    process = launch(folder, DECK.format(**values), ranks)
+    output = process.stdout + process.stderr
+    assert process.returncode == 0, output
+    first, again = numbers(output, "FIRST"), numbers(output, "AGAIN")
+    np.testing.assert_allclose(first, again, rtol=1e-9, err_msg="a new set-up changes nothing")
+    return again
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_ranks_agree(case: str, tmp_path: Path, archive_f64: Path) -> None:
+    """And the forces of a run's last step are those of a fresh one."""
+    box = water_box(2, 6.2).repeat((2, 1, 1))
+    write_structure(tmp_path / "structure.data", box)
+    one, two = (run(tmp_path, archive_f64, case, ranks) for ranks in (1, 2))
+    np.testing.assert_allclose(one, two, rtol=1e-6)
+
+
+BONDED = """
+units metal
+atom_style full
+bond_style zero
+read_data bonded.data
+bond_coeff 1
+special_bonds lj/coul 0 0 0
+{style}
+compute pet all pair pet
+thermo_style custom step pe c_pet
+run 0
+print "PET $(c_pet:%.12e)"
+"""
+
+
+def write_bonded(path: Path, atoms: Atoms) -> None:
+    """Molecules of water with bonds and charges, as a LAMMPS data file."""
+    lines = ["water", "", f"{len(atoms)} atoms", f"{2 * len(atoms) // 3} bonds", "2 atom types"]
+    lines += ["1 bond types", "2 extra bond per atom", "4 extra special per atom", ""]
+    lines += [f"0 {atoms.cell[k, k]} {axis}lo {axis}hi" for k, axis in enumerate("xyz")]
+    lines += ["", "Masses", "", "1 15.999", "2 1.008", "", "Atoms # full", ""]
+    for k, (x, y, z) in enumerate(atoms.positions):
+        kind, charge = (1, -0.8) if k % 3 == 0 else (2, 0.4)
+        lines.append(f"{k + 1} {k // 3 + 1} {kind} {charge} {x:.16e} {y:.16e} {z:.16e}")
+    lines += ["", "Bonds", ""]
+    ends = [(k + 1, k + j) for k in range(0, len(atoms), 3) for j in (2, 3)]
+    lines += [f"{n} 1 {a} {b}" for n, (a, b) in enumerate(ends, 1)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_pairs_of_bonded_atoms(
+    tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
+) -> None:
+    """LAMMPS leaves out what has no weight, except where charges reach beyond the cutoff."""
+    atoms = water_box(2, 6.2)
+    write_bonded(tmp_path / "bonded.data", atoms)
+    alone = PET.format(archive=archive_f64, keywords="")
+    refused = launch(tmp_path, BONDED.format(style=alone))
+    assert refused.returncode != 0
+    assert "needs the pairs of bonded atoms, which LAMMPS leaves out" in refused.stdout
+    beside = (
+        f"pair_style hybrid/overlay pet {archive_f64} device cpu coul/long 5.0\n"
+        "pair_coeff * * pet O H\npair_coeff * * coul/long\nkspace_style pppm 1e-3"
+    )
+    process = launch(tmp_path, BONDED.format(style=beside))
+    assert process.returncode == 0, process.stdout
+    expected = model_f64.evaluate(atoms).energy
+    assert numbers(process.stdout, "PET")[0] == pytest.approx(expected, abs=1e-8)
+
+
+def test_an_atom_that_becomes_another(
+    tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
+) -> None:
+    """Its energy is that of what it has become, at once."""
+    atoms = water_box(1, 5.0)
+    write_structure(tmp_path / "structure.data", atoms)
+    parts = {
+        "atom_style": "atomic",
+        "before": "",
+        "style": PET.format(archive=archive_f64, keywords=""),
+    }
+    commands = (
+        TAGS + 'fix hold all setforce 0 0 0\nrun 2 post no pre no every 1 "set atom 1 type 2"'
+    )
+    process = launch(tmp_path, DECK.format(**parts, commands="run 0 post no\n" + commands))
+    assert process.returncode == 0, process.stdout
+    atoms.symbols[0] = "H"
+    found = numbers(process.stdout, "FIRST")[0]
+    assert found == pytest.approx(model_f64.evaluate(atoms).energy, abs=1e-8)
