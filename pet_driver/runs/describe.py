@@ -55,7 +55,7 @@ def describe_ipi(deck: IPIDeck, folder: Path, settings: Settings) -> Run:
         forces=_ipi_files(deck, "forces", n_beads),
         rotations=_ipi_files(deck, "extras", n_beads, has="raw_energy_ev"),
         properties=deck.properties,
-        provenance=provenance(deck.path, deck.model, settings),
+        provenance=provenance(deck.path, deck.models, settings),
         folder=folder,
     )
 
@@ -118,13 +118,12 @@ def _ipi_files(deck: IPIDeck, quantity: str, n_beads: int, has: str = "") -> lis
         if re.match(rf"{quantity}\b", text) and has in trajectory.get("extra_type", ""):
             width = len(str(n_beads))
             suffix = "" if quantity == "extras" else _SUFFIX[trajectory.get("format", "xyz")]
-            name = f"{deck.prefix}.{trajectory.get('filename', 'traj').strip()}"
+            name = deck.file(trajectory.get("filename", "traj"))
             if n_beads == 0:
                 return [f"{name}{suffix}"]
-            beads = [trajectory.get("bead", "-1")]
-            if int(beads[0]) < 0:
-                beads = range(n_beads)
-            return [f"{name}_{int(bead):0{width}d}{suffix}" for bead in beads]
+            bead = int(trajectory.get("bead", "-1"))  # -n: every n-th one
+            beads = range(0, n_beads, -bead) if bead < 0 else [bead]
+            return [f"{name}_{bead:0{width}d}{suffix}" for bead in beads]
     return []
 
 
@@ -161,7 +160,7 @@ def describe_lammps(deck: LAMMPSDeck, folder: Path, settings: Settings) -> Run:
         units=units[1] if units else "",
         temperature=_lammps_temperature(text, motion),
         properties=lammps_deck.LOG,
-        provenance=provenance(deck.path, model, settings),
+        provenance=provenance(deck.path, [model], settings),
         folder=folder,
     )
 

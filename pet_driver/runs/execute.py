@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pet_driver.errors import PetDriverError
 from pet_driver.runs import ipi_deck, lammps_deck
+from pet_driver.runs.ipi_resume import beyond
 from pet_driver.runs.legs import LOCK, IPILeg, LAMMPSLeg, Leg
 from pet_driver.runs.record import FILE, Run, read_run
 from pet_driver.runs.settings import IDENTITY, Settings
@@ -56,6 +57,8 @@ def execute(
         if previous is not None and is_done(previous, leg.total):
             return previous
         if previous is not None and leg.is_complete():
+            if (step := leg.last_step()) > leg.total:
+                raise beyond(folder, step, leg.total)
             # Its supervisor was killed; the engine came to its end all the same.
             run = replace(
                 leg.describe(),

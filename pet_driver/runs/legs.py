@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import warnings
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +18,9 @@ from pet_driver.engines.lammps.launch import command, variables
 from pet_driver.errors import PetDriverError
 from pet_driver.runs import ipi_deck, lammps_deck
 from pet_driver.runs.describe import describe_ipi, describe_lammps
+from pet_driver.runs.ipi_clients import with_clients
 from pet_driver.runs.ipi_deck import IPIDeck
+from pet_driver.runs.ipi_resume import RESUMED, resume
 from pet_driver.runs.lammps_deck import LAMMPSDeck
 from pet_driver.runs.record import FILE, Run
 from pet_driver.runs.settings import Settings
@@ -25,6 +28,7 @@ from pet_driver.runs.supervise import SCREEN, Commands, Outcome
 
 _TAIL = 16384  # bytes that surely hold the last row of a table
 LOCK = ".lock"
+EXIT = "EXIT"  # i-PI ends where it finds this file, with a RESTART
 
 
 class Leg(Protocol):
@@ -82,11 +86,11 @@ class IPILeg:
 
     def start(self, fresh: bool) -> Commands:
         program = find_ipi()
-        step = None if fresh else ipi_deck.resume(self.deck, self.folder, self.total)
-        name = ipi_deck.RESUMED
+        step = None if fresh else resume(self.deck, self.folder, self.total)
+        name = RESUMED
         if step is None:
             name = self.deck.path.name
-            set_aside(self.folder)
+            set_aside(self.folder, fresh)
             ipi_deck.write(self.deck.root, self.folder / name)
         for pattern in self.deck.outputs:
             cut_partial_frames(self.folder, pattern)
@@ -94,9 +98,10 @@ class IPILeg:
         self._printed = screen.stat().st_size if screen.is_file() else 0
         clients = self.settings.clients
         self.shown = ["i-pi", name]
-        commands = Commands([*program, name])
+        (self.folder / EXIT).unlink(missing_ok=True)
+        commands = Commands([*program, name], exit_file=EXIT)
         if clients:
-            commands.clients += ipi_deck.with_clients(self.folder / name, self.folder, clients)
+            commands.clients += with_clients(self.folder / name, self.folder, clients)
         return commands
 
     def environment(self) -> dict[str, str]:
@@ -152,7 +157,7 @@ class LAMMPSLeg:
         can_go_on = not fresh and "restart" in self.deck.defaults
         restart = lammps_deck.restart_file(self.folder) if can_go_on else None
         if restart is None:
-            set_aside(self.folder)
+            set_aside(self.folder, fresh)
         arguments = lammps_deck.prepare(self.deck, self.folder, self.settings)
         if restart is not None:
             arguments += ["-var", "restart", restart.name]
@@ -202,15 +207,25 @@ def find_ipi() -> list[str]:
 
 def last_step(path: Path) -> int:
     """The step of the last whole row of numbers in i-PI's property file or LAMMPS' log."""
+    column = step_column(path)
     for line in reversed(tail(path).split("\n")[:-1]):
         try:
             numbers = [float(word) for word in line.split()]
         except ValueError:
             continue
         # LAMMPS also writes rows of energies alone.
-        if len(numbers) > 1 and numbers[0].is_integer() and numbers[0] >= 0:
-            return int(numbers[0])
+        if len(numbers) > max(1, column) and numbers[column].is_integer() and numbers[column] >= 0:
+            return int(numbers[column])
     return 0
+
+
+def step_column(path: Path) -> int:
+    """Which column has the step: i-PI's header says it, in LAMMPS' log it is the first."""
+    if not path.is_file():
+        return 0
+    with open(path, errors="replace") as handle:
+        found = re.search(r"^# column +(\d+) +--> step\b", handle.read(_TAIL), re.MULTILINE)
+    return int(found[1]) - 1 if found else 0
 
 
 def tail(path: Path) -> str:
@@ -222,8 +237,11 @@ def tail(path: Path) -> str:
         return handle.read().decode(errors="replace")
 
 
-def set_aside(folder: Path) -> None:
-    """Move what a leg without a checkpoint left behind: nobody but its owner throws data away."""
+def set_aside(folder: Path, fresh: bool = True) -> None:
+    """Move what a leg without a checkpoint left behind: nobody but its owner throws data away.
+
+    Unless the run is ``fresh``, there is a warning: its steps will be done again.
+    """
     old = [path for path in folder.iterdir() if path.is_file() and path.name not in (FILE, LOCK)]
     if not old:
         return
@@ -233,6 +251,12 @@ def set_aside(folder: Path) -> None:
     aside.mkdir()
     for path in old:
         path.rename(aside / path.name)
+    if not fresh:
+        warnings.warn(
+            f"{folder} has no whole checkpoint: the run begins anew, and what it had done is in "
+            f"{aside}",
+            stacklevel=2,
+        )
 
 
 def cut_partial_frames(folder: Path, pattern: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from ase import Atoms
 
 from pet_driver.ensemble import Ensemble, load
 from pet_driver.evaluator import Model
-from pet_driver.runs import ipi_deck, lammps_deck
+from pet_driver.runs import ipi_deck, ipi_resume, lammps_deck
 from pet_driver.runs.execute import read_leg
 from pet_driver.runs.legs import IPILeg, LAMMPSLeg
 from pet_driver.runs.settings import Settings
@@ -106,29 +105,14 @@ def _ipi_evaluations(leg: IPILeg) -> Counter[tuple[str, int]]:
     counts: Counter[tuple[str, int]] = Counter()
     for field in leg.deck.force_fields:
         name = field.get("name")
-        often = float(ipi_deck.evaluations_a_step(root, name))
-        if name in _idle(root):
-            often = _looked_at(root)
+        often = float(ipi_resume.evaluations_a_step(root, name))
+        if name in ipi_resume.idle(root):
+            stride = ipi_resume.looked_at(root)
+            often = 0.0 if stride is None else 1.0 / stride
         if often:
             grid = ipi_deck.grid(ipi_deck.parameters(field))
             counts[grid, ipi_deck.structures_of(root, name)] += often
     return counts
-
-
-def _idle(root: ElementTree.Element) -> set[str]:
-    """The force fields of weight 0, which are there for an output alone."""
-    forces = root.findall("system/forces/force")
-    return {f.get("forcefield") for f in forces if float(f.get("weight", "1")) == 0}
-
-
-def _looked_at(root: ElementTree.Element) -> float:
-    """How often a step the outputs ask for single forces."""
-    strides = [
-        int(table.get("stride", "1"))
-        for table in root.findall("output/properties")
-        if "pot_component" in (table.text or "")
-    ]
-    return 1.0 / min(strides) if strides else 0.0
 
 
 def _ipi_start(leg: IPILeg) -> Atoms:
@@ -143,7 +127,7 @@ def _lammps_start(leg: LAMMPSLeg) -> Atoms:
 
 def _model(leg: IPILeg | LAMMPSLeg) -> str:
     if isinstance(leg, IPILeg):
-        return leg.deck.model
+        return leg.deck.models[0]
     return lammps_deck.model_path(leg.deck, leg.settings)
 
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,15 +90,19 @@ class Settings:
         return " ".join(f"{key}={value}" for key, value in pairs.items() if value is not None)
 
 
-def provenance(deck: Path, model: str, settings: Settings) -> dict[str, str]:
-    """What a run was made of: deck, weights, versions, machine."""
-    paths = models.resolve_all(model)
-    sums = [read_metadata(path)["weights_sha256"] for path in paths]
+def provenance(deck: Path, names: Sequence[str], settings: Settings) -> dict[str, str]:
+    """What a run was made of: deck, weights, versions, machine.
+
+    Args:
+        names: of its models, of which a deck with several forces may have more than one.
+    """
+    paths = [models.resolve_all(name) for name in names]
+    sums = [[read_metadata(path)["weights_sha256"] for path in ensemble] for ensemble in paths]
     return {
         "deck": "/".join(deck.resolve().parts[-2:]),
         "deck (SHA-256)": hashlib.sha256(deck.read_bytes()).hexdigest(),
-        "archive": "+".join(path.name for path in paths),
-        "weights (SHA-256)": "+".join(sums),
+        "archive": ", ".join("+".join(path.name for path in ensemble) for ensemble in paths),
+        "weights (SHA-256)": ", ".join("+".join(ensemble) for ensemble in sums),
         "settings": settings.identity(),
         "pet-driver": importlib.metadata.version("pet-driver"),
         "torch": importlib.metadata.version("torch"),

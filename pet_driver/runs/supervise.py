@@ -42,10 +42,13 @@ class Commands:
     Attributes:
         engine: its command line.
         clients: those of its clients, by force field; each field needs one of its own.
+        exit_file: a file that asks the engine to end, where that is better than a signal: a batch
+            system sends one to all processes of a job, and i-PI ends at once at its second.
     """
 
     engine: Sequence[str]
     clients: list[list[list[str]]] = field(default_factory=list)
+    exit_file: str | None = None
 
 
 def supervise(
@@ -61,11 +64,11 @@ def supervise(
         commands: of the engine and its clients.
         folder: where they run; all that they print is added to ``screen.txt`` there.
         watch: called twice a second; gives the last step.
-        deadline: s until the engine gets a SIGTERM; None: never.
+        deadline: s until the engine is asked to end; None: never.
         environment: of the processes.
 
     Returns:
-        How it ended. Ctrl-C and SIGTERM reach the engine as SIGTERM, once.
+        How it ended. Ctrl-C and SIGTERM ask the engine to end, once.
     """
     start = time.monotonic()
     asked = False
@@ -79,7 +82,7 @@ def supervise(
                 late = deadline is not None and time.monotonic() - start > deadline
                 if (late or requested.is_set()) and not asked:
                     asked = True
-                    engine.terminate()
+                    _ask_to_end(engine, folder, commands.exit_file)
                 if any(all(one.poll() is not None for one in group) for group in clients):
                     if not _ends_within(engine, LAST_WORDS):
                         return Outcome.FAILED
@@ -93,6 +96,8 @@ def supervise(
                 time.sleep(POLL) if asked else requested.wait(POLL)
         finally:
             _end([engine, *itertools.chain(*clients)])
+            if commands.exit_file is not None:
+                (folder / commands.exit_file).unlink(missing_ok=True)
     if asked:
         return Outcome.STOPPED
     return Outcome.ENDED if engine.returncode == 0 else Outcome.FAILED
@@ -118,6 +123,13 @@ class Pace:
         least, times = STALLED
         patience = max(least, times * self._longest) if self._longest else times * least
         return time.monotonic() - self._since > patience
+
+
+def _ask_to_end(engine: subprocess.Popen, folder: Path, exit_file: str | None) -> None:
+    if exit_file is None:
+        engine.terminate()
+    else:
+        (folder / exit_file).touch()
 
 
 def _tell(output: BinaryIO, text: str) -> None:

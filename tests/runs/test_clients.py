@@ -11,8 +11,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from pet_driver.engines.ipi.driver import PETDriver
-from pet_driver.runs import Settings, execute, ipi_deck, read_run
+from pet_driver.engines.ipi import PARAMETERS
+from pet_driver.runs import Settings, execute, ipi_clients, ipi_deck, ipi_resume, read_run
 from pet_driver.runs import supervise as supervise_module
 from pet_driver.runs.supervise import Commands, Outcome, supervise
 from tests.runs.conftest import INPUTS, PATIENCE, command, positions, steps_in
@@ -35,7 +35,7 @@ def test_clients_share_beads(deck, sizes, tmp_path):
     """Eight beads for three clients: a batch of all eight would leave two of them idle."""
     path = tmp_path / "ipi.xml"
     path.write_bytes((INPUTS / "water-liquid-pimd" / deck).read_bytes())
-    commands = ipi_deck.with_clients(path, tmp_path, clients=3)
+    commands = ipi_clients.with_clients(path, tmp_path, clients=3)
     fields = ElementTree.parse(path).getroot().findall("ffsocket")
     assert [len(group) for group in commands] == [3] * len(fields)
     assert [int(field.findtext("batch_size", "1")) for field in fields] == sizes
@@ -43,12 +43,12 @@ def test_clients_share_beads(deck, sizes, tmp_path):
 
 def test_clients_get_all_parameters(tmp_path):
     path = tmp_path / "ipi.xml"
-    values = {name: str(number) for number, name in enumerate(PETDriver.PARAMETERS)}
+    values = {name: str(number) for number, name in enumerate(PARAMETERS)}
     values |= {"model": "water-small", "template": "a.xyz", "device": "cpu", "periodic": "False"}
     text = (INPUTS / "water-molecule-nve" / "ipi-raw.xml").read_text()
     inside = ", ".join(f"{name}: {value}" for name, value in values.items())
     path.write_text(re.sub("<parameters>.*?</", f"<parameters> {{{inside}}} </", text))
-    [[words]] = ipi_deck.with_clients(path, tmp_path, clients=1)
+    [[words]] = ipi_clients.with_clients(path, tmp_path, clients=1)
     assert set(values.values()) <= {*words, "False"} and "--non-periodic" in words
     wide = {**os.environ, "COLUMNS": "200"}  # so that no option is cut short
     told = subprocess.run([*words[:4], "--help"], capture_output=True, text=True, env=wide)
@@ -65,7 +65,7 @@ def test_clients_go_on_where_clients_stopped(molecule_deck, tmp_path):
         assert part.state == "finished" and part.steps == steps
         for address in re.findall(r"pet-driver-[0-9a-f]+-0", (folder / "RESTART").read_text()):
             stale = socket.socket(socket.AF_UNIX)
-            stale.bind(f"{ipi_deck.SOCKETS}{address}")
+            stale.bind(f"{ipi_clients.SOCKETS}{address}")
             stale.close()
     ours, theirs = (positions(r.path(r.positions[0])) for r in (whole, part))
     np.testing.assert_allclose(ours, theirs, atol=1e-7)
@@ -95,8 +95,8 @@ def test_counter_of_rotations_counts_beads(grid, batch, counter, tmp_path):
     step = ElementTree.SubElement(deck.root, "step")
     step.text = "100"
     ipi_deck.write(deck.root, tmp_path / "RESTART")
-    assert ipi_deck.resume(deck, tmp_path, 200) == 100
-    resumed = ElementTree.parse(tmp_path / ipi_deck.RESUMED).getroot().find("ffdirect")
+    assert ipi_resume.resume(deck, tmp_path, 200) == 100
+    resumed = ElementTree.parse(tmp_path / ipi_resume.RESUMED).getroot().find("ffdirect")
     assert int(ipi_deck.parameters(resumed)["counter"]) == counter
 
 

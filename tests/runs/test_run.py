@@ -133,10 +133,10 @@ def test_binary_trajectories_are_cut_at_frames(molecule_deck, tmp_path):
 @pytest.mark.parametrize(
     ("engine", "variables"), [("molecule_deck", {}), ("liquid_deck", {"equilibrate": "1"})]
 )
-def test_an_ensemble_beside_the_deck(engine, variables, request, archive_f32):
+def test_an_ensemble_beside_the_deck(engine, variables, request, archive_f32, archive_f64):
     deck = request.getfixturevalue(engine)
-    for name in ("a.pt", "b.pt"):
-        (deck.parent / name).write_bytes(archive_f32.read_bytes())
+    for name, archive in (("a.pt", archive_f32), ("b.pt", archive_f64)):
+        (deck.parent / name).write_bytes(archive.read_bytes())
     deck.write_text(deck.read_text().replace("water-small", "a.pt+b.pt"))
     settings = Settings(steps=4, variables=variables)
     assert execute(deck, deck.parent / "run", settings).state == "finished"

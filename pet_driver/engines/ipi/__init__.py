@@ -3,7 +3,13 @@ reached through the file that `shim_path` names)."""
 
 from pathlib import Path
 
-__all__ = ["shim_path"]
+__all__ = ["PARAMETERS", "shim_path"]
+
+# What i-PI's <parameters> may hold.
+PARAMETERS = (
+    *("model", "template", "grid", "device", "periodic", "counter"),
+    *("warn", "stop", "max_edges"),
+)
 
 
 def shim_path() -> Path:

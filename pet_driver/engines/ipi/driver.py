@@ -18,6 +18,7 @@ import numpy as np
 from ipi.pes.dummy import Dummy_driver
 from ipi.utils.softexit import softexit
 
+from pet_driver.engines.ipi import PARAMETERS
 from pet_driver.engines.ipi.ending import end_program
 from pet_driver.engines.ipi.potential import Potential, read_numbers
 from pet_driver.engines.ipi.protocol import Forces
@@ -53,11 +54,6 @@ class PETDriver(Dummy_driver):
 
     Raises PetDriverError for an unknown parameter or a value that cannot be used.
     """
-
-    PARAMETERS = (
-        *("model", "template", "grid", "device", "periodic", "counter"),
-        *("warn", "stop", "max_edges"),
-    )
 
     def __init__(
         self,
@@ -113,7 +109,7 @@ class PETDriver(Dummy_driver):
 def _check_parameters(
     model, template, periodic, counter, max_edges, unknown: dict[str, object]
 ) -> None:
-    known = ", ".join(PETDriver.PARAMETERS)
+    known = ", ".join(PARAMETERS)
     if unknown:
         raise PetDriverError(
             f"unknown parameter {', '.join(map(repr, unknown))} of the PET potential; "
