@@ -63,6 +63,27 @@ def test_gpus(tmp_path):
     assert seen["liquid"] == ("cuda", 1), "a probe"
 
 
+def test_what_is_asked_of_slurm(tmp_path):
+    """For each run what it needs, on one node. There is no SLURM here: submissions fail."""
+    entries = small(tmp_path) | {"device": "cuda"}
+    shared = {"deck": "water-liquid-pimd/ipi-in-process.xml", "clients": 4, "gpus": 4}
+    entries["runs"] |= {
+        "shared": shared,
+        "ranks": {"deck": "water-large-lammps/in.water", "ranks": 2, "gpus": 2},
+    }
+    configuration = tmp_path / "slurm.yaml"
+    configuration.write_text(yaml.safe_dump(entries))
+    options = ("--retries", "0", "--slurm-init-seconds-before-status-checks", "1")
+    done = snakemake(tmp_path, configuration, *options, profile="slurm")
+    assert done.returncode != 0
+    found = re.findall(
+        r"wildcards: run=(\w+)\n.*\n +resources: .*gpu=(\d), nodes=1, cpus_per_task=(\d+)",
+        done.stdout + done.stderr,
+    )
+    asked = {name: (int(gpus), int(cores)) for name, gpus, cores in found}
+    assert asked == {"molecule": (1, 8), "shared": (4, 32), "ranks": (2, 16)}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -102,6 +123,18 @@ def with_checkpoints(tmp_path, monkeypatch) -> Path:
     deck.write_text(text.replace('stride="1000"', 'stride="20"'))
     monkeypatch.setattr(sys.modules[__name__], "WORKFLOW", root / "workflows" / "experiments")
     return root
+
+
+def test_results_in_a_folder_with_a_space(with_checkpoints, tmp_path):
+    entries = small(tmp_path / "my results")
+    entries["runs"]["molecule"]["steps"] = 20
+    entries["structures"] = {"one.xyz": "molecule"}
+    entries["runs"]["molecule"]["structure"] = "one.xyz"
+    configuration = tmp_path / "spaces.yaml"
+    configuration.write_text(yaml.safe_dump(entries))
+    done = snakemake(tmp_path, configuration)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "my results" / "report" / "report.html").is_file()
 
 
 def test_killed_and_started_again(with_checkpoints, tmp_path):
