@@ -167,7 +167,7 @@ def unite(members: Sequence[Model], grid: str | None = None) -> Model | Ensemble
 
 
 def _check_members(members: Sequence[Model]) -> None:
-    first, known = members[0], {members[0].metadata["weights_sha256"]: members[0].path}
+    first, known = members[0], {_identity(members[0]): members[0].path}
     for other in members[1:]:
         if other.atomic_numbers != first.atomic_numbers:
             raise PetDriverError(
@@ -175,12 +175,17 @@ def _check_members(members: Sequence[Model]) -> None:
                 f"{', '.join(first.symbols)}, but {other.path} {', '.join(other.symbols)}; leave "
                 "one of them out"
             )
-        if same := known.get(other.metadata["weights_sha256"]):
+        if same := known.get(_identity(other)):
             raise PetDriverError(
                 f"members {same} and {other.path} of an ensemble are one and the same model, and "
                 "would never differ; leave one of them out"
             )
-        known[other.metadata["weights_sha256"]] = other.path
+        known[_identity(other)] = other.path
+
+
+def _identity(member: Model) -> tuple[str, ...]:
+    """What forces depend on: the weights, their scale, and the repulsion beside them."""
+    return tuple(str(member.metadata.get(k)) for k in ("weights_sha256", "scale", "zbl_radii"))
 
 
 def _common_grid(members: Sequence[Model]) -> str:
