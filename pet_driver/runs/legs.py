@@ -90,7 +90,7 @@ class IPILeg:
         name = RESUMED
         if step is None:
             name = self.deck.path.name
-            set_aside(self.folder, fresh)
+            set_aside(self.folder, warns=not fresh and self.last_step() > 0)
             ipi_deck.write(self.deck.root, self.folder / name)
         for pattern in self.deck.outputs:
             cut_partial_frames(self.folder, pattern)
@@ -157,7 +157,7 @@ class LAMMPSLeg:
         can_go_on = not fresh and "restart" in self.deck.defaults
         restart = lammps_deck.restart_file(self.folder) if can_go_on else None
         if restart is None:
-            set_aside(self.folder, fresh)
+            set_aside(self.folder, warns=not fresh and self.last_step() > 0)
         arguments = lammps_deck.prepare(self.deck, self.folder, self.settings)
         if restart is not None:
             arguments += ["-var", "restart", restart.name]
@@ -237,10 +237,10 @@ def tail(path: Path) -> str:
         return handle.read().decode(errors="replace")
 
 
-def set_aside(folder: Path, fresh: bool = True) -> None:
+def set_aside(folder: Path, warns: bool = False) -> None:
     """Move what a leg without a checkpoint left behind: nobody but its owner throws data away.
 
-    Unless the run is ``fresh``, there is a warning: its steps will be done again.
+    Where it had steps that will be done again, it ``warns``.
     """
     old = [path for path in folder.iterdir() if path.is_file() and path.name not in (FILE, LOCK)]
     if not old:
@@ -251,7 +251,7 @@ def set_aside(folder: Path, fresh: bool = True) -> None:
     aside.mkdir()
     for path in old:
         path.rename(aside / path.name)
-    if not fresh:
+    if warns:
         warnings.warn(
             f"{folder} has no whole checkpoint: the run begins anew, and what it had done is in "
             f"{aside}",

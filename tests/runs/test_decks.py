@@ -63,6 +63,18 @@ def test_checkpoints_are_not_written_at_the_same_time(molecule_deck, tmp_path):
     assert strides == [20, 21]
 
 
+def test_a_start_that_failed_is_no_reason_to_warn(molecule_deck, tmp_path, recwarn):
+    """Nothing was done yet that would have to be done again."""
+    path = molecule_deck.with_name("water.xyz")
+    whole = path.read_text()
+    path.write_text(whole.replace("H ", "Na ", 1))
+    with pytest.raises(PetDriverError):
+        execute(molecule_deck, tmp_path / "run", Settings(steps=4))
+    path.write_text(whole)
+    assert execute(molecule_deck, tmp_path / "run", Settings(steps=4)).state == "finished"
+    assert not [one for one in recwarn if "no whole checkpoint" in str(one.message)]
+
+
 def test_torn_checkpoints_are_no_secret(molecule_deck, tmp_path):
     folder = tmp_path / "run"
     execute(molecule_deck, folder, Settings(steps=4))
