@@ -63,7 +63,7 @@ def compare(model: str, box: Path, picoseconds: float) -> str:
     lines = [
         f"{box.stem}, {picoseconds:g} ps at constant energy, steps of {TIMESTEP} fs, {model}.",
         "",
-        "| path | drift, eV an atom a ps | fluctuation, eV an atom | apart, A |",
+        "| path | drift, eV/(atom ps) | fluctuation, eV/atom | apart, A |",
         "| --- | --- | --- | --- |",
     ]
     with tempfile.TemporaryDirectory() as folder:

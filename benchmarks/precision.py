@@ -7,7 +7,7 @@ GPUs multiply matrices several times faster if the factors are rounded to the 10
 factor of every product of the network, forward and backward, so that the error is known before
 there is a GPU. It is the difference from float64, beside that of plain float32: of the energy an
 atom, root mean square and largest of force components, and the part of the broken symmetry, the
-spread of the energy over the grid `2i` in the molecule. (A hundredth of a meV an atom is the
+spread of the energy over the grid `2i` in the molecule. (A hundredth of a meV/atom is the
 epsilon of the norms, which is that of the type, as in metatrain.) To run with TF32 on a GPU set
 TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1 of the environment: Python, i-PI and LAMMPS heed it alike.
 """
@@ -94,7 +94,7 @@ def compare(name: str, structures: dict[str, Atoms]) -> str:
     lines = [
         f"Errors of {name} against float64.",
         "",
-        "| structure | products in | energy, meV an atom | force RMS, largest, meV/A "
+        "| structure | products in | energy, meV/atom | force RMS, largest, meV/A "
         "| spread over 2i, meV |",
         "| --- | --- | --- | --- | --- |",
     ]

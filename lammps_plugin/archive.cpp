@@ -152,7 +152,7 @@ class TorchScriptArchive : public pet::Archive {
       neighbors_ = to_tensor(topology.neighbors, {edges}, int64(), device_);
       reverse_ = to_tensor(topology.reverse, {edges}, int64(), device_);
       shifts_ = to_tensor(topology.shifts, {edges, 3}, float64(), device_);
-      crossings_ = at::Tensor();
+      shift_vectors_ = at::Tensor();
       return 0;
     });
   }
@@ -198,8 +198,8 @@ class TorchScriptArchive : public pet::Archive {
   at::Tensor rotations_, weights_, raw_rotations_, raw_weights_;
   std::vector<double> weight_values_, raw_weight_values_;
   at::Tensor numbers_, owned_, structures_, centers_, neighbors_, reverse_, shifts_;
-  at::Tensor crossings_;    // S.cell of every pair, in the cell below
-  std::array<double, 9> crossed_cell_{};
+  at::Tensor shift_vectors_;  // S.cell of every pair, in the cell below
+  std::array<double, 9> shifted_cell_{};
 
   struct Edges {
     at::Tensor vectors, centers, neighbors, reverse;
@@ -224,7 +224,7 @@ class TorchScriptArchive : public pet::Archive {
       // What torch says of a file that it cannot read misleads: it takes it for a checkpoint.
       if (said.find("PytorchStreamReader") != std::string::npos ||
           said.find("hasRecord") != std::string::npos)
-        throw std::runtime_error("'" + card_.path + "' is no archive of pet-driver, or damaged: "
+        throw std::runtime_error("'" + card_.path + "' is not an archive of pet-driver, or is damaged: "
                                  "export a checkpoint with `pet-driver export CHECKPOINT -o "
                                  "model.pt`, or copy the archive again");
       throw std::runtime_error("cannot load '" + card_.path + "' (" + said + "): copy or export it "
@@ -307,10 +307,10 @@ class TorchScriptArchive : public pet::Archive {
   Edges edges(const at::Tensor &positions, const std::array<double, 9> &cell)
   {
     at::Tensor vectors = positions.index_select(0, neighbors_);
-    vectors.sub_(positions.index_select(0, centers_)).add_(crossed(cell));
+    vectors.sub_(positions.index_select(0, centers_)).add_(shift_vectors(cell));
     // A product with ones is several times faster than a sum over so short an axis.
     const at::Tensor ones = at::ones({3}, vectors.options());
-    at::Tensor kept = vectors.mul(vectors).mv(ones) <= card_.cutoff * card_.cutoff;
+    at::Tensor kept = vectors.mul(vectors).mv(ones) < card_.cutoff * card_.cutoff;
     // Rounding may put the two directions of one edge on either side of the cutoff.
     kept = kept.logical_and(kept.index_select(0, reverse_));
     const at::Tensor index = kept.nonzero().squeeze(1);
@@ -321,13 +321,13 @@ class TorchScriptArchive : public pet::Archive {
   }
 
   /// S.cell of every pair, kept until the neighbour list or the cell changes.
-  const at::Tensor &crossed(const std::array<double, 9> &cell)
+  const at::Tensor &shift_vectors(const std::array<double, 9> &cell)
   {
-    if (!crossings_.defined() || cell != crossed_cell_) {
-      crossings_ = shifts_.matmul(on_device(cell));
-      crossed_cell_ = cell;
+    if (!shift_vectors_.defined() || cell != shifted_cell_) {
+      shift_vectors_ = shifts_.matmul(on_device(cell));
+      shifted_cell_ = cell;
     }
-    return crossings_;
+    return shift_vectors_;
   }
 
   pet::Evaluation run(const std::vector<double> &positions, const std::array<double, 9> &cell,

@@ -18,7 +18,7 @@ def check_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise PetDriverError(f"{name!r} is no device; use cpu, cuda or cuda:N") from None
+        raise PetDriverError(f"{name!r} is not a device; use cpu, cuda or cuda:N") from None
     if device.type not in KINDS:
         raise PetDriverError(f"{name!r} is not supported; use cpu, cuda or cuda:N")
     if device.type == "cuda":

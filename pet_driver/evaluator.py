@@ -23,7 +23,7 @@ from pet_driver.memory import explained_shortage, keep_freed_memory
 from pet_driver.neighbors import Structure
 from pet_driver.pairs import forces_and_virials
 from pet_driver.symmetry.grid_names import NO_FRAMES, draws, parse_grid_name
-from pet_driver.topology import AtomBatch, EdgeBatch, TopologyCache
+from pet_driver.verlet import AtomBatch, EdgeBatch, VerletLists
 
 PORTION = 20_000  # atoms whose neighbours are looked for at once
 # Edges times rotations in one pass of the network: large enough to keep two CPU cores or a GPU
@@ -45,7 +45,7 @@ class Results:
         spread: weighted standard deviation of the energy over the grid, eV.
         rotation_energies: energy under each rotation of :meth:`Model.rotations`, eV.
         ensemble_spread: standard deviation of ``energy`` over the members of an ensemble, eV;
-            zero for a single model, as is the next.
+            zero for a single model, as is ``force_spread``.
         force_spread: [N] in eV/A; of every atom the root mean square, over the members, of how far
             a member's force is from the mean.
     """
@@ -107,7 +107,7 @@ class Model:
         if self.device.type == "cpu":
             keep_freed_memory()
         self._by_kernels = binding.level(archive.module) is not None
-        self._topologies = TopologyCache(self.cutoff, self.device, self._by_kernels)
+        self._lists = VerletLists(self.cutoff, self.device, self._by_kernels)
         self._grids: dict[str, tuple[Tensor, Tensor, int]] = {}
         self.rotations(self.default_grid)
 
@@ -236,18 +236,18 @@ class Model:
 
     def _edges(self, structures: Sequence[Structure]) -> EdgeBatch:
         atoms = AtomBatch.of(structures)
-        edges = self._topologies.edges(atoms)
+        edges = self._lists.edges(atoms)
         if edges is None:
             for structure in structures:
                 self.check_species(structure.numbers)
-            edges = self._topologies.new_edges(structures, atoms)
+            edges = self._lists.new_edges(structures, atoms)
         return edges
 
     def check_species(self, numbers: np.ndarray) -> None:
         """Refuse atomic numbers [N] of elements that the model does not know.
 
         Raises:
-            PetDriverError: naming them.
+            PetDriverError: there are such; the message names them.
         """
         unknown = sorted(set(np.unique(numbers).tolist()) - set(self.atomic_numbers))
         if unknown:

@@ -22,7 +22,7 @@ from pet_driver.evaluator import Model
 from pet_driver.neighbors import Structure, find_edges
 from pet_driver.symmetry import SymmetrizedPotential
 
-# Largest error (eV an atom) of an exported archive on the check structure, by its precision.
+# Largest error (eV/atom) of an exported archive on the check structure, by its precision.
 TOLERANCE = {"float64": 4e-11, "float32": 4e-5}
 
 
@@ -70,9 +70,10 @@ def export(
             that is faster on machines like this one, and as good as any other elsewhere.
 
     Raises:
-        PetDriverError: the checkpoint cannot be read or mapped, or has no choice of targets; the
-            network cannot be compiled; the archive does not reproduce the checkpoint. What lay at
-            ``out`` is then still there.
+        PetDriverError: the checkpoint cannot be read or mapped; it has several energies and
+            ``target`` names none of them, or one and ``target`` another; the network cannot be
+            compiled; the archive does not reproduce the checkpoint. What lay at ``out`` is then
+            still there.
     """
     out = Path(out)
     if not out.parent.is_dir():

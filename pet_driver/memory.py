@@ -36,7 +36,7 @@ def explained_shortage(max_edges: int) -> Iterator[None]:
         max_edges: its bound on edges times rotations in one pass.
 
     Raises:
-        PetDriverError: it does.
+        PetDriverError: it did; the message says what to lower.
     """
     try:
         yield

@@ -29,16 +29,16 @@ class Pairs:
     neighbors: Tensor
     reverse: Tensor
 
-    def vectors(self, positions: Tensor, crossings: Tensor | None) -> Tensor:
-        """x_j - x_i of ``positions`` [N, 3], plus ``crossings`` [P, 3], the S.cell, if any."""
+    def vectors(self, positions: Tensor, shift_vectors: Tensor | None) -> Tensor:
+        """x_j - x_i of ``positions`` [N, 3], plus ``shift_vectors`` [P, 3], the S.cell, if any."""
         vectors = positions.index_select(0, self.neighbors)
         vectors -= positions.index_select(0, self.centers)
-        if crossings is not None:
-            vectors += crossings
+        if shift_vectors is not None:
+            vectors += shift_vectors
         return vectors
 
     def near(
-        self, positions: Tensor, crossings: Tensor | None, cutoff: float, by_kernels: bool
+        self, positions: Tensor, shift_vectors: Tensor | None, cutoff: float, by_kernels: bool
     ) -> tuple[Pairs, Tensor, Tensor]:
         """Those not as long as ``cutoff`` (A), both directions of a pair or none.
 
@@ -46,10 +46,10 @@ class Pairs:
             them; their vectors [E, 3]; how many of them come before each of all the pairs [P + 1].
         """
         if by_kernels:
-            topology = (self.centers, self.neighbors, self.reverse)
-            place, vectors, *found = kernels.near(positions, *topology, crossings, cutoff)
+            pairs = (self.centers, self.neighbors, self.reverse)
+            place, vectors, *found = kernels.near(positions, *pairs, shift_vectors, cutoff)
             return Pairs(*found), vectors, place
-        vectors = self.vectors(positions, crossings)
+        vectors = self.vectors(positions, shift_vectors)
         # a product with ones is several times faster than a sum over so short an axis
         near = (vectors * vectors) @ vectors.new_ones(3) < cutoff**2
         # rounding may put the two directions of one pair on either side of the cutoff
@@ -83,8 +83,8 @@ def forces_and_virials(
         by_kernels: whether these do it.
     """
     if by_kernels:
-        topology = (structures, pairs.centers, pairs.reverse)
-        return kernels.forces_and_virials(len(counts), *topology, vectors, gradients)
+        where = (structures, pairs.centers, pairs.reverse)
+        return kernels.forces_and_virials(len(counts), *where, vectors, gradients)
     none = gradients.new_zeros(structures.shape[0], 3)
     forces = none.index_add(0, pairs.centers, gradients)
     # torch is ten times slower with a factor of -1

@@ -36,7 +36,7 @@ def check_frames(frames: list[Atoms], path: Path, model: Model | Ensemble) -> No
     """Refuse frames that a model cannot evaluate.
 
     Raises:
-        PetDriverError: naming the file and the first of them.
+        PetDriverError: there is one; the message names the file and the first such frame.
     """
     for index, frame in enumerate(frames):
         try:

@@ -11,11 +11,12 @@ SPINS = "10000"
 def wait_briefly(environment: MutableMapping[str, str]) -> None:
     """Let OpenMP's threads give up their core soon when they wait for others.
 
-    To be called before torch is imported, on ``os.environ`` or that of a process to be started. By
-    itself GNU's OpenMP keeps cores busy with waiting. Where another process needs one of them, or
-    a second team of threads in the same process as in i-PI, those that are waited for do not get
-    on: a step of one molecule that takes 3 ms took 60. Where the cores are free it costs some 2 %.
-    Whoever sets ``OMP_WAIT_POLICY`` or ``GOMP_SPINCOUNT`` has it that way.
+    To be called before torch is imported, on ``os.environ`` or that of a process to be started.
+    Left to itself, GNU's OpenMP keeps cores busy while its threads wait. If another process needs
+    one of these cores, or a second team of threads in the same process as in i-PI, the threads that
+    are waited for cannot run: a step of one molecule took 60 ms instead of 3. Where cores are free,
+    the change costs about 2 %. If ``OMP_WAIT_POLICY`` or ``GOMP_SPINCOUNT`` is set, nothing is
+    changed.
     """
     if "OMP_WAIT_POLICY" not in environment:
         environment.setdefault("GOMP_SPINCOUNT", SPINS)

@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     default = os.environ.get("PET_DRIVER_PHYSICAL_MODEL", "water-small")
     group.addoption("--model", default=default, help="a shipped model, or the path of an archive")
     group.addoption("--model-device", default="cpu", help="cpu or cuda")
-    group.addoption("--runs", help="folder to keep its runs in, to go on with them")
+    group.addoption("--runs", help="folder to keep its runs in, to resume them")
     group.addoption("--length", type=float, default=1.0, help="of the runs; 0.01: a first look")
 
 

@@ -138,7 +138,7 @@ def test_another_format_version_and_damaged_weights(tmp_path: Path, archive_f32:
         return content[::-1] if "/data/" in name and len(content) > 50_000 else content
 
     edit(archive_f32, tmp_path / "flipped.pt", flipped)
-    with pytest.raises(pet_driver.PetDriverError):
+    with pytest.raises(pet_driver.PetDriverError, match="do not match their checksum"):
         pet_driver.load(tmp_path / "flipped.pt")
 
 

@@ -76,7 +76,7 @@ def test_is_the_mean_of_its_members(
             assert_mean(one, results, weights)
 
 
-def test_what_is_refused_draws_no_rotations(ensemble: pet_driver.Ensemble, water: Atoms) -> None:
+def test_what_is_refused_draws_no_rotations(ensemble: pet_driver.Ensemble) -> None:
     before = ensemble.counter
     with pytest.raises(pet_driver.PetDriverError, match="does not know the element He"):
         ensemble.evaluate(Atoms("He"), "random")

@@ -8,7 +8,7 @@ from ase import Atoms
 
 from pet_driver.neighbors import Structure
 from pet_driver.pairs import forces_and_virials
-from pet_driver.topology import SKIN, AtomBatch, EdgeBatch, Topology
+from pet_driver.verlet import SKIN, AtomBatch, EdgeBatch, VerletList
 from tests.conftest import lattice_water
 
 CUTOFF = 4.0
@@ -25,7 +25,9 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 def edges(frames: list[Atoms], by_kernels: bool) -> EdgeBatch:
     structures = [Structure.from_ase(atoms) for atoms in frames]
     atoms = AtomBatch.of(structures)
-    found = Topology(structures, atoms, CUTOFF, SKIN, torch.device("cpu"), by_kernels).edges(atoms)
+    found = VerletList(structures, atoms, CUTOFF, SKIN, torch.device("cpu"), by_kernels).edges(
+        atoms
+    )
     assert found is not None
     return found
 

@@ -1,4 +1,4 @@
-"""The workflow of experiments: planned, run, killed, gone on with."""
+"""The workflow of experiments: planned, run, killed, resumed."""
 
 import json
 import re

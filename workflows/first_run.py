@@ -3,7 +3,7 @@
     python workflows/first_run.py [--output results] [--fraction 1.0]
 
 Each run is a deck of inputs/, shortened; --fraction shortens it further. Runs that are there
-already are kept, and one that was stopped goes on. The report is written at the end:
+already are kept, and one that was stopped is resumed. The report is written at the end:
 results/report.html.
 """
 
@@ -45,7 +45,9 @@ def main() -> None:
             settings = Settings(steps=steps, variables=variables)
             run = execute(INPUTS / deck, arguments.output / name, settings, advance)
         if run.state != "finished":
-            sys.exit(f"{name} was stopped at step {run.steps}; the same command goes on")
+            sys.exit(
+                f"{name} was stopped at step {run.steps}; run the same command again to resume"
+            )
         print(f"{name}: done in {run.wall_time:.0f} s", flush=True)
     print("report:", write_report(arguments.output))
 

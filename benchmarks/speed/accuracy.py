@@ -25,7 +25,7 @@ def exact(bench: Bench, network: str, frame: Frame, grid: str = "0") -> Answer:
 
 
 def errors(answer: Answer, reference: Answer) -> dict[str, Any]:
-    """Largest errors: energy in meV an atom, forces in meV/A, virial in meV; and whether it is the
+    """Largest errors: energy in meV/atom, forces in meV/A, virial in meV; and whether it is the
     same network."""
     energy = abs(answer.energy - reference.energy)
     force = np.abs(answer.forces - reference.forces).max()

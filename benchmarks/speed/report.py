@@ -91,7 +91,7 @@ def scaling(records: list[Record]) -> str:
 
 
 def accuracy(records: list[Record]) -> str:
-    header = ["network", "atoms", "contender", "energy, meV an atom", "force, meV/A", "virial, meV"]
+    header = ["network", "atoms", "contender", "energy, meV/atom", "force, meV/A", "virial, meV"]
     rows = []
     for known, group in grouped(records, "network", "atoms", "contender"):
         record = group[0]
@@ -150,7 +150,7 @@ def way(record: Record) -> str:
 def ipi(records: list[Record]) -> str:
     header = ["atoms", "beads", "grid", "threads", "way", "ms a step", "of processor time"]
     header += ["in the driver"]
-    header += ["not the network", "to pet-driver", "energy error, meV an atom"]
+    header += ["not the network", "to pet-driver", "energy error, meV/atom"]
     header += ["force error, meV/A"]
     rows = []
     for r in records:
@@ -170,7 +170,7 @@ def ipi(records: list[Record]) -> str:
 def lammps(records: list[Record]) -> str:
     header = ["network", "atoms", "threads", "Pair, ms", "archive alone, ms", "ratio"]
     header += ["of processor times"]
-    header += ["energy error, meV an atom", "force error, meV/A"]
+    header += ["energy error, meV/atom", "force error, meV/A"]
     rows = [
         [r["network"], r["atoms"], r["threads"]]
         + [f"{1e3 * r['pair_seconds']:.1f}{over_runs(r)}"]

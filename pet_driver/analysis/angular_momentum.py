@@ -13,14 +13,19 @@ from pet_driver.errors import PetDriverError
 class AngularMomentum(FrameAnalysis):
     """L = sum_i m_i (r_i - R) x (v_i - V) of each molecule about its centre of mass.
 
-    Figure 1a of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
+    Figure 1a of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01. What is
+    kept grows with F M, for F frames and M bodies; no other memory grows with the run.
 
-    :param group: atoms with masses and velocities (``water_universe(..., velocities=...)``).
-    :param by: "residues": each molecule; "all": the whole group as one body.
+    Args:
+        group: atoms with masses and velocities (``water_universe(..., velocities=...)``).
+        by: ``"residues"``: each molecule; ``"all"``: the whole group as one body.
 
-    Results, for F frames and M bodies: ``angular_momentum`` [F, M, 3] and ``modulus`` [F, M] in
-    eV fs; the same in amu A^2/fs as ``angular_momentum_amu`` and ``modulus_amu``. Times are in
-    ``times`` [F] (ps). Memory grows with F M; everything else does not.
+    Attributes:
+        times: [F] in ps.
+        results.angular_momentum: [F, M, 3] in eV fs.
+        results.modulus: [F, M] in eV fs.
+        results.angular_momentum_amu: [F, M, 3] in amu A^2/fs.
+        results.modulus_amu: [F, M] in amu A^2/fs.
     """
 
     def __init__(self, group, by: str = "residues", **kwargs):

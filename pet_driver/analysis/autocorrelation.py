@@ -9,18 +9,22 @@ from pet_driver.analysis.time_correlation import TimeCorrelation
 
 
 class RotationalAutocorrelation(TimeCorrelation):
-    """C1(t) = <u(0).u(t)> and C2(t) = <P2(u(0).u(t))> of the directions u of single molecules,
-    and the autocorrelation of the sum of all u.
+    """Autocorrelations of the directions u of single molecules, and of the sum of all u.
 
-    u points from O to the midpoint of the two H. C1 is figure 3b of Langer, Pozdnyakov, Ceriotti,
-    Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
+    C1(t) = <u(0).u(t)> and C2(t) = <P2(u(0).u(t))>; u points from O to the midpoint of the two H.
+    C1 is figure 3b of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
 
-    :param group: water with molecules as residues (``water_universe``).
-    :param max_lag: ps; None: a quarter of the run.
-    :param n_blocks: blocks of origins for the error.
+    Args:
+        group: water with molecules as residues (``water_universe``).
+        max_lag: ps; ``None`` means a quarter of the run, 2000 frames at most.
+        n_blocks: blocks of origins for the error.
 
-    Results: ``time`` [L] (ps), ``c1``, ``c2``, ``dipole`` [L] (of U = sum u, divided by its value
-    at 0), ``c1_error``, ``c2_error``, ``dipole_error`` [L]; ``kirkwood`` = <U^2>/M.
+    Attributes:
+        results.time: [L] in ps.
+        results.c1, results.c2: [L].
+        results.dipole: [L], of U = sum u, divided by its value at 0.
+        results.c1_error, results.c2_error, results.dipole_error: [L].
+        results.kirkwood: <U^2>/M, for M molecules.
     """
 
     def __init__(self, group, max_lag: float | None = None, n_blocks: int = 5, **kwargs):

@@ -20,12 +20,15 @@ _NUMBER = re.compile(rb"-?\d+\.(\d+)(?:[eE]([+-])(\d+))?")
 def table(text: bytes, n_lines: int, n_words: int, first: int, count: int = 3) -> np.ndarray | None:
     """Columns of a table of numbers as they stand in the text.
 
-    :param text: the lines, each with its end (the last one's may be missing).
-    :param n_lines: how many there must be.
-    :param n_words: how many columns each line has.
-    :param first: the first column that is wanted; columns before it may be words.
-    :param count: columns in succession.
-    :returns: values [n_lines, count], or None where lines or numbers are not all of one shape.
+    Args:
+        text: the lines, each with its end (the last one's may be missing).
+        n_lines: how many there must be.
+        n_words: how many columns each line has.
+        first: the first column that is wanted; columns before it may be words.
+        count: columns in succession.
+
+    Returns:
+        values [n_lines, count], or ``None`` where lines or numbers are not all of one shape.
     """
     width = text.find(b"\n") + 1
     if len(text) == width * n_lines - 1:

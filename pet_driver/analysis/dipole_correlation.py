@@ -36,15 +36,18 @@ class DipoleCorrelation(BlockAnalysis):
     so that their sum is <u_i.u_j>. u points from O to the midpoint of the two H. Figure 2d of
     Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
 
-    :param group: water with molecules as residues (``water_universe``).
-    :param r_max: A; by default half the smallest height that the cell has in any frame, at most
-        10 A, and where there is a kernel three of its widths less.
-    :param bin_width: A; the spacing of r.
-    :param kernel: width of the Gaussian kernel in r (A), None for bins.
-    :param n_blocks: blocks of frames for the error.
+    Args:
+        group: water with molecules as residues (``water_universe``).
+        r_max: A; by default half the smallest height that the cell has in any frame, at most 10 A,
+            and where there is a kernel three of its widths less.
+        bin_width: A; the spacing of r.
+        kernel: width of the Gaussian kernel in r (A); ``None`` means bins.
+        n_blocks: blocks of frames for the error.
 
-    Results: ``r`` [K] (A), ``longitudinal`` [K], ``transverse`` [K], ``longitudinal_error`` [K],
-    ``transverse_error`` [K]; NaN at distances at which no pair was seen.
+    Attributes:
+        results.r: [K] in A.
+        results.longitudinal, results.transverse: [K]; NaN at distances at which no pair was seen.
+        results.longitudinal_error, results.transverse_error: [K]; NaN there, too.
     """
 
     def __init__(

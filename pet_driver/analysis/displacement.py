@@ -30,12 +30,14 @@ class Diffusion:
         return self.coefficient * A2_PS_TO_CM2_S
 
     def finite_size_correction(self, temperature: float, viscosity: float, length: float) -> float:
-        """What a cubic cell of ``length`` A takes off D: kT xi / (6 pi eta L), in A^2/ps.
+        """What a cubic cell takes off D: kT xi / (6 pi eta L), in A^2/ps.
 
-        :param temperature: K.
-        :param viscosity: mPa s, of the model itself where it is known (experiment: 0.85 at 300 K).
+        Add it to ``coefficient``; Yeh and Hummer, J. Phys. Chem. B 108, 15873 (2004).
 
-        Yeh and Hummer, J. Phys. Chem. B 108, 15873 (2004); add it to ``coefficient``.
+        Args:
+            temperature: K.
+            viscosity: mPa s, of the model itself where it is known (experiment: 0.85 at 300 K).
+            length: of the cell, A.
         """
         # k in J/K, eta in Pa s, L in m; m^2/s = 1e8 A^2/ps
         si = 1.380649e-23 * temperature * _XI / (6 * np.pi * viscosity * 1e-3 * length * 1e-10)
@@ -47,16 +49,22 @@ class MeanSquareDisplacement(TimeCorrelation):
 
     Figure 3a of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
 
-    :param group: atoms; a Universe of water means its oxygens.
-    :param max_lag: ps; None: a quarter of the run.
-    :param unwrap: follow atoms across the cell: between two frames each takes the shortest way
-        (right for wrapped and unwrapped files alike, if no atom moves half a cell in between).
-    :param remove_drift: take off the motion of the centre of the group.
-    :param n_blocks: blocks of origins for the error.
+    A finite periodic cell slows diffusion down by some 10 to 20 per cent for hundreds of molecules:
+    see :meth:`Diffusion.finite_size_correction`.
 
-    Results: ``time`` [L] (ps), ``msd`` [L] (A^2), ``error`` [L], ``diffusion`` (:class:`Diffusion`,
-    from the second half of the window). A finite periodic cell slows diffusion down by some 10 to
-    20 per cent for hundreds of molecules: see :meth:`Diffusion.finite_size_correction`.
+    Args:
+        group: atoms; a Universe of water means its oxygens.
+        max_lag: ps; ``None`` means a quarter of the run, 2000 frames at most.
+        unwrap: follow atoms across the cell: between two frames each takes the shortest way (right
+            for wrapped and unwrapped files alike, if no atom moves half a cell in between).
+        remove_drift: take off the motion of the centre of the group.
+        n_blocks: blocks of origins for the error.
+
+    Attributes:
+        results.time: [L] in ps.
+        results.msd: [L] in A^2.
+        results.error: [L] in A^2.
+        results.diffusion: a :class:`Diffusion`, from the second half of the window.
     """
 
     def __init__(

@@ -13,19 +13,17 @@ from pet_driver.errors import PetDriverError
 
 @dataclass(frozen=True)
 class Drift:
-    """A linear fit of an energy over time: slope and its standard error in eV per atom per ps."""
+    """A linear fit of an energy over time: slope and its standard error in eV/(atom ps)."""
 
     slope: float
     error: float
-    fluctuation: float  # root mean square about the line, eV per atom
+    fluctuation: float  # root mean square about the line, eV/atom
     duration: float  # ps
     n_samples: int
     n_independent: float  # samples after the correlation of the residuals
 
     def __str__(self) -> str:
-        return (
-            f"{self.slope:.3e} +- {self.error:.1e} eV per atom per ps over {self.duration:.4g} ps"
-        )
+        return f"{self.slope:.3e} +- {self.error:.1e} eV/(atom ps) over {self.duration:.4g} ps"
 
 
 def conserved_drift(
@@ -36,15 +34,18 @@ def conserved_drift(
 ) -> Drift:
     """The drift of the conserved quantity of a run.
 
-    :param source: a property file of i-PI or a log of LAMMPS, or its path.
-    :param n_atoms: atoms of the system (for ring polymers: of one bead; i-PI's ``conserved`` is
-        by bead).
-    :param name: the column; by default ``conserved`` (i-PI), ``Econserve`` or ``TotEng``
-        (LAMMPS; a thermostat or barostat does not conserve the latter).
-    :param start: ps from the start of the run to leave out.
-    :raises PetDriverError: for too few samples, or a missing column.
-
     The error takes the correlation of the residuals into account.
+
+    Args:
+        source: a property file of i-PI or a log of LAMMPS, or its path.
+        n_atoms: atoms of the system (for ring polymers: of one bead; i-PI's ``conserved`` is by
+            bead).
+        name: the column; by default ``conserved`` (i-PI), ``Econserve`` or ``TotEng`` (LAMMPS; a
+            thermostat or barostat does not conserve the latter).
+        start: ps from the start of the run to leave out.
+
+    Raises:
+        PetDriverError: too few samples, or a missing column.
     """
     table = source if isinstance(source, PropertyTable) else _open(source)
     if name is None:
@@ -70,7 +71,7 @@ def _open(path: str | os.PathLike) -> PropertyTable:
 
 
 def linear_drift(time: np.ndarray, energy: np.ndarray) -> Drift:
-    """Fit energy [F] (eV per atom) over time [F] (ps) by a line."""
+    """Fit energy [F] (eV/atom) over time [F] (ps) by a line."""
     t = time - time.mean()
     slope = float(t @ (energy - energy.mean()) / (t @ t))
     residual = energy - energy.mean() - slope * t

@@ -68,17 +68,20 @@ def equivariance_error(
         found = equivariance_error("2i.rotations_0")
         found.rms, power_spectrum(found.error, found.time[1] - found.time[0])
 
-    :param source: i-PI's extras ``raw_energy_ev`` and ``rotation_spread_ev`` of one bead (all beads
-        of a ring polymer that lie beside it are taken together; or give their list), or a log of
-        LAMMPS, or its path, with the columns ``c_NAME[1]``, ``c_NAME[2]`` of ``compute NAME all
-        pair pet``.
-    :param properties: of i-PI, the file with ``step``, ``time`` and ``potential``; by default it is
-        looked for beside the extras (``2i.out``).
-    :param compute: NAME of the compute in LAMMPS.
-    :param start: ps from the start of the run to leave out.
-    :raises PetDriverError: for missing files or columns, or steps that do not match.
-
     i-PI writes nine digits: of a box of liquid, energies are good to 0.05 meV.
+
+    Args:
+        source: i-PI's extras ``raw_energy_ev`` and ``rotation_spread_ev`` of one bead (all beads of
+            a ring polymer that lie beside it are taken together; or give their list), or a log of
+            LAMMPS, or its path, with the columns ``c_NAME[1]``, ``c_NAME[2]`` of ``compute NAME all
+            pair pet``.
+        properties: of i-PI, the file with ``step``, ``time`` and ``potential``; by default it is
+            looked for beside the extras (``2i.out``).
+        compute: NAME of the compute in LAMMPS.
+        start: ps from the start of the run to leave out.
+
+    Raises:
+        PetDriverError: missing files or columns, or steps that do not match.
     """
     if isinstance(source, LAMMPSLog):
         return _cut(_from_lammps(source, compute), start)

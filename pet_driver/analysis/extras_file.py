@@ -21,12 +21,15 @@ class ExtrasFile(PropertyTable):
 
         ExtrasFile("2i.rotations_0")["rotation_spread_ev"]
 
-    :param path: written by ``<trajectory extra_type="a,b"> extras </trajectory>``.
-    :param duplicates: "drop" (default) or "keep" steps that a restarted run wrote again.
-    :raises PetDriverError: for a missing, empty or damaged file, or extras that are no numbers.
-
     Columns: ``step`` and the extras by name, one number each. A row that breaks off is left out
     with a warning, the last one or one where a run was restarted.
+
+    Args:
+        path: written by ``<trajectory extra_type="a,b"> extras </trajectory>``.
+        duplicates: ``"drop"`` (default) or ``"keep"`` steps that a restarted run wrote again.
+
+    Raises:
+        PetDriverError: a missing, empty or damaged file, or extras that are no numbers.
     """
 
     def __init__(self, path: str | os.PathLike, duplicates: str = "drop"):

@@ -26,7 +26,13 @@ from pet_driver.errors import PetDriverError
 
 
 class FrameEntry(NamedTuple):
-    """One frame in a file: byte range of the whole frame, its comment, and whether it is whole."""
+    """One frame in a file.
+
+    Attributes:
+        start, stop: byte range of the whole frame.
+        comment: its comment.
+        complete: whether it is whole.
+    """
 
     start: int
     stop: int
@@ -35,7 +41,12 @@ class FrameEntry(NamedTuple):
 
 
 class RawFrame(NamedTuple):
-    """One frame as it stands in the file: values [N, 3], cell [6] or None."""
+    """One frame as it stands in the file.
+
+    Attributes:
+        values: [N, 3].
+        cell: [6] or ``None``.
+    """
 
     values: np.ndarray
     cell: np.ndarray | None
@@ -62,10 +73,13 @@ def _line(data, start: int) -> tuple[bytes, int]:
 
 
 def scan_xyz(data, path: str) -> tuple[int, list[FrameEntry]]:
-    """Frames of an xyz or extxyz file. Returns the number of atoms and the frames.
+    """Frames of an xyz or extxyz file.
 
-    A frame that breaks off (a killed run) is marked incomplete, and the next one is found
-    again by its comment, so that a file to which a restarted run appended stays readable.
+    A frame that breaks off (a killed run) is marked incomplete, and the next one is found again by
+    its comment, so that a file to which a restarted run appended stays readable.
+
+    Returns:
+        the number of atoms; the frames.
     """
     first, second = _line(data, 0)
     try:

@@ -29,8 +29,9 @@ class BlockAnalysis(FrameAnalysis):
     ``self._block`` is the block of the current frame; each worker adds to the blocks that its
     frames belong to, so that all backends agree.
 
-    :param n_blocks: number of blocks, at least 2 (fewer where the run has fewer frames); they
-        should be longer than the correlation time.
+    Args:
+        n_blocks: number of blocks, at least 2 (fewer where the run has fewer frames); they should
+            be longer than the correlation time.
     """
 
     def __init__(self, trajectory, n_blocks: int = 5, **kwargs):
@@ -80,7 +81,8 @@ def atoms_of(group: AtomGroup | Universe) -> AtomGroup:
 def water_indices(group: AtomGroup | Universe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Indices of O, first H and second H of each molecule [M] in the Universe of ``group``.
 
-    :raises PetDriverError: if the residues are not water molecules.
+    Raises:
+        PetDriverError: the residues are not water molecules.
     """
     atoms = atoms_of(group)
     if not hasattr(atoms, "elements"):

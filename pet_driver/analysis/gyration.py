@@ -12,11 +12,15 @@ from pet_driver.errors import PetDriverError
 class RingPolymerGyration(BlockAnalysis):
     """Rg^2 = <1/P sum_k |r_k - r_c|^2> of the beads about their centroid, by element.
 
-    :param group: atoms of a Universe read with ``centroid=``.
-    :param n_blocks: blocks of frames for the error.
+    Args:
+        group: atoms of a Universe read with ``centroid=``.
+        n_blocks: blocks of frames for the error.
 
-    Results: ``elements`` (list of E names), ``radius`` [E] and ``error`` [E] (A): the root of the
-    mean square and its error; ``by_atom`` [N] (A).
+    Attributes:
+        results.elements: list of E names.
+        results.radius: [E] in A, the root of the mean square.
+        results.error: [E] in A, of ``radius``.
+        results.by_atom: [N] in A.
     """
 
     def __init__(self, group, n_blocks: int = 5, **kwargs):

@@ -18,14 +18,19 @@ class HydrogenBonds(BlockAnalysis):
     The same bonds as ``MDAnalysis.analysis.hydrogenbonds.HydrogenBondAnalysis`` with the same two
     limits, which keeps a list of every bond of every frame; this one keeps only averages.
 
-    :param group: water with molecules as residues (``water_universe``).
-    :param distance: the longest O-O distance, A.
-    :param angle: the smallest O-H...O angle, degrees.
-    :param n_blocks: blocks of frames for the error.
+    Args:
+        group: water with molecules as residues (``water_universe``).
+        distance: the longest O-O distance, A.
+        angle: the smallest O-H...O angle, degrees.
+        n_blocks: blocks of frames for the error.
 
-    Results: ``per_molecule`` (bonds that a molecule takes part in, donated and accepted) and its
-    ``error``; ``coordination`` [9]: share of molecules with 0, 1, ... bonds; ``mean_distance`` (A)
-    and ``mean_angle`` (degrees) of the bonds; ``counts`` [F]: bonds in each frame.
+    Attributes:
+        results.per_molecule: bonds that a molecule takes part in, donated and accepted.
+        results.error: of ``per_molecule``.
+        results.coordination: [9], share of molecules with 0, 1, ... bonds.
+        results.mean_distance: of the bonds, A.
+        results.mean_angle: of the bonds, degrees.
+        results.counts: [F], bonds in each frame.
     """
 
     def __init__(

@@ -42,18 +42,25 @@ def dimension_of(quantity: str) -> str:
 class TrajectoryFile:
     """A trajectory file of i-PI (xyz, ase, pdb, bin); ``file[k]`` is the k-th frame that counts.
 
-    :param path: the file.
-    :param duplicates: "drop" (default): where the step does not grow, a run was restarted; the
-        later frames count, and the earlier ones from that step on are left out. "keep": all.
+    Values are float64 in A, A/ps, kJ/(mol A) or eV by dimension. A last frame that breaks off is
+    left out with a warning, as is one in the middle that a restarted run wrote again.
 
-    Attributes: ``n_atoms``, ``names`` [N], ``steps`` [F] (-1 where the file has none),
-    ``quantity`` ("positions", ...), ``unit``, ``dimension``. Values are float64 in A, A/ps,
-    kJ/(mol A) or eV by dimension.
+    Args:
+        path: the file.
+        duplicates: ``"drop"`` (default): where the step does not grow, a run was restarted; the
+            later frames count, and the earlier ones from that step on are left out. ``"keep"``:
+            all.
 
-    A last frame that breaks off is left out with a warning, as is one in the middle that a
-    restarted run wrote again.
+    Attributes:
+        n_atoms: number of atoms.
+        names: [N].
+        steps: [F], -1 where the file has none.
+        quantity: ``"positions"``, ...
+        unit: of the quantity in the file.
+        dimension: of the quantity, see :func:`dimension_of`.
 
-    :raises PetDriverError: for a missing, empty or damaged file, or an unknown unit.
+    Raises:
+        PetDriverError: a missing, empty or damaged file, or an unknown unit.
     """
 
     def __init__(self, path: str | os.PathLike, duplicates: str = "drop"):
@@ -183,7 +190,8 @@ def _mapped(path: str) -> mmap.mmap:
 def bead_files(path: str | os.PathLike) -> list[str]:
     """All bead files beside one of them: ``run.pos_03.xyz`` -> ``run.pos_00.xyz``, ... in order.
 
-    :raises PetDriverError: if the name has no bead number.
+    Raises:
+        PetDriverError: the name has no bead number.
     """
     path = Path(path)
     stem, _, number = path.stem.rpartition("_")

@@ -15,7 +15,8 @@ KERNEL_REACH = 5.0  # widths after which a Gaussian counts as zero
 def smooth(histogram: np.ndarray, width: float, axis: int, mode: str) -> np.ndarray:
     """A histogram convolved with a Gaussian of ``width`` bins along ``axis``.
 
-    :param mode: "reflect" (walls), "wrap" (periodic) or "constant" (nothing beyond).
+    Args:
+        mode: ``"reflect"`` (walls), ``"wrap"`` (periodic) or ``"constant"`` (nothing beyond).
     """
     return gaussian_filter1d(histogram, width, axis=axis, mode=mode, truncate=KERNEL_REACH)
 

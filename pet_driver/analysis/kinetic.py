@@ -43,16 +43,19 @@ def quantum_kinetic_energy(
 ) -> dict[str, KineticEnergy]:
     """Kinetic energy by element from the columns ``kinetic_cv(H)``, ``kinetic_cv(O)``, ... of i-PI.
 
-        quantum_kinetic_energy("in-process.out", {"H": 128, "O": 64})["H"].mean    # eV an atom
+        quantum_kinetic_energy("in-process.out", {"H": 128, "O": 64})["H"].mean    # eV/atom
 
     The centroid-virial estimator 3/2 kT - 1/2P sum_k (r_k - r_c) . F_k; i-PI writes the sum over
     the atoms of an element. The column without a name, where it is there, is the mean of all atoms
     and comes as "all".
 
-    :param source: the property file of a run, or its path.
-    :param atoms: how many of each element, or a Universe or group that holds them.
-    :param start: ps from the start of the run to leave out.
-    :raises PetDriverError: for missing columns, too few samples, or an element that is not there.
+    Args:
+        source: the property file of a run, or its path.
+        atoms: how many of each element, or a Universe or group that holds them.
+        start: ps from the start of the run to leave out.
+
+    Raises:
+        PetDriverError: missing columns, too few samples, or an element that is not there.
     """
     table = source if isinstance(source, PropertyTable) else PropertyFile(source)
     numbers = _count(atoms)

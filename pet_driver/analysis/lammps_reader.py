@@ -21,7 +21,8 @@ class RestartedDumpReader(DumpReader):
     A frame that breaks off is left out with a warning. Format "RESTARTEDDUMP"; the keywords are
     those of MDAnalysis' ``DumpReader``.
 
-    :raises PetDriverError: for an empty file, or one without a whole frame.
+    Raises:
+        PetDriverError: an empty file, or one without a whole frame.
     """
 
     format = "RESTARTEDDUMP"
@@ -60,7 +61,8 @@ class RestartedDumpReader(DumpReader):
 def scan_dump(path: str | os.PathLike) -> np.ndarray:
     """Byte offsets [F] of the frames of a dump that count.
 
-    :raises PetDriverError: for an empty file, or one without a whole frame.
+    Raises:
+        PetDriverError: an empty file, or one without a whole frame.
     """
     name = os.fspath(path)
     try:

@@ -33,10 +33,13 @@ def square_blocks(
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """Squared distances by blocks of rows: (first row, first column, values [rows, columns]).
 
-    The values are good until the next block is asked for.
+    The values, in A^2, are good until the next block is asked for.
 
-    :param x: positions [N, 3] (A); y: [M, 3], or None for pairs i < j of x, where what is not
-        above the diagonal is infinite.
+    Args:
+        x: positions [N, 3] in A.
+        y: positions [M, 3] in A; ``None`` means pairs i < j of ``x``, where what is not above the
+            diagonal is infinite.
+        cell: a, b, c (A), alpha, beta, gamma (degrees), with right angles.
     """
     first = turns(x, cell)
     second = first if y is None else turns(y, cell)
@@ -76,7 +79,9 @@ def vector_blocks(x: np.ndarray, cell: np.ndarray) -> Iterator[tuple[int, np.nda
     Vectors [3, rows, columns] (A) go from the rows to the columns; where a pair is not i < j its
     square [rows, columns] (A^2) is infinite. The values are good until the next block is asked for.
 
-    :param x: positions [N, 3] (A).
+    Args:
+        x: positions [N, 3] in A.
+        cell: a, b, c (A), alpha, beta, gamma (degrees), with right angles.
     """
     places = turns(x, cell)
     scales = (np.asarray(cell[:3], np.float64) / _TURN).astype(np.float32)

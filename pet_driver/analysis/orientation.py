@@ -23,14 +23,20 @@ class OrientationalFreeEnergy(BlockAnalysis):
     and periodic phi, 1 everywhere when orientations are uniform. Figures 1d, 1e, 2a and 2b of
     Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
 
-    :param group: water with molecules as residues (``water_universe``).
-    :param width: of the kernel, in cos theta and in phi (radian).
-    :param bins: grid points along cos theta and phi; fine against the kernel.
-    :param n_blocks: blocks of frames for the error.
+    Args:
+        group: water with molecules as residues (``water_universe``).
+        width: of the kernel, in cos theta and in phi (radian).
+        bins: grid points along cos theta and phi; fine against the kernel.
+        n_blocks: blocks of frames for the error.
 
-    Results on the grid ``cos_theta`` [C], ``phi`` [P] (radian, -pi to pi): ``density`` [C, P],
-    ``density_error`` [C, P], ``free_energy`` [C, P] (kT; infinite where nothing was seen),
-    ``error`` [C, P] (kT), ``spread`` (root mean square of F about its mean, weighted by p).
+    Attributes:
+        results.cos_theta: [C], of the grid.
+        results.phi: [P] in radian, of the grid, from -pi to pi.
+        results.density: [C, P].
+        results.density_error: [C, P].
+        results.free_energy: [C, P] in kT, infinite where nothing was seen.
+        results.error: [C, P] in kT, of ``free_energy``.
+        results.spread: kT, root mean square of F about its mean, weighted by p.
     """
 
     def __init__(

@@ -24,9 +24,11 @@ _MARGIN = 1.0e-3  # A; more than single precision is wrong by
 class Pairs:
     """Pairs between two sets of atoms, or within one, that are closer than ``reach``.
 
-    :param first: residue of each atom of the first set [N].
-    :param second: residue of each atom of the second set [M]; None: pairs i < j within the first.
-    :param intermolecular: leave out pairs of the same residue.
+    Args:
+        first: residue of each atom of the first set [N].
+        second: residue of each atom of the second set [M]; ``None`` means pairs i < j within the
+            first.
+        intermolecular: leave out pairs of the same residue.
     """
 
     def __init__(
@@ -68,7 +70,11 @@ class Pairs:
     def near(self, x, y, reach: float, cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Indices i [P], j [P] into the two sets and distances [P] (A) of the pairs within reach.
 
-        :param x: positions of the first set [N, 3]; y: of the second [M, 3] (x again, within one).
+        Args:
+            x: positions of the first set [N, 3] in A.
+            y: positions of the second set [M, 3] in A (``x`` again, within one).
+            reach: A.
+            cell: a, b, c (A), alpha, beta, gamma (degrees), or ``None``.
         """
         i, j, _, lengths = self.vectors(x, y, reach, cell)
         return i, j, lengths

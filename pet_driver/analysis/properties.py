@@ -22,8 +22,11 @@ _NAME = re.compile(r"(.*?)(?:\{([^{}]*)\})?$")
 class PropertyTable:
     """Time series by name: ``table["conserved"]`` is an array [F] (or [F, k] for k columns).
 
-    Attributes: ``path``, ``units`` (name -> unit as the file says, "" if it says none).
     Rows that a restarted run wrote again count once, the later ones.
+
+    Attributes:
+        path: of the file.
+        units: name -> unit as the file says, "" if it says none.
     """
 
     def __init__(self, path: str | os.PathLike, columns: dict, units: dict[str, str]):
@@ -63,12 +66,15 @@ class PropertyTable:
 class PropertyFile(PropertyTable):
     """A property file of i-PI; the header says names, units and columns.
 
-    :param path: the ``.out`` file.
-    :param duplicates: "drop" (default) or "keep" rows that a restarted run wrote again (they are
-        known by the column step, or else by time).
-    :raises PetDriverError: for a missing, empty or damaged file.
-
     A row that breaks off is left out with a warning, the last one or one where a run was restarted.
+
+    Args:
+        path: the ``.out`` file.
+        duplicates: ``"drop"`` (default) or ``"keep"`` rows that a restarted run wrote again (they
+            are known by the column step, or else by time).
+
+    Raises:
+        PetDriverError: a missing, empty or damaged file.
     """
 
     def __init__(self, path: str | os.PathLike, duplicates: str = "drop"):
@@ -228,11 +234,15 @@ class LAMMPSLog(PropertyTable):
 
     Column "Step" is also there as "step", "Time" as "time" (from ``timestep`` if absent).
 
-    :param path: the log.
-    :param units: "metal" or "real"; None reads the log's ``units`` command.
-    :param timestep: in the units of the log; None reads the log's ``timestep`` command.
-    :raises PetDriverError: for a missing or empty log, one without thermodynamic output, or one
-        that does not say its units or time step, as after the command ``log`` or a restart.
+    Args:
+        path: the log.
+        units: ``"metal"`` or ``"real"``; ``None`` reads the log's ``units`` command.
+        timestep: in the units of the log; ``None`` reads the log's ``timestep`` command.
+        duplicates: ``"drop"`` (default) or ``"keep"`` rows that a restarted run wrote again.
+
+    Raises:
+        PetDriverError: a missing or empty log, one without thermodynamic output, or one that does
+            not say its units or time step, as after the command ``log`` or a restart.
     """
 
     def __init__(
@@ -279,7 +289,11 @@ def _commands(text: str, name: str) -> list[str]:
 
 
 def _timestep(text: str, units: str | None, path) -> float:
-    """The time step of a log without a column of times; ``units``: where it begins with them."""
+    """The time step of a log without a column of times.
+
+    Args:
+        units: of the log where it begins with them, else ``None``.
+    """
     said = {float(word) for word in _commands(text, "timestep")}
     if not said and units is not None:
         return {"metal": 0.001, "real": 1.0}[units]  # LAMMPS' own

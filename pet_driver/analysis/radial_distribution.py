@@ -21,17 +21,23 @@ class RadialDistribution(BlockAnalysis):
     of 0.1 A is that of figure 2c of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5
     (2024) 04LT01.
 
-    :param group: atoms with elements; residues are molecules (see ``water_universe``).
-    :param pair: "OO", "OH" or "HH" (two elements; two-letter ones as ("Na", "Cl")).
-    :param r_max: A; by default half the smallest height that the cell has in any frame, at most
-        10 A, and where there is a kernel three of its widths less.
-    :param bin_width: A; the width of a bin, or the spacing of r under a kernel.
-    :param intermolecular: leave out pairs within a residue.
-    :param kernel: width of a Gaussian kernel in A, None for a plain histogram.
-    :param n_blocks: blocks of frames for the error.
+    Args:
+        group: atoms with elements; residues are molecules (see ``water_universe``).
+        pair: ``"OO"``, ``"OH"`` or ``"HH"`` (two elements; two-letter ones as ``("Na", "Cl")``).
+        r_max: A; by default half the smallest height that the cell has in any frame, at most 10 A,
+            and where there is a kernel three of its widths less.
+        bin_width: A; the width of a bin, or the spacing of r under a kernel.
+        intermolecular: leave out pairs within a residue.
+        kernel: width of a Gaussian kernel in A; ``None`` means a plain histogram.
+        n_blocks: blocks of frames for the error.
 
-    Results: ``r`` [K] (A), ``g`` [K], ``error`` [K], ``blocks`` [B, K], ``count`` [K] (pairs a
-    frame), ``peaks``: rows (r, g) of the maxima and minima.
+    Attributes:
+        results.r: [K] in A.
+        results.g: [K].
+        results.error: [K], of ``g``.
+        results.blocks: [B, K], g of each block.
+        results.count: [K], pairs a frame.
+        results.peaks: rows (r, g) of the maxima and minima.
     """
 
     def __init__(

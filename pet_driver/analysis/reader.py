@@ -47,26 +47,28 @@ class IPIReader(ReaderBase):
     Give no time step where the run's ``.out`` file with the columns step and time lies beside
     the trajectory: it is read from there.
 
-    :param filename: the positions (``positions`` or ``x_centroid``), one bead.
-    :param timestep: the time step of the run in fs; time = step x timestep. Without it, the
-        ``.out`` file beside the trajectory decides, which it must not contradict; without that,
-        frames are ``dt`` apart.
-    :param dt: time between the first two frames in ps, where neither a time step nor a ``.out``
-        file is known.
-    :param velocities: file with the velocities; they are read in A/ps.
-    :param forces: file with the forces; they are read in kJ/(mol A), as MDAnalysis holds them.
-    :param centroid: True: average over all bead files found beside ``filename`` (and beside the
-        velocities and forces); or the list of the position files of all beads. The beads
-        themselves are in ``ts.data["beads"]`` [P, N, 3] (A).
-    :param duplicates: "drop" (default) or "keep" frames that a restarted run wrote again; the
-        later ones count.
-
     Positions in A, cell in A and degrees, time in ps (``ts.data["step"]`` is the step). MDAnalysis
     keeps 32-bit floats. i-PI does not wrap positions unless told to; ring polymers are averaged
     as they stand.
 
-    :raises PetDriverError: for missing, empty or damaged files, unknown units, side files whose
-        steps do not match.
+    Args:
+        filename: the positions (``positions`` or ``x_centroid``), one bead.
+        timestep: the time step of the run in fs; time = step x timestep. Without it, the ``.out``
+            file beside the trajectory decides, which it must not contradict; without that, frames
+            are ``dt`` apart.
+        dt: time between the first two frames in ps, where neither a time step nor a ``.out`` file
+            is known.
+        velocities: file with the velocities; they are read in A/ps.
+        forces: file with the forces; they are read in kJ/(mol A), as MDAnalysis holds them.
+        centroid: ``True``: average over all bead files found beside ``filename`` (and beside the
+            velocities and forces); or the list of the position files of all beads. The beads
+            themselves are in ``ts.data["beads"]`` [P, N, 3] (A).
+        duplicates: ``"drop"`` (default) or ``"keep"`` frames that a restarted run wrote again; the
+            later ones count.
+
+    Raises:
+        PetDriverError: missing, empty or damaged files, unknown units, side files whose steps do
+            not match.
     """
 
     format = ("IPI", "EXTXYZ")
@@ -107,7 +109,7 @@ class IPIReader(ReaderBase):
         self._read_frame(0)
 
     def _align(self) -> None:
-        """Which frame of each file belongs to each frame of the trajectory, by step."""
+        """Find which frame of each file belongs to each frame of the trajectory, by step."""
         main = self._beads[0]
         files = [f for group in (self._beads, *self._side.values()) for f in group]
         n_frames = len(main)

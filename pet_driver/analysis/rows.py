@@ -15,7 +15,8 @@ class Rows:
     One that is damaged is left out with a warning where the file ends, or where a restarted run
     goes on before it or at it: an engine that was killed tore it, and the next wrote on behind.
 
-    :param path: of the file, for messages.
+    Args:
+        path: of the file, for messages.
     """
 
     def __init__(self, path: str):
@@ -26,9 +27,10 @@ class Rows:
         self._merged = False
 
     def add(self, row: list[float], key: float | None) -> None:
-        """A whole row, and its number, if it has one.
+        """Take a whole row, and its number, if it has one.
 
-        :raises PetDriverError: rows before it are damaged, and it does not repeat them.
+        Raises:
+            PetDriverError: rows before it are damaged, and it does not repeat them.
         """
         if self._torn:
             if key is None or not self._keys or key > self._expected():
@@ -43,14 +45,20 @@ class Rows:
             self._keys.append(key)
 
     def damaged(self, what: str, merged: bool = False) -> None:
-        """A row that cannot be read, in words; ``merged``: the next one is on its line, too."""
+        """Take note of a row that cannot be read.
+
+        Args:
+            what: what is wrong with it, in words.
+            merged: whether the next one is on its line, too.
+        """
         self._torn.append(what)
         self._merged = merged
 
     def table(self) -> np.ndarray:
         """All of them [F, k].
 
-        :raises PetDriverError: there are none, or more than the last one is damaged.
+        Raises:
+            PetDriverError: there are none, or more than the last one is damaged.
         """
         if len(self._torn) > 1:
             raise PetDriverError(f"{self.path}: {self._torn[0]}")

@@ -30,10 +30,13 @@ def power_spectrum(series: np.ndarray, dt: float, segment: float | None = None) 
     Figure 1c of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01, of the
     potential energy and of the non-equivariant part of it.
 
-    :param series: [F], evenly spaced.
-    :param dt: ps between samples.
-    :param segment: ps; its inverse is the resolution. None: a quarter of the series.
-    :raises PetDriverError: if the series is shorter than a segment.
+    Args:
+        series: [F], evenly spaced.
+        dt: ps between samples.
+        segment: ps; its inverse is the resolution. ``None`` means a quarter of the series.
+
+    Raises:
+        PetDriverError: the series is shorter than a segment.
     """
     series = np.asarray(series, np.float64)
     welch = _Welch(_segment_length(len(series), dt, segment), dt, 1)
@@ -99,14 +102,18 @@ class VibrationalDensityOfStates(AnalysisBase):
 
     Normalised to the kinetic energy: the integral over frequency is <sum m v^2> / (3 N k) in K,
     the temperature if all degrees of freedom are free. Frames depend on each other, so only the
-    serial backend serves; memory grows with the segment, not with the run.
+    serial backend serves; memory grows with the segment, not with the run. Save velocities at least
+    every 2 fs to see the O-H stretch without aliasing.
 
-    :param group: atoms with masses and velocities.
-    :param segment: ps; its inverse is the resolution. None: a quarter of the run, 4000 frames at
-        most.
+    Args:
+        group: atoms with masses and velocities.
+        segment: ps; its inverse is the resolution. ``None`` means a quarter of the run, 4000 frames
+            at most.
 
-    Results: ``frequency`` [K] (cm^-1), ``power`` [K] (K cm), ``error`` [K]. Save velocities at
-    least every 2 fs to see the O-H stretch without aliasing.
+    Attributes:
+        results.frequency: [K] in cm^-1.
+        results.power: [K] in K cm.
+        results.error: [K] in K cm.
     """
 
     def __init__(self, group, segment: float | None = None, **kwargs):

@@ -23,8 +23,9 @@ class TimeCorrelation(AnalysisBase):
     Subclasses give ``_observe() -> array [D]`` for the current frame and
     ``_pair(past [L, D], now [B, D]) -> array [L, B, k]``: k averages for each pair of frames.
 
-    :param max_lag: the longest lag in ps; None: a quarter of the run, 2000 frames at most.
-    :param n_blocks: the origins are split into that many blocks for the error of the mean.
+    Args:
+        max_lag: the longest lag in ps; ``None`` means a quarter of the run, 2000 frames at most.
+        n_blocks: the origins are split into that many blocks for the error of the mean.
     """
 
     def __init__(self, trajectory, max_lag: float | None = None, n_blocks: int = 5, **kwargs):
@@ -83,7 +84,7 @@ class TimeCorrelation(AnalysisBase):
             self._pair_new_frames()
 
     def _pair_new_frames(self) -> None:
-        """Pairs of the frames that came since the last call, and all before them in the window."""
+        """Pair the frames that came since the last call, and all before them in the window."""
         size, window = len(self._ring), self._window_length
         new = np.arange(self._paired, self._seen)
         origins = np.arange(max(0, self._paired - window + 1), self._seen)

@@ -39,13 +39,18 @@ def run_together(
     whole trajectory in one task, beside the others. Observables of several Universes may be mixed:
     each Universe is read for its own. Classes of MDAnalysis serve too.
 
-    :param observables: made, not yet run.
-    :param start: as in ``run``; so ``stop`` and ``step``.
-    :param backend: "serial", "multiprocessing" or "dask".
-    :param n_workers: processes.
-    :returns: the same observables, with their results.
-    :raises PetDriverError: for an unknown backend, no observables, one that is given twice, or
-        transformations of the trajectory that cannot be parallel.
+    Args:
+        observables: made, not yet run.
+        start, stop, step: as in ``run``.
+        backend: ``"serial"``, ``"multiprocessing"`` or ``"dask"``.
+        n_workers: processes.
+
+    Returns:
+        the same observables, with their results.
+
+    Raises:
+        PetDriverError: an unknown backend, no observables, one that is given twice, or
+            transformations of the trajectory that cannot be parallel.
     """
     _check(observables, backend, n_workers)
     for observable in observables:

@@ -15,11 +15,14 @@ class Torque(FrameAnalysis):
 
     Figure 1b of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
 
-    :param group: atoms with masses and forces (``water_universe(..., forces=...)``).
-    :param by: "residues": on each molecule; "all": on the whole group as one body.
+    Args:
+        group: atoms with masses and forces (``water_universe(..., forces=...)``).
+        by: ``"residues"``: on each molecule; ``"all"``: on the whole group as one body.
 
-    Results, for F frames and M bodies, in eV: ``torque`` [F, M, 3], ``modulus`` [F, M], ``rms``
-    (root mean square of the modulus over frames and bodies).
+    Attributes:
+        results.torque: [F, M, 3] in eV, for F frames and M bodies.
+        results.modulus: [F, M] in eV.
+        results.rms: eV, root mean square of the modulus over frames and bodies.
     """
 
     def __init__(self, group, by: str = "residues", **kwargs):

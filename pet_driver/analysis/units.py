@@ -66,11 +66,15 @@ _PREFIXED = re.compile(f"({'|'.join(_PREFIX)})(.+)")
 def factor(dimension: str, unit: str, where: str = "") -> float:
     """How much one ``unit`` of i-PI (prefix allowed: "picosecond") is in the unit used here.
 
-    :param dimension: "length" (A), "velocity" (A/ps), "force" (kJ/(mol A)), "energy" (eV),
-        "time" (ps), "temperature" (K), "volume" (A^3) or "undefined" (as it stands).
-    :param unit: i-PI's name; empty means atomic units, as in i-PI.
-    :param where: the file, for the message.
-    :raises PetDriverError: for a unit that i-PI does not have.
+    Args:
+        dimension: ``"length"`` (A), ``"velocity"`` (A/ps), ``"force"`` (kJ/(mol A)), ``"energy"``
+            (eV), ``"time"`` (ps), ``"temperature"`` (K), ``"volume"`` (A^3) or ``"undefined"`` (as
+            it stands).
+        unit: i-PI's name; empty means atomic units, as in i-PI.
+        where: the file, for the message.
+
+    Raises:
+        PetDriverError: a unit that i-PI does not have.
     """
     table = _TABLE[dimension]
     name = unit.strip().lower()

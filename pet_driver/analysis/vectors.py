@@ -11,9 +11,10 @@ def separation(
 ) -> np.ndarray:
     """Vectors from start to stop by the nearest periodic image, float64 (A).
 
-    :param start: points [.., 3], or with their three components along another ``axis``; so ``stop``
-        and what is returned.
-    :param cell: a, b, c (A), alpha, beta, gamma (degrees), or None.
+    Args:
+        start: points [.., 3], or with their three components along another ``axis``; so ``stop``
+            and what is returned.
+        cell: a, b, c (A), alpha, beta, gamma (degrees), or ``None``.
     """
     vectors = np.asarray(stop, np.float64) - np.asarray(start, np.float64)
     if cell is None:

@@ -37,16 +37,19 @@ def water_universe(
     Molecules are taken as O H H in order where the first frame bears that out, and otherwise
     found by giving each H to its nearest O (with periodic images).
 
-    :param trajectory: positions written by i-PI (any format) or a dump of LAMMPS.
-    :param format: "IPI" or "LAMMPSDUMP"; by default told by the suffix (.lammpstrj, .lammpsdump
-        and .dump are LAMMPS').
-    :param species: element of each LAMMPS type, by default {1: "O", 2: "H"}; not used where the
-        dump has a column ``element``.
-    :param lammps_units: "metal" or "real": units of the dump, for velocities and forces.
-    :param timestep: of the run in fs; i-PI's ``.out`` file is asked if None.
-    :param masses: amu by element; by default those of i-PI (O 15.9994, H 1.00794), or the dump's.
-    :param reader: other keywords of the reader (velocities, forces, centroid, ... for i-PI).
-    :raises PetDriverError: if the atoms do not make up water, or the trajectory cannot be read.
+    Args:
+        trajectory: positions written by i-PI (any format) or a dump of LAMMPS.
+        format: ``"IPI"`` or ``"LAMMPSDUMP"``; by default told by the suffix (.lammpstrj,
+            .lammpsdump and .dump are LAMMPS').
+        species: element of each LAMMPS type, by default ``{1: "O", 2: "H"}``; not used where the
+            dump has a column ``element``.
+        lammps_units: ``"metal"`` or ``"real"``: units of the dump, for velocities and forces.
+        timestep: of the run in fs; ``None`` means that i-PI's ``.out`` file is asked.
+        masses: amu by element; by default those of i-PI (O 15.9994, H 1.00794), or the dump's.
+        reader: other keywords of the reader (velocities, forces, centroid, ... for i-PI).
+
+    Raises:
+        PetDriverError: the atoms do not make up water, or the trajectory cannot be read.
     """
     format = format or _format_of(trajectory)
     if format == "LAMMPSDUMP":
@@ -161,7 +164,8 @@ def find_molecules(
 ) -> np.ndarray:
     """The molecule of each atom [N], numbered by their oxygens in order.
 
-    :raises PetDriverError: if an element is not O or H, or an O has not two H within 1.6 A.
+    Raises:
+        PetDriverError: an element is not O or H, or an O has not two H within 1.6 A.
     """
     elements = np.asarray(elements, dtype=str)
     strange = sorted(set(elements) - {"O", "H"})

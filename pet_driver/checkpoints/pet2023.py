@@ -134,7 +134,7 @@ def read_pet2023(directory: Path) -> Source:
 def _require(path: Path) -> Path:
     if not path.is_file():
         raise PetDriverError(
-            f"{path.parent} is no model directory of the 2023 PET: {path.name} is missing"
+            f"{path.parent} is not a model directory of the 2023 PET: {path.name} is missing"
         )
     return path
 

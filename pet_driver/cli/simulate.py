@@ -170,10 +170,10 @@ def run_deck(
         int, typer.Option(help="socket clients of i-PI, each with a GPU; 0: in its process")
     ] = 0,
     time_limit: Annotated[
-        str | None, typer.Option(help="stop in time, such as 23:30:00; the same command goes on")
+        str | None, typer.Option(help="stop in time, such as 23:30:00; the same command resumes")
     ] = None,
 ) -> None:
-    """Run a deck in a folder of its own, or go on with it; exit code 75: stopped before the end."""
+    """Run a deck in a folder of its own, or resume it; exit code 75: stopped before the end."""
     from pet_driver.runs import Settings, execute, parse_duration
     from pet_driver.runs.progress import progress
 
@@ -196,5 +196,5 @@ def run_deck(
         run = execute(deck, output, settings, advance)
     print(f"{output}: {run.state}, {run.steps} steps, {run.wall_time:.0f} s")
     if run.state != "finished":
-        print("the same command goes on", file=sys.stderr)
+        print("run the same command again to resume", file=sys.stderr)
         raise typer.Exit(UNFINISHED)

@@ -31,8 +31,8 @@ def attach(
         device: where it is to run.
 
     Returns:
-        whether it does: not on another device, nor, and of that a warning tells, on another kind
-        of processor or with another torch than it was compiled for, or where it does not load.
+        True if the compiled network now runs; False on another device and, with a warning, on
+        another kind of processor, with another torch, or if the package cannot be loaded.
     """
     if made_for["device"] != device.type:
         return False

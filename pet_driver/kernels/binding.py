@@ -23,11 +23,11 @@ def attach(module: torch.jit.ScriptModule) -> bool:
     """Let the kernels stand in for the network of an archive's ``module`` on the CPU.
 
     Returns:
-        whether they do: not where they are switched off, or where they cannot be compiled or run,
-        of which a warning tells.
+        True if the kernels now compute the network; False if they are switched off or, with a
+        warning, if they cannot be compiled or run.
 
     Raises:
-        PetDriverError: they cannot, and ``$PET_DRIVER_KERNELS`` is ``on``.
+        PetDriverError: they cannot be compiled or run, and ``$PET_DRIVER_KERNELS`` is ``on``.
     """
     chosen = mode()
     if chosen == "off":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pet_driver.errors import PetDriverError
 from pet_driver.kernels.binding import load_library
 
 
@@ -13,7 +14,7 @@ def near(
     centers: Tensor,
     neighbors: Tensor,
     reverse: Tensor,
-    crossings: Tensor | None,
+    shift_vectors: Tensor | None,
     cutoff: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Of P pairs those nearer than ``cutoff``; see :meth:`pet_driver.pairs.Pairs.near`."""
@@ -25,7 +26,7 @@ def near(
     failed = load_library().pet_near(
         n_pairs,
         *(tensor.data_ptr() for tensor in inputs),
-        None if crossings is None else crossings.data_ptr(),
+        None if shift_vectors is None else shift_vectors.data_ptr(),
         cutoff,
         torch.get_num_threads(),
         *(place.data_ptr(), vectors.data_ptr()),
@@ -60,4 +61,6 @@ def forces_and_virials(
 
 def _check(failed: int) -> None:
     if failed:
-        raise MemoryError("out of memory between the atoms and the network: take fewer structures")
+        raise PetDriverError(
+            "out of memory between the atoms and the network: take fewer structures"
+        )

@@ -6,7 +6,7 @@ A shipped ensemble is a file ``NAME.members``: one line, its members with plus s
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pet_driver.errors import PetDriverError
@@ -48,15 +48,10 @@ def resolve(name_or_path: str | os.PathLike) -> Path:
 
 def beside(names: str, folder: Path) -> str:
     """Names of a model or an ensemble, with those of files in ``folder`` as absolute paths."""
-    words, found = names.split("+"), []
-    while words:
-        for length in range(len(words), 0, -1):  # the longest first, as in resolve_all
-            name = "+".join(words[:length])
-            if is_shipped(name) or (folder / name).is_file():
-                break
+    found = []
+    for name in _members(names, folder):
         path = folder / name
         found.append(str(path.resolve()) if path.is_file() and not is_shipped(name) else name)
-        words = words[length:]
     return "+".join(found)
 
 
@@ -74,30 +69,36 @@ def resolve_all(names: str | os.PathLike | Sequence[str | os.PathLike]) -> list[
         if not names:
             raise PetDriverError("an ensemble of no models; name one or more")
         return [resolve(name) for name in names]
-    words, paths = os.fspath(names).split("+"), []
-    while words:
-        for length in range(len(words), 0, -1):  # the longest first: plus signs in names of files
-            name = "+".join(words[:length])
-            if Path(name).expanduser().is_file() or is_shipped(name):
-                break
+    paths = []
+    for name in _members(os.fspath(names), Path()):
+        if Path(name).expanduser().is_file() or name in shipped():
+            paths.append(resolve(name))
+        elif name in (ensembles := shipped_ensembles()):
+            paths += [resolve(member) for member in ensembles[name].split("+")]
+        elif name == os.fspath(names):
+            return [resolve(names)]  # which says that it is nothing
         else:
-            if not paths and len(words) == 1:
-                return [resolve(names)]
             raise PetDriverError(
-                f"{names}: {words[0] or 'a name that is empty'} is neither a file nor a shipped "
+                f"{names}: {name or 'a name that is empty'} is neither a file nor a shipped "
                 f"model; {_all_shipped()}"
             )
-        paths += _members(name)
-        words = words[length:]
     return paths
 
 
-def _members(name: str) -> list[Path]:
-    """Of a shipped ensemble; a single model is its own."""
-    members = shipped_ensembles().get(name)
-    if members is None or Path(name).expanduser().is_file():
-        return [resolve(name)]
-    return [resolve(member) for member in members.split("+")]
+def _members(names: str, folder: Path) -> Iterator[str]:
+    """What stands between the plus signs that join members: names of files may have some too.
+
+    The longest name that is a file, seen from ``folder``, or a shipped model; else up to the next
+    plus sign.
+    """
+    words = names.split("+")
+    while words:
+        for length in range(len(words), 0, -1):
+            name = "+".join(words[:length])
+            if is_shipped(name) or (folder / Path(name).expanduser()).is_file():
+                break
+        yield name
+        words = words[length:]
 
 
 def _all_shipped() -> str:

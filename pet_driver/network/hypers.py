@@ -71,8 +71,11 @@ class Hypers:
 
     @property
     def hops(self) -> int:
-        """How many neighbours on an atom's energy sees edges: what the last layer's messages come
-        over, and the last exchange with the reverse edge before the feedforward readout."""
+        """How many edges away an edge may begin and still enter an atom's energy.
+
+        One for each layer after the first, and one for the exchange with the reverse edge before
+        the feedforward readout.
+        """
         return self.num_gnn_layers - 1 + (self.featurizer_type == "feedforward")
 
     @property
@@ -84,7 +87,4 @@ class Hypers:
         the neighbour's surroundings; an adaptive pair cutoff needs the neighbour's surroundings
         too, and it needs them at every step of the way, which again adds one cutoff in all.
         """
-        reach = self.num_gnn_layers
-        reach += self.featurizer_type == "feedforward"
-        reach += self.num_neighbors_adaptive is not None
-        return reach * self.cutoff
+        return (1 + self.hops + (self.num_neighbors_adaptive is not None)) * self.cutoff

@@ -20,10 +20,10 @@ class GridDeviation:
         grid: its name.
         evaluations: rotations in it, hence evaluations of the potential.
         energy: mean absolute deviation, eV a structure.
-        energy_per_atom: mean absolute deviation, eV an atom.
+        energy_per_atom: mean absolute deviation, eV/atom.
         forces: mean absolute deviation of the components, eV/A.
         forces_rms: root mean square deviation of the components, eV/A.
-        virial_per_atom: mean absolute deviation of the components, eV an atom; ``None`` where
+        virial_per_atom: mean absolute deviation of the components, eV/atom; ``None`` where
             the potential gives no stress.
         torque: root mean square of the torque on whole structures, eV: an error by itself,
             without a reference, as it is zero for an invariant energy. ``None`` if not known.
@@ -49,7 +49,7 @@ class Recommendation:
     Attributes:
         grid: its name.
         evaluations: evaluations of the potential it costs.
-        energy_tolerance: eV an atom.
+        energy_tolerance: eV/atom.
         force_tolerance: eV/A.
     """
 
@@ -99,7 +99,7 @@ def torque_rms(answers: Sequence[Answer]) -> float | None:
 def recommend(
     deviations: Sequence[GridDeviation], energy_tolerance: float, force_tolerance: float
 ) -> Recommendation:
-    """The cheapest grid whose energies (eV an atom) and forces (eV/A) are within tolerance."""
+    """The cheapest grid whose energies (eV/atom) and forces (eV/A) are within tolerance."""
     for found in sorted(deviations, key=lambda found: found.evaluations):
         if found.energy_per_atom <= energy_tolerance and found.forces <= force_tolerance:
             return Recommendation(found.grid, found.evaluations, energy_tolerance, force_tolerance)

@@ -30,7 +30,7 @@ GRIDS = ("0", "i", "2", "2i", "3")
 REFERENCE = "3i"
 # The grid 4i resolves angular momenta up to 3: what is left after the popular 2i begins there.
 RESOLUTION = 4
-ENERGY_TOLERANCE = 1e-4  # eV an atom
+ENERGY_TOLERANCE = 1e-4  # eV/atom
 FORCE_TOLERANCE = 1e-3  # eV/A
 
 
@@ -95,7 +95,7 @@ def probe(
         reference: a grid finer than all of them.
         resolution: order N of the grid Ni that resolves angular momenta up to N - 1; 0 leaves
             the components out.
-        energy_tolerance: for the recommendation, eV an atom.
+        energy_tolerance: for the recommendation, eV/atom.
         force_tolerance: for the recommendation, eV/A, mean absolute error of a component.
         track: wraps the loop over structures, for a progress bar.
 
@@ -184,5 +184,5 @@ def _check(
 def _check_tolerances(energy: float, force: float) -> None:
     if not (energy > 0.0 and force > 0.0):
         raise PetDriverError(
-            f"tolerances are {energy} eV an atom and {force} eV/A; both must be positive"
+            f"tolerances are {energy} eV/atom and {force} eV/A; both must be positive"
         )

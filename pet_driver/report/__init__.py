@@ -98,7 +98,7 @@ def _whole(runs: Sequence[Run]) -> tuple[list[Run], list[Missing]]:
         except PetDriverError as error:
             if run.state == "finished":
                 raise
-            remedy = f"the same command again, which goes on with it ({run.steps} steps are done)"
+            remedy = f"the same command again, which resumes it ({run.steps} steps are done)"
             missing.append(Missing(f"all of the run {run.name}", str(error), remedy))
     return whole, missing
 

@@ -29,7 +29,7 @@ def conserved_quantity(runs: Sequence[Run]) -> Drawing:
             band(axis, times, means - means[0], deviations, label=one.label, **one.style)
             numbers.append(_number(f"drift, {one.run.name}", drift))
         axis.set(title=group.title, xlabel="time (ps)")
-        axis.set_ylabel("change of the conserved\nquantity (meV per atom)")
+        axis.set_ylabel("change of the conserved\nquantity (meV/atom)")
     legend_below(figure)
     caption = (
         "Conserved quantity of each run, relative to its start: means over stretches of the run, "
@@ -43,7 +43,7 @@ def conserved_quantity(runs: Sequence[Run]) -> Drawing:
 def _number(what: str, drift: analysis.Drift | None) -> Number:
     if drift is None:
         return Number(what, "the run is too short for one", {})
-    text = f"{drift.slope:.1e} ± {drift.error:.0e} eV per atom per ps"
+    text = f"{drift.slope:.1e} ± {drift.error:.0e} eV/(atom ps)"
     values = {"ev_atom_ps": drift.slope, "ev_atom_ps_error": drift.error}
     return Number(what, text, values)
 

@@ -17,7 +17,7 @@ from pet_driver.report.drawing import Drawing, Number, legend_below, panels
 from pet_driver.report.observe import broken_energies, open_positions, open_properties, potential
 from pet_driver.runs.record import Run
 
-# eV an atom: the mean symmetry error of relaxed cells, and that of the relaxation energy.
+# eV/atom: the mean symmetry error of relaxed cells, and that of the relaxation energy.
 PAPER_RELAXED, PAPER_RELAXATION = 1.2e-5, 2.2e-6
 SAME = 1e-3  # A, within which two runs start from one structure
 
@@ -61,7 +61,7 @@ def relaxation(runs: Sequence[Run]) -> Drawing:
             if one.run.ran_out:
                 notes.append(f"{one.run.name}: its steps ran out before it came to a minimum")
         axis.set(title=group.title, xlabel="step")
-        axis.set_ylabel("energy above the\nminimum (eV per atom)")
+        axis.set_ylabel("energy above the\nminimum (eV/atom)")
         numbers += _symmetry_error(group)
         raw = [one for one in group.shown if treatment(one.run) == RAW]
         for one in group.shown:
@@ -74,14 +74,14 @@ def relaxation(runs: Sequence[Run]) -> Drawing:
     legend_below(figure)
     header = (
         "structure", "potential", "unrelaxed, eV per molecule", "relaxed, eV per molecule",
-        "relaxation, meV per molecule", "symmetry error, relaxed, eV per atom", "steps",
+        "relaxation, meV per molecule", "symmetry error, relaxed, eV/atom", "steps",
     )  # fmt: skip
     caption = (
         "Relaxation at constant volume. The symmetry error is the energy of the raw network less "
         "the averaged one, of the same structure. Langer et al. found a mean of "
-        f"{PAPER_RELAXED:.1e} eV per atom for relaxed proton-disordered cells, and "
-        f"{PAPER_RELAXATION:.1e} eV per atom for the relaxation energy. Nine digits, as i-PI "
-        "writes them, resolve about 3e-7 eV per atom."
+        f"{PAPER_RELAXED:.1e} eV/atom for relaxed proton-disordered cells, and "
+        f"{PAPER_RELAXATION:.1e} eV/atom for the relaxation energy. Nine digits, as i-PI "
+        "writes them, resolve about 3e-7 eV/atom."
     )
     name, title = "ice-relaxation", "Relaxation of ice, raw and averaged"
     return Drawing(name, title, caption, figure, numbers, header, rows, notes)
@@ -103,7 +103,7 @@ def _symmetry_error(group: Group) -> list[Number]:
     if not known:
         return []
     mean = float(np.mean([abs(one.found.broken[1]) / one.run.n_atoms for one in known]))
-    text = f"{mean:.1e} eV per atom (Langer et al.: {PAPER_RELAXED:.1e})"
+    text = f"{mean:.1e} eV/atom (Langer et al.: {PAPER_RELAXED:.1e})"
     return [Number(f"mean symmetry error, relaxed, {group.title}", text, {"ev_atom": mean})]
 
 
@@ -124,7 +124,7 @@ def _comparison(group: Group, raw: Shown, other: Shown) -> list[Number]:
         ),
     ]
     numbers = [
-        Number(f"{what}, {where}", f"{value:.1e} eV per atom{paper}", {"ev_atom": value})
+        Number(f"{what}, {where}", f"{value:.1e} eV/atom{paper}", {"ev_atom": value})
         for what, value, paper in energies
     ]
     what = f"largest displacement between the minima, {where}"

@@ -103,14 +103,14 @@ def each_bead(run: Run) -> Iterator[tuple[mda.Universe, dict[str, int]]]:
             "of all beads"
         )
     universes = [open_positions(run, bead) for bead in range(run.n_beads)]
-    # of a run that goes on, or was killed, some beads may have a frame more
+    # of a run that is not finished, or was killed, some beads may have a frame more
     shortest = min(universes, key=lambda universe: len(universe.trajectory))
-    frames = {"start": first_frame(run, shortest), "stop": len(shortest.trajectory)}
+    frames = {"start": first_frame(shortest), "stop": len(shortest.trajectory)}
     for universe in universes:
         yield universe, frames
 
 
-def first_frame(run: Run, universe: mda.Universe) -> int:
+def first_frame(universe: mda.Universe) -> int:
     """The first frame that counts: the first fifth of a run is left out."""
     return len(universe.trajectory) // 5
 

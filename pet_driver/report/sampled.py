@@ -84,7 +84,7 @@ def _motions(run: Run) -> dict[str, Outcome]:
 
 def _window(run: Run, universe: mda.Universe) -> tuple[int, int, float | None]:
     """First frame, every how many frames, and the longest lag (ps; None: a quarter of the run)."""
-    start = first_frame(run, universe)
+    start = first_frame(universe)
     frames = len(universe.trajectory) - start
     lags = min(frames // 4, round(WINDOW / frame_interval(universe.trajectory)))
     longest = WINDOW if lags < frames // 4 else None

@@ -14,7 +14,8 @@ from pathlib import Path
 from pet_driver.errors import PetDriverError
 from pet_driver.runs import ipi_deck, lammps_deck
 from pet_driver.runs.ipi_resume import beyond
-from pet_driver.runs.legs import LOCK, IPILeg, LAMMPSLeg, Leg
+from pet_driver.runs.leg_files import LOCK
+from pet_driver.runs.legs import IPILeg, LAMMPSLeg, Leg
 from pet_driver.runs.record import FILE, Run, read_run
 from pet_driver.runs.settings import IDENTITY, Settings
 from pet_driver.runs.supervise import SCREEN, Outcome, supervise
@@ -28,19 +29,19 @@ def execute(
     settings: Settings | None = None,
     advance: Callable[[int, int], None] = lambda step, total: None,
 ) -> Run:
-    """Run a deck in a folder of its own, or go on with it where it stopped.
+    """Run a deck in a folder of its own, or resume it where it stopped.
 
     Args:
         deck: an input of i-PI with PET in an ``<ffdirect>``, or one of LAMMPS with `pair_style
             pet`. It is copied with its paths made absolute.
-        folder: made if it is not there. One that holds the same run stopped is gone on with; one
+        folder: made if it is not there. One that holds the same run, stopped, is resumed; one
             that holds it finished is left as it is.
         settings: what to change in the deck.
         advance: called twice a second with the last step and the total.
 
     Returns:
         The record of the run, which is in the folder as ``run.json`` too. Its state is
-        "finished", or "stopped" after the time limit, Ctrl-C or SIGTERM: the same call goes on.
+        "finished", or "stopped" after the time limit, Ctrl-C or SIGTERM: the same call resumes.
 
     Raises:
         PetDriverError: bad input, a folder of something else or in use, or the engine failed; then
@@ -178,11 +179,11 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PetDriverError(f"a run is going on in {folder}; wait for it or end it") from None
+            raise PetDriverError(f"a run is under way in {folder}; wait for it or end it") from None
         except OSError as error:  # some shared file systems have no locks
             print(
                 f"pet-driver: warning: {folder} cannot be locked ({error.strerror}): see to it "
-                "that no other run is going on there",
+                "that no other run is under way there",
                 file=sys.stderr,
             )
         os.set_inheritable(handle.fileno(), True)

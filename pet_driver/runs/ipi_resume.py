@@ -24,10 +24,10 @@ RESUMED = "resumed.xml"
 
 
 def resume(deck: IPIDeck, folder: Path, total_steps: int) -> int | None:
-    """Write an input that goes on from the latest whole checkpoint in ``folder``.
+    """Write an input that resumes from the latest whole checkpoint in ``folder``.
 
     Returns:
-        The step it goes on from, or None if there is no checkpoint with steps left to do.
+        The step it resumes from, or None if there is no checkpoint with steps left to do.
 
     Raises:
         PetDriverError: more steps are done than are asked for.
@@ -80,7 +80,7 @@ def beyond(folder: Path, step: int, total_steps: int) -> PetDriverError:
 
 
 def evaluations_until(root: ElementTree.Element, name: str, step: int) -> int:
-    """How often a force field was asked before a step is taken up again, which asks for its own."""
+    """How many evaluations a force field had made before the step that the run resumes with."""
     if name in idle(root):
         stride = looked_at(root)
         return 0 if stride is None else step // stride + 1  # that of the step itself is on record

@@ -58,7 +58,7 @@ def read_deck(path: Path) -> LAMMPSDeck:
     except FileNotFoundError:
         raise PetDriverError(f"there is no deck at {path}") from None
     except UnicodeDecodeError:
-        raise PetDriverError(f"{path} is no text: give a deck of i-PI or LAMMPS") from None
+        raise PetDriverError(f"{path} is not a text file: give a deck of i-PI or LAMMPS") from None
     if not re.search(r"^pair_style.*\bpet\s+\S", text, re.MULTILINE):
         raise PetDriverError(
             f"{path} is an input neither of i-PI nor of LAMMPS with pair_style pet"

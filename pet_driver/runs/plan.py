@@ -7,12 +7,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
-import ase.io
 import torch
 from ase import Atoms
 
 from pet_driver.ensemble import Ensemble, load
+from pet_driver.errors import PetDriverError
 from pet_driver.evaluator import Model
 from pet_driver.runs import ipi_deck, ipi_resume, lammps_deck
 from pet_driver.runs.execute import read_leg
@@ -70,20 +71,16 @@ def plan(deck: Path, settings: Settings | None = None) -> Plan:
     settings.check()
     leg = read_leg(deck, Path("plan"), settings)
     found = leg.describe()
-    of_ipi = isinstance(leg, IPILeg)
-    counts = _ipi_evaluations(leg) if of_ipi else Counter({(found.grid, 1): 1.0})
-    atoms = _ipi_start(leg) if of_ipi else _lammps_start(leg)
-    model = load(_model(leg), _device(leg))
-    step_time = sum(n * evaluation_time(model, atoms, *batch) for batch, n in counts.items())
-    if of_ipi:
-        step_time += IPI_OVERHEAD * found.n_beads
+    demand = _demand_of_ipi(leg) if isinstance(leg, IPILeg) else _demand_of_lammps(leg)
+    model, atoms, counts = load(demand.model, _device(settings)), demand.atoms, demand.evaluations
+    times = [n * evaluation_time(model, atoms, *batch) for batch, n in counts.items()]
     return Plan(
         atoms=len(atoms),
         beads=found.n_beads,
         steps=leg.total,
         timestep=found.timestep,
         evaluations=tuple((*batch, n) for batch, n in counts.items()),
-        step_time=step_time,
+        step_time=sum(times) + demand.overhead,
     )
 
 
@@ -99,8 +96,16 @@ def evaluation_time(model: Model | Ensemble, atoms: Atoms, grid: str, beads: int
     return median(times[1:])
 
 
-def _ipi_evaluations(leg: IPILeg) -> Counter[tuple[str, int]]:
-    """(grid, structures in a batch) -> evaluations a step."""
+class _Demand(NamedTuple):
+    """What a deck asks for."""
+
+    model: str
+    atoms: Atoms  # that it begins with
+    evaluations: Counter[tuple[str, int]]  # (grid, structures in a batch) -> how often a step
+    overhead: float  # s a step, of the engine itself
+
+
+def _demand_of_ipi(leg: IPILeg) -> _Demand:
     root = leg.deck.root
     counts: Counter[tuple[str, int]] = Counter()
     for field in leg.deck.force_fields:
@@ -112,25 +117,21 @@ def _ipi_evaluations(leg: IPILeg) -> Counter[tuple[str, int]]:
         if often:
             grid = ipi_deck.grid(ipi_deck.parameters(field))
             counts[grid, ipi_deck.structures_of(root, name)] += often
-    return counts
+    atoms = read_structures(leg.deck.start)[0]
+    return _Demand(leg.deck.models[0], atoms, counts, IPI_OVERHEAD * leg.describe().n_beads)
 
 
-def _ipi_start(leg: IPILeg) -> Atoms:
-    return read_structures(leg.deck.start)[0]
+def _demand_of_lammps(leg: LAMMPSLeg) -> _Demand:
+    if "data" not in leg.values:
+        raise PetDriverError(
+            f"{leg.deck.path}: no 'variable data index ...': which atoms does it begin with?"
+        )
+    atoms = read_structures(leg.deck.path.parent / leg.values["data"])[0]
+    atoms = atoms.repeat(int(leg.values.get("replicate", "1")))
+    model = lammps_deck.model_path(leg.deck, leg.settings)
+    return _Demand(model, atoms, Counter({(leg.describe().grid, 1): 1.0}), 0.0)
 
 
-def _lammps_start(leg: LAMMPSLeg) -> Atoms:
-    data = leg.deck.path.parent / leg.values["data"]
-    atoms = ase.io.read(data, format="lammps-data", atom_style="atomic", Z_of_type={1: 8, 2: 1})
-    return atoms.repeat(int(leg.values.get("replicate", "1")))
-
-
-def _model(leg: IPILeg | LAMMPSLeg) -> str:
-    if isinstance(leg, IPILeg):
-        return leg.deck.models[0]
-    return lammps_deck.model_path(leg.deck, leg.settings)
-
-
-def _device(leg: IPILeg | LAMMPSLeg) -> str:
-    device = leg.settings.device or "cpu"
+def _device(settings: Settings) -> str:
+    device = settings.device or "cpu"
     return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"

@@ -123,7 +123,9 @@ def parse_duration(text: str) -> float:
     """
     match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d\d))?(?::(\d\d))?", text.strip())
     if match is None or (match[1] and not match[3]):
-        raise PetDriverError(f"{text!r} is no duration; write 3600, 30:00, 23:30:00 or 1-12:00:00")
+        raise PetDriverError(
+            f"{text!r} is not a duration; write 3600, 30:00, 23:30:00 or 1-12:00:00"
+        )
     days, *rest = match.groups()
     seconds = 0
     for word in (word for word in rest if word is not None):

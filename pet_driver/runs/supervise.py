@@ -21,9 +21,9 @@ SCREEN = "screen.txt"
 POLL = 0.5  # s
 GRACE = 60.0  # s to write a restart file after SIGTERM, and for clients to end after the server
 LAST_WORDS = 15.0  # s for the engine to end after its clients, which leave when it is done
-# s, and in terms of the longest between two steps, without one: an engine is stuck. Where there was
-# none yet it gets as many times the former.
-STALLED = 60.0, 10.0
+# An engine is stuck after so many s without a step, or after so many times its longest step if that
+# is longer; before its first step, after the product of both.
+STALL_SECONDS, STALL_FACTOR = 60.0, 10.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -32,7 +32,7 @@ class Outcome(Enum):
 
     ENDED = "by itself, with exit code 0"
     STOPPED = "because it was asked to"
-    FAILED = "with another exit code, or because clients had died and it did not go on"
+    FAILED = "with another exit code, or because clients had died and it came to a halt"
 
 
 @dataclass
@@ -120,7 +120,7 @@ class Pace:
     @property
     def is_stalled(self) -> bool:
         """Whether there was none for much longer than ever before."""
-        least, times = STALLED
+        least, times = STALL_SECONDS, STALL_FACTOR
         patience = max(least, times * self._longest) if self._longest else times * least
         return time.monotonic() - self._since > patience
 

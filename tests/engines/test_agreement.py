@@ -20,7 +20,7 @@ from pet_driver.engines.ipi.potential import BOHR_PER_ANGSTROM, HARTREE_PER_EV
 from .ipi_tools import client, direct, new_server, seen, simulation, write_input
 from .lammps_deck import evaluate, water_box
 
-ENERGY = {"f64": 1e-9, "deep": 1e-9, "zbl": 1e-9, "f32": 1e-6}  # eV an atom
+ENERGY = {"f64": 1e-9, "deep": 1e-9, "zbl": 1e-9, "f32": 1e-6}  # eV/atom
 FORCE = {"f64": 1e-8, "deep": 1e-8, "zbl": 1e-8, "f32": 1e-4}  # eV/A
 REPULSIVE = 10.0  # eV or eV/A that the repulsion must be worth
 

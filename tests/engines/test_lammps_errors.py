@@ -285,9 +285,9 @@ FILES = {
     "empty file": (lambda path, archive: path.write_bytes(b""), "is not a TorchScript archive"),
     "truncated archive": (
         _truncated,
-        "is no archive of pet-driver, or damaged: export",
+        "is not an archive of pet-driver, or is damaged: export",
     ),
-    "another zip file": (_zip, "is no archive of pet-driver, or damaged: export"),
+    "another zip file": (_zip, "is not an archive of pet-driver, or is damaged: export"),
     "another module": (_other_module, "is a TorchScript file, but not an archive of pet-driver"),
 }
 

@@ -58,7 +58,7 @@ def test_lammps_restarts_with_the_same_rotations(
     going_on = "read_restart half"
     rest = run_lammps(tmp_path, start=going_on, steps=3, dump="rest.dump", **common)
     np.testing.assert_allclose(rest, whole, atol=FORCE_TOLERANCE, rtol=0)
-    assert np.abs(half[:, 3:] - whole[:, 3:]).max() > 1e-4, "the run must go on after the restart"
+    assert np.abs(half[:, 3:] - whole[:, 3:]).max() > 1e-4, "the run must resume after the restart"
     # the forces are those of the evaluator with the step as the counter
     atoms.positions = whole[:, 3:]
     expected = model_f64.evaluate(atoms, grid, counter=8).forces

@@ -2,7 +2,7 @@
 
 python -m pytest -m physical --model=my-model.pt --model-device cuda
 python -m pytest -m physical --length 0.01 -s          # a first look; -s shows the figures
-python -m pytest -m physical --runs runs/physical      # keeps its runs, and goes on with them
+python -m pytest -m physical --runs runs/physical      # keeps its runs, and resumes them
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def steps(request: pytest.FixtureRequest) -> Callable[[float], int]:
 def run_deck(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Execute:
     """A function of a deck and of what to change in it; gives the finished run.
 
-    With --runs a run that was stopped, or has fewer steps than now, is gone on with.
+    With --runs a run that was stopped, or has fewer steps than now, is resumed.
     """
 
     def run(deck: str, **changes: object) -> Run:

@@ -13,7 +13,7 @@ from tests.physical.conftest import check
 STARTS = 50
 MOLECULES = 8
 STEPS = 200
-SLACK = 0.2  # eV a molecule below ice, which is the ground state of these atoms
+SLACK = 0.2  # eV/molecule below ice, which is the ground state of these atoms
 
 
 def start(seed: int) -> Atoms:
@@ -48,7 +48,7 @@ def test_no_hole(model: pet_driver.Model, floor: float, seed: int) -> None:
     FIRE(atoms, logfile=None, maxstep=0.1).run(fmax=0.05, steps=STEPS)
     energy = atoms.get_potential_energy() / MOLECULES
     what = f"{atoms.info['kind']} start {seed}: energy above the floor"
-    check(what, energy - floor, 0.0, np.inf, "eV a molecule")
+    check(what, energy - floor, 0.0, np.inf, "eV/molecule")
 
 
 @pytest.mark.parametrize("symbol", ["H", "O"])

@@ -16,7 +16,7 @@ FIRST_SHELL = {"OO": 3.4, "OH": 2.4, "HH": 2.9}  # A, upper end
 BIN = 0.064  # A, that of the reference
 LONGEST = {300: 1.4, 600: 1.6}  # A, of a molecule that is whole, by temperature in K
 VISCOSITY = 0.85  # mPa s, experiment: what a small box takes off a diffusion coefficient
-DRIFT = 1e-5  # eV an atom a ps
+DRIFT = 1e-5  # eV/(atom ps)
 OSCILLATION = 0.05  # g/cm^3, of the first swing of the barostat
 BAROSTAT = 0.5  # ps, its time constant
 
@@ -82,4 +82,4 @@ def test_energy_is_conserved(run_deck: Execute, steps: Callable[[float], int]) -
     drift = analysis.conserved_drift(run.path(run.properties), n_atoms=run.n_atoms)
     print(f"liquid: {drift}")
     bar = max(DRIFT, 3 * drift.error)
-    check("drift", drift.slope, -bar, bar, "eV an atom a ps")
+    check("drift", drift.slope, -bar, bar, "eV/(atom ps)")

@@ -17,7 +17,7 @@ from tests.physical.conftest import GRID, Execute, check
 LENGTH, ANGLE = 0.9566, 106.15
 FREQUENCIES = (1656.3, 3928.0, 4026.4)
 LONGEST = 1.3  # A; no O-H of a whole molecule at 300 K is longer
-DRIFT = 1e-5  # eV an atom a ps
+DRIFT = 1e-5  # eV/(atom ps)
 
 
 @pytest.fixture(scope="module")
@@ -52,4 +52,4 @@ def test_energy_is_conserved(run_deck: Execute, steps: Callable[[float], int], d
     longest = max(float(universe.atoms.bonds.bonds().max()) for _ in universe.trajectory)
     check("longest O-H", longest, 0.7, LONGEST, "A")
     bar = max(DRIFT, 3 * drift.error)  # a short run knows its drift no better
-    check("drift", drift.slope, -bar, bar, "eV an atom a ps")
+    check("drift", drift.slope, -bar, bar, "eV/(atom ps)")

@@ -12,7 +12,7 @@ from tests.physical.conftest import Execute, check
 BIN = 0.064  # A, that of the reference
 # The covalent peak of g_OH falls from 28.4 to 14.0: B. Cheng et al., PNAS 116 (2019) 1110.
 HEIGHT = (0.35, 0.65)
-# eV an atom: 0.143 to 0.150 and 0.054 to 0.057 in experiments and path integrals; classically
+# eV/atom: 0.143 to 0.150 and 0.054 to 0.057 in experiments and path integrals; classically
 # 0.039.
 KINETIC = {"H": (0.130, 0.165), "O": (0.046, 0.066)}
 

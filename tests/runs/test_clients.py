@@ -1,4 +1,4 @@
-"""i-PI with socket clients: shared beads, dead clients, runs that go on."""
+"""i-PI with socket clients: shared beads, dead clients, runs that resume."""
 
 import os
 import re
@@ -102,7 +102,8 @@ def test_counter_of_rotations_counts_beads(grid, batch, counter, tmp_path):
 
 def test_a_client_that_was_killed_does_not_hang_the_run(tmp_path, monkeypatch):
     """i-PI may wait for ever, though other clients are there."""
-    monkeypatch.setattr(supervise_module, "STALLED", (3.0, 2.0))
+    monkeypatch.setattr(supervise_module, "STALL_SECONDS", 3.0)
+    monkeypatch.setattr(supervise_module, "STALL_FACTOR", 2.0)
     engine = [sys.executable, "-c", "import time; time.sleep(600)"]
     dies = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
     steps = iter(range(8))  # some more, with what was under way
@@ -115,7 +116,7 @@ def test_a_client_that_was_killed_does_not_hang_the_run(tmp_path, monkeypatch):
 
 def test_the_first_steps_of_a_run_have_more_time(monkeypatch):
     """Nobody knows yet how long a step takes."""
-    monkeypatch.setattr(supervise_module, "STALLED", (0.2, 10.0))
+    monkeypatch.setattr(supervise_module, "STALL_SECONDS", 0.2)
     pace = supervise_module.Pace()
     pace.note(0)
     time.sleep(0.3)

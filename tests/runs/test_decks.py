@@ -17,7 +17,8 @@ from pet_driver.errors import PetDriverError
 from pet_driver.runs import Settings, execute, read_run
 from pet_driver.runs.describe import _ipi_files
 from pet_driver.runs.execute import read_leg
-from pet_driver.runs.legs import EXIT, last_step
+from pet_driver.runs.leg_files import last_step
+from pet_driver.runs.legs import EXIT
 from tests.runs.conftest import INPUTS, PATIENCE, command, steps_in
 
 PIMD = INPUTS / "water-liquid-pimd" / "ipi-in-process.xml"
@@ -68,7 +69,7 @@ def test_a_start_that_failed_is_no_reason_to_warn(molecule_deck, tmp_path, recwa
     path = molecule_deck.with_name("water.xyz")
     whole = path.read_text()
     path.write_text(whole.replace("H ", "Na ", 1))
-    with pytest.raises(PetDriverError):
+    with pytest.raises(PetDriverError, match="Na"):
         execute(molecule_deck, tmp_path / "run", Settings(steps=4))
     path.write_text(whole)
     assert execute(molecule_deck, tmp_path / "run", Settings(steps=4)).state == "finished"
@@ -84,7 +85,7 @@ def test_torn_checkpoints_are_no_secret(molecule_deck, tmp_path):
         execute(molecule_deck, folder, Settings(steps=8))
 
 
-def test_weights_of_all_force_fields_belong_to_the_run(tmp_path, archive_f64):
+def test_weights_of_all_force_fields_belong_to_the_run(tmp_path):
     for name, model in (("a.pt", "water-small"), ("b.pt", "water-small-ensemble-2")):
         pet_driver.export(model, tmp_path / name)
     deck = mended(tmp_path, INPUTS / "water-molecule-delta" / "ipi.xml")

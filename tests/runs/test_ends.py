@@ -19,7 +19,7 @@ from pet_driver.errors import PetDriverError
 from pet_driver.runs import Settings, execute, lammps_deck
 from pet_driver.runs.execute import is_done, locked, read_leg
 from pet_driver.runs.ipi_resume import RESUMED
-from pet_driver.runs.legs import set_aside
+from pet_driver.runs.leg_files import set_aside
 from tests.runs.conftest import INPUTS, positions
 
 

@@ -1,4 +1,4 @@
-"""`pet-driver run`: decks in real engines, killed, stopped, gone on with."""
+"""`pet-driver run`: decks in real engines, killed, stopped, resumed."""
 
 import json
 import signal
@@ -256,7 +256,7 @@ def test_an_engine_that_came_to_its_end_alone(molecule_deck, tmp_path):
     assert again.state == "finished" and again.steps == 40
     assert (folder / "raw.pos_0.extxyz").read_bytes() == before
     assert not list(folder.glob("set-aside-*"))
-    # It is still there to be gone on with.
+    # It is still there to be resumed.
     assert execute(molecule_deck, folder, Settings(steps=80)).steps == 80
 
 
@@ -344,5 +344,5 @@ def test_durations(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "soon", "1:2", "1-5", "-3"])
 def test_what_is_no_duration(text):
-    with pytest.raises(PetDriverError, match="is no duration"):
+    with pytest.raises(PetDriverError, match="is not a duration"):
         parse_duration(text)

@@ -17,6 +17,7 @@ from pet_driver.checkpoints import Source
 from pet_driver.cost import predict_cost
 from pet_driver.neighbors import Structure, find_edges
 from pet_driver.network import PET, Hypers
+from pet_driver.probe.potentials import turn
 from pet_driver.symmetry import SymmetrizedPotential
 from pet_driver.symmetry.grid_names import BY_ENVIRONMENT, POOLED
 from tests.conftest import lattice_water
@@ -103,10 +104,7 @@ def turned(atoms: Atoms, seed: int) -> tuple[Atoms, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     matrix = Rotation.random(random_state=rng).as_matrix()
     order = rng.permutation(len(atoms))
-    copy = atoms.copy()
-    copy.set_cell(np.array(atoms.cell) @ matrix)
-    copy.positions = atoms.positions @ matrix
-    return copy[order], matrix, order
+    return turn(atoms, matrix)[order], matrix, order
 
 
 def evaluate(potential: torch.nn.Module, atoms: Atoms, cutoff: float, **changes) -> tuple:

@@ -114,7 +114,7 @@ def test_a_shifted_set_has_the_mean_of_the_first(made_data: Path) -> None:
 def test_energies_of_atoms_on_another_scale(made_data: Path) -> None:
     """Those of pseudopotentials beside frames of all electrons, say."""
     chosen = settings(atomic_energies={"H": -13.6, "O": -2041.0})
-    with pytest.raises(PetDriverError, match=r"liquid lie 533\.\d eV an atom .* not on one scale"):
+    with pytest.raises(PetDriverError, match=r"liquid lie 533\.\d eV/atom .* not on one scale"):
         baselines(chosen, split_all(chosen, made_data))
 
 

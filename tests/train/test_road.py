@@ -1,4 +1,4 @@
-"""The whole road in small: killed in the middle, gone on with, exported, described."""
+"""The whole road in small: killed in the middle, resumed, exported, described."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def run_when_free(line: list[str]) -> subprocess.CompletedProcess:
     """Again and again while the killed training still holds its folder."""
     for _ in range(100):
         done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE)
-        if "is going on" not in done.stderr:
+        if "is under way" not in done.stderr:
             break
         time.sleep(0.2)
     return done
@@ -63,7 +63,7 @@ def test_killed_and_gone_on_with(made_data: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
     legs = list((folder / "1-one" / "outputs").glob("*/*"))
-    assert len(legs) == 2, "it was to go on from the checkpoint, in a second leg"
+    assert len(legs) == 2, "it was to resume from the checkpoint, in a second leg"
     assert "Restarting training from" in (folder / "1-one" / "screen.txt").read_text()
     assert "GG" in first_state(folder / "1-one"), "SOAP's preconditioners"
     assert "GG" not in first_state(folder / "2-two"), "Adam"

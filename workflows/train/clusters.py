@@ -10,7 +10,7 @@ that are pressed together. The frames here are clusters of gas-phase molecules o
 
 so that they are on the energy scale of the data, and a molecule far from all others is the same as
 in the data, while the interaction is all-electron revPBE0-D3 (zero damping) in def2-TZVPD.
-The same command goes on where it was stopped.
+The same command resumes where it was stopped.
 """
 
 from __future__ import annotations

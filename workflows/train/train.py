@@ -1,4 +1,4 @@
-"""From frames to an archive with its card, in one command that goes on where it was stopped.
+"""From frames to an archive with its card, in one command that resumes where it was stopped.
 
     python workflows/train/train.py workflows/train/water-small.yaml --data FOLDER -o results/train
 
@@ -32,7 +32,7 @@ from pet_driver.runs.progress import progress
 from pet_driver.runs.settings import parse_duration
 
 IDENTITY = "training.json"
-STOPPED = 75  # exit code of a training that is to be gone on with
+STOPPED = 75  # exit code of a training that is to be resumed
 
 
 def train(
@@ -66,7 +66,7 @@ def train(
                     write_card(folder / f"{name}.pt", data, device, quick=device == "cpu")
             print(f"{name}: {'split in' if split_only else 'done, see'} {folder}", flush=True)
     except Stopped:
-        print(f"{configuration}: stopped; the same command goes on", file=sys.stderr)
+        print(f"{configuration}: stopped; run the same command again to resume", file=sys.stderr)
         raise typer.Exit(STOPPED) from None
     except PetDriverError as error:
         print(f"pet-driver: error: {error}", file=sys.stderr)

@@ -1,5 +1,8 @@
-"""i-PI: a socket client (`client.serve`) and a potential inside i-PI's process (`driver.PETDriver`,
-reached through the file that `shim_path` names)."""
+"""i-PI: a socket client and a potential inside i-PI's process.
+
+The client is ``client.serve``; the potential is ``driver.PETDriver``, reached through the file that
+:func:`shim_path` names.
+"""
 
 from pathlib import Path
 
@@ -13,5 +16,5 @@ PARAMETERS = (
 
 
 def shim_path() -> Path:
-    """The file to name as `<pes_path>` of an `<ffdirect>` or as `-P` of i-pi-py_driver."""
+    """The file to name as ``<pes_path>`` of an ``<ffdirect>`` or as ``-P`` of i-pi-py_driver."""
     return Path(__file__).with_name("pet_driver_ipi_shim.py")

@@ -1,4 +1,4 @@
-"""The socket client of i-PI: serves forces to `<ffsocket mode="unix | inet | shm">`."""
+"""The socket client of i-PI: serves forces to ``<ffsocket mode="unix | inet | shm">``."""
 
 import socket
 import sys
@@ -21,7 +21,17 @@ RETRY_INTERVAL = 0.1  # seconds between two attempts to reach a server that is n
 
 @dataclass(frozen=True)
 class Address:
-    """Where i-PI listens: `address` and `port` are those of the `<ffsocket>`."""
+    """Where i-PI listens.
+
+    Attributes:
+        mode: ``"unix"``, ``"inet"`` or ``"shm"``, as in ``<ffsocket mode="...">``.
+        address: that of the ``<ffsocket>``: name of the socket, or host name for inet.
+        port: that of an inet ``<ffsocket>``.
+        prefix: start of a unix socket's path.
+
+    Raises:
+        PetDriverError: values that an ``<ffsocket>`` cannot have.
+    """
 
     mode: str
     address: str
@@ -35,15 +45,15 @@ class Address:
 
     def __post_init__(self) -> None:
         if self.mode not in ("unix", "inet", "shm"):
-            raise PetDriverError(f"mode {self.mode!r}: choose unix, inet or shm, as in <ffsocket>.")
+            raise PetDriverError(f"mode {self.mode!r}: choose unix, inet or shm, as in <ffsocket>")
         if not self.address:
-            raise PetDriverError("the address is empty; give the <address> of i-PI's <ffsocket>.")
+            raise PetDriverError("the address is empty; give the <address> of i-PI's <ffsocket>")
         if self.mode != "inet" and self.port is not None:
-            raise PetDriverError(f"port {self.port}: a {self.mode} socket has none; leave it out.")
+            raise PetDriverError(f"port {self.port}: a {self.mode} socket has none; leave it out")
         if self.mode == "inet" and not (self.port and 0 < self.port < 65536):
             raise PetDriverError(
                 f"port {self.port}: an inet socket needs the <port> of i-PI's <ffsocket> (1 to "
-                "65535); for a unix socket ask for mode unix."
+                "65535); for a unix socket ask for mode unix"
             )
 
 
@@ -64,38 +74,43 @@ def serve(
     stop: float | None = None,
     max_edges: int | None = None,
 ) -> int:
-    """Serves forces to i-PI until it says EXIT; returns the number of structures evaluated.
+    """Serve forces to i-PI until it says EXIT.
 
     Start it before or after i-PI; start several for more throughput. When one dies, i-PI gives
     its work to the others, or waits for a new one.
 
-    Parameters:
-        model: a shipped model's name, the path of an archive, several as "a.pt+b.pt", or what
-            pet_driver.load returned.
+    Args:
+        model: a shipped model's name, the path of an archive, several as ``"a.pt+b.pt"``, or what
+            :func:`pet_driver.load` returned.
         template: structure file whose elements, in i-PI's order, are used (i-PI sends none).
-        address: `<address>` of the ffsocket: name of the socket, or host name for inet.
-        port: `<port>` of an inet ffsocket.
-        mode: "unix", "inet" or "shm", as in `<ffsocket mode="...">`.
-        grid: rotations to average over; None is the archive's default.
-        device: torch device, where `model` is not loaded yet.
+        address: ``<address>`` of the ffsocket: name of the socket, or host name for inet.
+        port: ``<port>`` of an inet ffsocket.
+        mode: ``"unix"``, ``"inet"`` or ``"shm"``, as in ``<ffsocket mode="...">``.
+        grid: rotations to average over; ``None`` means the archive's default.
+        device: torch device, where ``model`` is not loaded yet.
         periodic: whether the cell that i-PI sends repeats in space.
         timeout: seconds to wait for i-PI's socket to come up.
-        prefix: start of a unix socket's path, as `i-pi --sockets_prefix`.
-        report: receives lines for the user; None writes them to standard error.
-        counter: the first draw of a random grid, see Potential; every client counts its own.
+        prefix: start of a unix socket's path, as ``i-pi --sockets_prefix``.
+        report: receives lines for the user; ``None`` means they go to standard error.
+        counter: the first draw of a random grid, see
+            :class:`pet_driver.engines.ipi.potential.Potential`; every client counts its own.
         warn: force spread of an ensemble (eV/A) above which there is a warning.
         stop: force spread of an ensemble (eV/A) above which the client ends.
-        max_edges: bound on edges times rotations in one pass, hence on memory, where `model` is not
-            loaded yet; None goes by the device.
+        max_edges: bound on edges times rotations in one pass, hence on memory, where ``model`` is
+            not loaded yet; ``None`` goes by the device.
 
-    Raises PetDriverError for bad input, for a server that is not there within `timeout`, for
-    NaN in positions or forces, for a force spread above `stop`, and for a connection that breaks
-    before its work is done.
+    Returns:
+        the number of structures evaluated.
+
+    Raises:
+        PetDriverError: bad input, a server that is not there within ``timeout``, NaN in positions
+            or forces, a force spread above ``stop``, or a connection that breaks before its work is
+            done.
     """
     report = report or (lambda line: print(line, file=sys.stderr, flush=True))
     where = Address(mode, address, port, prefix)
     if not timeout >= 0:
-        raise PetDriverError(f"timeout {timeout}: give seconds, 0 or more.")
+        raise PetDriverError(f"timeout {timeout}: give seconds, 0 or more")
     numbers = read_numbers(template)
     loaded = model
     if not isinstance(loaded, Model | Ensemble):
@@ -113,7 +128,12 @@ def serve(
 
 
 class Session:
-    """The dialogue with i-PI over one open connection; counts the structures evaluated."""
+    """The dialogue with i-PI over one open connection.
+
+    Attributes:
+        evaluated: number of structures evaluated.
+        seconds: time that the model took for them.
+    """
 
     def __init__(self, connection: Connection, potential: Potential) -> None:
         self.connection = connection
@@ -124,19 +144,25 @@ class Session:
 
     @property
     def milliseconds(self) -> float:
-        """Mean time of the model for one structure."""
+        """Mean time of the model for one structure, ms."""
         return 1e3 * self.seconds / max(self.evaluated, 1)
 
     def run(self) -> str:
-        """Answers until the server leaves; returns why in words. Raises PetDriverError when it
-        left before its work was done."""
+        """Answer until the server leaves.
+
+        Returns:
+            why it left, in words.
+
+        Raises:
+            PetDriverError: it left before its work was done.
+        """
         try:
             while (header := self.connection.read_header()) != "EXIT":
                 self._answer(header)
         except Disconnected as error:
             if self.evaluated == 0:
                 raise PetDriverError(
-                    "i-PI closed the connection before it asked for forces: look at its output."
+                    "i-PI closed the connection before it asked for forces: look at its output"
                 ) from error
             return "i-PI closed the connection"
         return "i-PI said EXIT"
@@ -151,12 +177,12 @@ class Session:
             self._exchange()
         else:
             raise PetDriverError(
-                f"i-PI sent {header!r} where STATUS, INIT, POSDATA or EXIT can stand. Is the mode "
+                f"i-PI sent {header!r} where STATUS, INIT, POSDATA or EXIT can stand; is the mode "
                 "(unix, inet, shm) that of the <ffsocket>?"
             )
 
     def _exchange(self) -> None:
-        """From POSDATA to the forces.
+        """Go from POSDATA to the forces.
 
         i-PI sends GETFORCE together with the positions. It is read before the forces are computed:
         unread data would turn the close of a client that fails into a connection reset, which
@@ -167,7 +193,7 @@ class Session:
         header = self.connection.read_header()
         started = time.perf_counter()
         # Where each structure has a rotation of its own, a copy is another evaluation; and the
-        # counter must move alike in every step, or a run that is gone on with misses its place.
+        # counter must move alike in every step, or a resumed run draws other rotations.
         each = parse_grid_name(self.potential.grid).each
         n_asked = len(cells) if each else _count_asked(cells, positions)
         results = self.potential.compute(cells[:n_asked], positions[:n_asked])
@@ -176,7 +202,7 @@ class Session:
             self.connection.send_header("HAVEDATA")
             header = self.connection.read_header()
         if header != "GETFORCE":
-            raise PetDriverError(f"i-PI sent {header!r} where GETFORCE was due.")
+            raise PetDriverError(f"i-PI sent {header!r} where GETFORCE was due")
         self.connection.send_forces(results + results[-1:] * (len(cells) - n_asked))
         self.evaluated += n_asked
 
@@ -192,9 +218,14 @@ def _count_asked(cells: np.ndarray, positions: np.ndarray) -> int:
 
 
 def connect(where: Address, timeout: float, report: Callable[[str], None]) -> Connection:
-    """Opens the connection, waiting up to `timeout` seconds for the server's socket.
+    """Open the connection, once the server's socket is there.
 
-    Raises PetDriverError naming the address when it cannot be reached.
+    Args:
+        timeout: seconds to wait for it at most.
+        report: is told, once, that there is a wait.
+
+    Raises:
+        PetDriverError: naming the address that cannot be reached.
     """
     deadline = time.monotonic() + timeout
     waiting = False
@@ -202,7 +233,7 @@ def connect(where: Address, timeout: float, report: Callable[[str], None]) -> Co
         try:
             sock = _open_socket(where, timeout)
         except socket.gaierror as error:
-            raise PetDriverError(f"{where.address}: unknown host ({error.strerror}).") from error
+            raise PetDriverError(f"{where.address}: unknown host ({error.strerror})") from error
         except OSError as error:
             if time.monotonic() + RETRY_INTERVAL > deadline:
                 raise PetDriverError(_unreachable(where, timeout, error)) from error
@@ -237,4 +268,4 @@ def _unreachable(where: Address, timeout: float, error: OSError) -> str:
     else:
         remedy = "start i-PI, or compare the address with that of its <ffsocket>"
     reason = error.strerror or error
-    return f"no i-PI at {where} within {timeout:g} s ({reason}); {remedy}."
+    return f"no i-PI at {where} within {timeout:g} s ({reason}); {remedy}"

@@ -1,4 +1,4 @@
-"""PET inside i-PI's own process: the class behind `<ffdirect>` and `i-pi-py_driver`.
+"""PET inside i-PI's own process: the class behind ``<ffdirect>`` and ``i-pi-py_driver``.
 
     <ffdirect name="pet">
       <pes> custom </pes>
@@ -6,8 +6,8 @@
       <parameters> {model: water-small, template: init.xyz, grid: 2i, device: cpu} </parameters>
     </ffdirect>
 
-`i-pi-py_driver -m custom -P pet_driver_ipi_shim.py -o model=...,template=...` takes it too, but
-where an evaluation fails there i-PI waits for ever: `pet-driver ipi` is the client that tells it.
+``i-pi-py_driver -m custom -P pet_driver_ipi_shim.py -o model=...,template=...`` takes it too, but
+where an evaluation fails there i-PI waits for ever: ``pet-driver ipi`` is the client that tells it.
 i-PI executes the shim anew for every force field; the models live here and are loaded once.
 """
 
@@ -38,21 +38,24 @@ _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pet-driver")
 class PETDriver(Dummy_driver):
     """A PET model as an i-PI potential.
 
-    Parameters, as in `<parameters>` or `-o`:
-        model: a shipped model's name or the path of an archive; an ensemble of them: a.pt+b.pt.
+    The arguments are what stands in ``<parameters>`` or behind ``-o``.
+
+    Args:
+        model: a shipped model's name or the path of an archive; an ensemble of them: ``a.pt+b.pt``.
         template: structure file whose elements, in i-PI's order, are used (i-PI sends none).
         grid: rotations to average over; left out, the archive's default.
         device: torch device.
         periodic: whether the cell that i-PI sends repeats in space.
         counter: the first draw of a random grid; the extras name the one that each evaluation had.
-            i-PI's RESTART does not hold it: to go on with the same rotations, give the counter of
+            i-PI's RESTART does not hold it: to resume with the same rotations, give the counter of
             the step that is restarted from, which i-PI evaluates again.
         warn: force spread of an ensemble (eV/A) above which there is a warning.
         stop: force spread of an ensemble (eV/A) above which i-PI ends.
         max_edges: bound on edges times rotations in one pass, hence on memory; left out, it goes by
             the device.
 
-    Raises PetDriverError for an unknown parameter or a value that cannot be used.
+    Raises:
+        PetDriverError: an unknown parameter, or a value that cannot be used.
     """
 
     def __init__(
@@ -81,14 +84,20 @@ class PETDriver(Dummy_driver):
     def compute(
         self, cell: np.ndarray | list[np.ndarray], pos: np.ndarray | list[np.ndarray]
     ) -> Forces | list[Forces]:
-        """Energy, forces, virial and extras of one structure, or of a list in one pass (bohr and
-        hartree; cell [3, 3] with vectors in columns, pos [N, 3])."""
+        """Energy, forces, virial and extras of one structure, or of a list in one pass.
+
+        All are in bohr and hartree.
+
+        Args:
+            cell: [3, 3], vectors in columns.
+            pos: [N, 3].
+        """
         if isinstance(cell, list):
             return self._compute(cell, pos)
         return self._compute([cell], [pos])[0]
 
     def compute_structure(self, cell: np.ndarray, pos: np.ndarray) -> Forces:
-        """As compute, for one structure."""
+        """As :meth:`compute`, for one structure."""
         return self._compute([cell], [pos])[0]
 
     def _compute(self, cells: list[np.ndarray], positions: list[np.ndarray]) -> list[Forces]:
@@ -113,20 +122,20 @@ def _check_parameters(
     if unknown:
         raise PetDriverError(
             f"unknown parameter {', '.join(map(repr, unknown))} of the PET potential; "
-            f"it knows {known}."
+            f"it knows {known}"
         )
     for name, value in (("model", model), ("template", template)):
         if value is None:
             raise PetDriverError(
                 f"the PET potential needs the parameter {name!r}, e.g. "
-                "<parameters> {model: water-small, template: init.xyz} </parameters>."
+                "<parameters> {model: water-small, template: init.xyz} </parameters>"
             )
     if not isinstance(periodic, bool):
-        raise PetDriverError(f"periodic: {periodic!r} is neither True nor False.")
+        raise PetDriverError(f"periodic: {periodic!r} is neither True nor False")
     if isinstance(counter, bool) or not isinstance(counter, int) or counter < 0:
-        raise PetDriverError(f"counter: {counter!r} is no whole number from 0 on.")
+        raise PetDriverError(f"counter: {counter!r} is no whole number from 0 on")
     if max_edges is not None and (type(max_edges) is not int or max_edges < 1):
-        raise PetDriverError(f"max_edges: {max_edges!r} is no whole number above zero.")
+        raise PetDriverError(f"max_edges: {max_edges!r} is no whole number above zero")
 
 
 def _load(model: str, device: str, grid: str | None, max_edges: int | None) -> Model | Ensemble:

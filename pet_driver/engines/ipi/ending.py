@@ -19,7 +19,7 @@ _ending = threading.Lock()  # taken by the thread that ends the program, and nev
 
 
 def end_program(error: Exception) -> None:
-    """End i-PI. Returns only to a thread that i-PI waits for while another one ends it."""
+    """End i-PI, and return only to a thread that i-PI waits for while another one ends it."""
     if not _ending.acquire(blocking=False):
         if not _is_awaited():
             time.sleep(PATIENCE)

@@ -1,4 +1,4 @@
-"""What i-PI is given as `<pes_path>`: names the class in pet_driver that does the work."""
+"""What i-PI is given as ``<pes_path>``: names the class in pet_driver that does the work."""
 
 import os
 

@@ -24,21 +24,23 @@ HARTREE_PER_EV = 0.036749326
 class Potential:
     """Energies, forces and virials of batches of structures that share their atoms.
 
-    Parameters:
+    Args:
         model: the evaluator, of one model or an ensemble.
         numbers: atomic numbers [N], in the order of i-PI's positions.
-        grid: rotations to average over ("0", "2i", ...); None is the archive's default.
+        grid: rotations to average over (``"0"``, ``"2i"``, ...); ``None`` means the archive's
+            default.
         periodic: whether the cell that i-PI sends repeats in space.
-        counter: the first draw of a random grid. Every call takes the next one (with "-each", every
-            structure) and names it in the extras: i-PI does not say which step it is at, so
-            that a run goes on with the same rotations only if it is given the counter of the
+        counter: the first draw of a random grid. Every call takes the next one (with ``-each``,
+            every structure) and names it in the extras: i-PI does not say which step it is at, so
+            that a run resumes with the same rotations only if it is given the counter of the
             evaluation it broke off at.
         warn: force spread of an ensemble (eV/A) above which there is a warning.
-        stop: force spread of an ensemble (eV/A) above which compute raises.
-        report: receives warnings; None writes them to standard error.
+        stop: force spread of an ensemble (eV/A) above which :meth:`compute` raises.
+        report: receives warnings; ``None`` means they go to standard error.
 
-    Raises PetDriverError for an element the model does not know, an unknown grid, or thresholds
-    that cannot be used.
+    Raises:
+        PetDriverError: an element the model does not know, an unknown grid, or thresholds that
+            cannot be used.
     """
 
     def __init__(
@@ -65,11 +67,15 @@ class Potential:
         model.rotations(self.grid)  # raises for an unknown grid, before i-PI has started a step
 
     def compute(self, cells: Sequence[np.ndarray], positions: Sequence[np.ndarray]) -> list[Forces]:
-        """Evaluates B structures in one call of the model.
+        """Evaluate B structures in one call of the model.
 
-        Parameters: cells [B, 3, 3] with vectors in columns and positions [B, N, 3], in bohr.
-        Raises PetDriverError for a wrong number of atoms, for input or results that are not
-        finite, and for a force spread above stop.
+        Args:
+            cells: [B, 3, 3] in bohr, vectors in columns.
+            positions: [B, N, 3] in bohr.
+
+        Raises:
+            PetDriverError: a wrong number of atoms, input or results that are not finite, or a
+                force spread above ``stop``.
         """
         structures = [self._structure(h, x) for h, x in zip(cells, positions, strict=True)]
         if self._cost_is_due:
@@ -86,7 +92,7 @@ class Potential:
         return answers
 
     def _counters(self, n_structures: int) -> list[int | None]:
-        """Which draw each structure had (None without random rotations); moves the counter on."""
+        """Which draw each structure had (None without random rotations), moving the counter on."""
         drawn = draws(self.grid, n_structures)
         if drawn == 0:
             return [None] * n_structures
@@ -97,12 +103,12 @@ class Potential:
         if len(positions) != len(self.numbers):
             raise PetDriverError(
                 f"i-PI sent {len(positions)} atoms, but the template has {len(self.numbers)}: "
-                "give as template the structure that i-PI starts from."
+                "give as template the structure that i-PI starts from"
             )
         if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
             raise PetDriverError(
                 "i-PI sent positions or a cell that are not finite (NaN): the simulation has blown "
-                "up. Reduce the time step, or look at the last frames of the trajectory."
+                "up; reduce the time step, or look at the last frames of the trajectory"
             )
         return Structure(
             numbers=self.numbers,
@@ -115,19 +121,22 @@ class Potential:
 def read_numbers(template: str | Path) -> np.ndarray:
     """Atomic numbers [N] of a structure file: any format of ASE, and i-PI's own xyz.
 
-    Only the elements and their order are used. Raises PetDriverError naming the file.
+    Only the elements and their order are used.
+
+    Raises:
+        PetDriverError: naming the file.
     """
     if not Path(template).is_file():
         raise PetDriverError(
             f"{template}: no such template; give the structure that i-PI starts from (its elements "
-            f"and their order are needed; paths are relative to {Path.cwd()})."
+            f"and their order are needed; paths are relative to {Path.cwd()})"
         )
     try:
         atoms = _read_first_frame(template)
     except Exception as error:  # ASE's readers raise whatever their format made them stumble on
         raise PetDriverError(f"{template}: cannot be read as a structure: {error}") from error
     if len(atoms) == 0:
-        raise PetDriverError(f"{template}: holds no atoms.")
+        raise PetDriverError(f"{template}: holds no atoms")
     return atoms.numbers
 
 
@@ -159,6 +168,6 @@ def _to_ipi(result: Results, counter: int | None, united: bool) -> Forces:
     if not result.is_finite:
         raise PetDriverError(
             "the model returned NaN or infinite energies or forces: the structure lies far outside "
-            "what the model was trained on. Look at the last frames of the trajectory."
+            "what the model was trained on; look at the last frames of the trajectory"
         )
     return forces

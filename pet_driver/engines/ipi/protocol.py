@@ -12,7 +12,7 @@ native byte order: float64 for every physical quantity, int32 for every count. i
                   virials [B, 3, 3], B x (length [int32], extras [length])
     EXIT      ->  the client leaves
 
-Lengths are in bohr, energies in hartree; cell vectors stand in columns. `batch_size` in the INIT
+Lengths are in bohr, energies in hartree; cell vectors stand in columns. ``batch_size`` in the INIT
 parameters announces that every later POSDATA and GETFORCE holds B structures.
 """
 
@@ -32,8 +32,14 @@ class Disconnected(ConnectionError):
 
 
 class Forces(NamedTuple):
-    """What one structure sends back, in hartree and bohr: energy, forces [N, 3], virial [3, 3]
-    (-dE/dstrain, not divided by the volume), and a JSON string of further quantities."""
+    """What one structure sends back, in hartree and bohr.
+
+    Attributes:
+        energy: hartree.
+        forces: [N, 3] in hartree/bohr.
+        virial: [3, 3] in hartree: -dE/dstrain, not divided by the volume.
+        extras: a JSON string of further quantities.
+    """
 
     energy: float
     forces: np.ndarray
@@ -47,7 +53,8 @@ LINGER = 1.0  # s that i-PI has to notice that a client leaves
 class Connection:
     """An open socket to i-PI that reads structures and sends forces.
 
-    `batch_size` is the number of structures in a message; INIT sets it.
+    Attributes:
+        batch_size: the number of structures in a message; INIT sets it.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -56,7 +63,7 @@ class Connection:
         self.batch_size = 1
 
     def close(self) -> None:
-        """Closes the socket in order: says so first, and reads what is still on its way.
+        """Close the socket in order: say so first, and read what is still on its way.
 
         Closing on unread data is a connection reset to i-PI, which does not survive it.
         """
@@ -68,15 +75,19 @@ class Connection:
         self._socket.close()
 
     def read_header(self) -> str:
-        """Waits for the next header. Raises Disconnected when the server has gone."""
+        """Wait for the next header.
+
+        Raises:
+            Disconnected: the server has gone.
+        """
         return self._read(HEADER_LENGTH).decode("ascii", "replace").strip()
 
     def send_header(self, name: str) -> None:
-        """Sends a header by its name, e.g. "READY"."""
+        """Send a header by its name, such as ``"READY"``."""
         self._send(_header(name))
 
     def read_init(self) -> None:
-        """Reads the body of INIT and takes the size of the batch from its parameters."""
+        """Read the body of INIT and take the size of the batch from its parameters."""
         self._read_int()  # the replica: any client serves any replica
         parameters = self._read(self._read_int()).decode("utf-8", "replace")
         for token in parameters.split(","):
@@ -86,7 +97,11 @@ class Connection:
         self._batched = self.batch_size > 1
 
     def read_structures(self) -> tuple[np.ndarray, np.ndarray]:
-        """Reads the body of POSDATA: cells [B, 3, 3] (vectors in columns), positions [B, N, 3]."""
+        """Read the body of POSDATA.
+
+        Returns:
+            cells [B, 3, 3] in bohr, vectors in columns; positions [B, N, 3] in bohr.
+        """
         if self._batched:
             n_atoms = self._read_int()
             cells = self._read_floats(self.batch_size, 2, 3, 3)[:, 0]
@@ -96,7 +111,7 @@ class Connection:
         return cells, self._read_floats(self.batch_size, n_atoms, 3)
 
     def send_forces(self, results: list[Forces]) -> None:
-        """Answers GETFORCE with one result for each structure of the batch, in one send."""
+        """Answer GETFORCE with one result for each structure of the batch, in one send."""
         n_atoms = len(results[0].forces)
         self._send(
             _header("FORCEREADY")
@@ -134,8 +149,10 @@ class Connection:
 
 
 class SharedMemoryConnection(Connection):
-    """As Connection, for `<ffsocket mode="shm">`: the arrays lie in shared memory that i-PI owns,
-    headers and extras travel through a unix socket."""
+    """A connection for ``<ffsocket mode="shm">``.
+
+    The arrays lie in shared memory that i-PI owns; headers and extras travel through a unix socket.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)

@@ -6,11 +6,11 @@ C++ sources travel with the package and are compiled once into a cache folder.
     pet_driver.engines.lammps.build()                        # about half a minute, once
     pet_driver.engines.lammps.run(["-in", "in.water"], ranks=2)
 
-Nothing here imports torch or LAMMPS before `build` compiles.
+Nothing here imports torch or LAMMPS before :func:`build` compiles.
 """
 
-from .build import build
-from .environment import plugin_folder
-from .run import run
+from pet_driver.engines.lammps.build import build
+from pet_driver.engines.lammps.environment import plugin_folder
+from pet_driver.engines.lammps.run import run
 
 __all__ = ["build", "plugin_folder", "run"]

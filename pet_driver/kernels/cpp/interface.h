@@ -46,11 +46,11 @@ int pet_run(void *network, int64_t n_atoms, int64_t n_edges, const int64_t *spec
 
 /* Of n_pairs directed pairs of atoms, in the order of their centres, those that are nearer than
    "cutoff" now, both directions of a pair or none.  Vectors are positions[neighbour] -
-   positions[centre] plus crossings [n_pairs, 3], which may be null.  "place" [n_pairs + 1] receives
+   positions[centre] plus shift_vectors [n_pairs, 3], may be null.  "place" [n_pairs + 1] receives
    how many of them come before each pair; the other results have room for n_pairs.  0, or 1 if
    memory is out. */
 int pet_near(int64_t n_pairs, const double *positions, const int64_t *centers,
-             const int64_t *neighbors, const int64_t *reverse, const double *crossings,
+             const int64_t *neighbors, const int64_t *reverse, const double *shift_vectors,
              double cutoff, int threads, int64_t *place, double *vectors, int64_t *near_centers,
              int64_t *near_neighbors, int64_t *near_reverse);
 

@@ -27,12 +27,13 @@ std::int64_t begin_of(int thread, int threads, std::int64_t count)
 struct Pairs {
   const double *positions;
   const std::int64_t *centers, *neighbors;
-  const double *crossings;
+  const double *shift_vectors;
 
   void vector(std::int64_t p, double *r) const
   {
     const double *from = positions + 3 * centers[p], *to = positions + 3 * neighbors[p];
-    for (int k = 0; k < 3; k++) r[k] = to[k] - from[k] + (crossings ? crossings[3 * p + k] : 0.0);
+    for (int k = 0; k < 3; k++)
+      r[k] = to[k] - from[k] + (shift_vectors ? shift_vectors[3 * p + k] : 0.0);
   }
 };
 
@@ -42,11 +43,11 @@ extern "C" {
 
 __attribute__((visibility("default"))) int
 pet_near(std::int64_t n_pairs, const double *positions, const std::int64_t *centers,
-         const std::int64_t *neighbors, const std::int64_t *reverse, const double *crossings,
+         const std::int64_t *neighbors, const std::int64_t *reverse, const double *shift_vectors,
          double cutoff, int threads, std::int64_t *place, double *vectors,
          std::int64_t *near_centers, std::int64_t *near_neighbors, std::int64_t *near_reverse) try
 {
-  const Pairs pairs{positions, centers, neighbors, crossings};
+  const Pairs pairs{positions, centers, neighbors, shift_vectors};
   threads = worthwhile(threads, n_pairs);
   std::vector<unsigned char> within(n_pairs);
   std::vector<std::int64_t> kept(threads + 1, 0);

@@ -10,7 +10,7 @@
 
 namespace pet::PET_LEVEL {
 
-/// Memory of one thread, taken up anew by every block.
+/// Memory of one thread, used anew by every block.
 template <typename T> struct Scratch {
   enum Slot { NORMED, MIXED, OUT, HIDDEN, D_HIDDEN, ACTIVE, D_TOKENS, D_EDGES, D_QKV, BOTH, SLOTS };
   Buffer<T> slots[SLOTS];

@@ -26,8 +26,8 @@ class Calibration:
     Attributes:
         errors: by atom, how far the mean force is from the reference, meV/A.
         spreads: by atom, ``force_spread``, meV/A.
-        energy_error: root mean square, meV an atom, after the mean error of the set is removed.
-        energy_spread: root mean square, meV an atom.
+        energy_error: root mean square, meV/atom, after the mean error of the set is removed.
+        energy_spread: root mean square, meV/atom.
     """
 
     errors: np.ndarray

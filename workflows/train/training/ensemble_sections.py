@@ -56,7 +56,7 @@ def accuracy(subject: Subject) -> str:
     """Of the members and of their mean."""
     names = [Path(member.path).stem for member in subject.model.members]
     lines = [
-        "| set | model | energy MAE, RMSE (meV an atom) | force MAE, RMSE (meV/A) |",
+        "| set | model | energy MAE, RMSE (meV/atom) | force MAE, RMSE (meV/A) |",
         "|---|---|---|---|",
     ]
     for name, frames in subject.frames.items():
@@ -99,7 +99,7 @@ def spread(subject: Subject) -> str:
         draw(found, picture)
     lines.append(
         "\nRoot mean squares over atoms, of the error of the mean force (a vector, meV/A) and of "
-        "`force_spread`, and over frames, in meV an atom. The rank correlation (Spearman) is that "
+        "`force_spread`, and over frames, in meV/atom. The rank correlation (Spearman) is that "
         "of error and spread of single atoms.\n\n"
         f"![Error against spread]({picture.name})\n\n"
         "Atoms in groups of similar spread; on the grey line the one is as large as the other."

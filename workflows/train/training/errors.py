@@ -20,9 +20,9 @@ class Errors:
     Attributes:
         frames: how many.
         atoms: of the smallest frame.
-        energy_mae: meV an atom, after the mean error of the set is removed.
+        energy_mae: meV/atom, after the mean error of the set is removed.
         energy_rmse: the same, root mean square.
-        shift: that mean error, meV an atom.
+        shift: that mean error, meV/atom.
         force_mae: meV/A, of components.
         force_rmse: the same, root mean square.
     """

@@ -193,7 +193,7 @@ def baselines(settings: Settings, splits: Mapping[str, Split]) -> dict[int, floa
     mean = float(np.mean(binding))
     if not BINDING[0] < mean < BINDING[1]:
         raise PetDriverError(
-            f"the frames of {settings.first} lie {mean:.1f} eV an atom from the isolated atoms of "
+            f"the frames of {settings.first} lie {mean:.1f} eV/atom from the isolated atoms of "
             "'atomic_energies', and matter is bound by some eV: the two are not on one scale; give "
             "energies of atoms by the code and the pseudopotentials of the frames, or "
             "'atomic_energies: null' and 'isolated_atoms: 0' to have them fitted"
@@ -249,7 +249,7 @@ def single_atom(symbol: str, energy: float) -> Atoms:
 
 
 def prepared(frame: Atoms, shift: float = 0.0) -> Atoms:
-    """A copy with nothing but what metatrain reads; ``shift`` in eV an atom."""
+    """A copy with nothing but what metatrain reads; ``shift`` in eV/atom."""
     atoms = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc)
     if not frame.pbc.any():
         atoms.set_cell(None)  # metatrain wants no cell where nothing is periodic

@@ -31,10 +31,10 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "soap": Soap}
 
 
 class Schedule(LambdaLR):
-    """A schedule of the learning rate that goes on at the rate where it was stopped.
+    """A schedule of the learning rate that resumes at the rate where it was stopped.
 
     One that is made anew sets the optimizer to the rate of its first step, and torch's leaves it
-    there until the next one: a training would go on with a step at a wrong rate.
+    there until the next one: a training would resume with a step at a wrong rate.
     """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ def prepared(train: Callable[..., None], start: Source | None) -> Callable[..., 
             for module in model.modules():
                 if isinstance(module, CartesianTransformer):
                     module.edge_embedder.weight.requires_grad_(False)
-        elif self.optimizer_state_dict is None:  # not gone on with
+        elif self.optimizer_state_dict is None:  # not resumed
             begin_with(start, model)
         train(self, model, *arguments, **options)
 

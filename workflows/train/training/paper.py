@@ -3,7 +3,7 @@
 Recomputed from the data archive of the paper; energies in meV, forces in meV/A.
 """
 
-# 190 test frames of 64 molecules: energy MAE and RMSE (meV an atom), force MAE and RMSE (meV/A).
+# 190 test frames of 64 molecules: energy MAE and RMSE (meV/atom), force MAE and RMSE (meV/A).
 TEST_ERRORS = (74.0 / 192, 167.0 / 192, 16.6, 59.6)
 TEST_FRAMES = 190
 # Mean absolute deviation of the energy of a structure from the grid 3i, by grid.

@@ -146,7 +146,7 @@ def training(subject: Subject) -> str:
     )
     if rows := _history_rows(record):
         lines += [
-            "\nOn all frames held out, in meV an atom and meV/A:\n",
+            "\nOn all frames held out, in meV/atom and meV/A:\n",
             "| stage | epoch | energy RMSE | force RMSE | force MAE |",
             "|---|---|---|---|---|",
             *rows,
@@ -170,7 +170,7 @@ def _history_rows(record: Record) -> list[str]:
 def accuracy(subject: Subject) -> str:
     """Errors on frames held out."""
     lines = [
-        "| set | grid | frames | energy MAE, RMSE (meV an atom) | force MAE, RMSE (meV/A) |",
+        "| set | grid | frames | energy MAE, RMSE (meV/atom) | force MAE, RMSE (meV/A) |",
         "|---|---|---|---|---|",
     ]
     for name in subject.frames:
@@ -206,7 +206,7 @@ def learning_curve(subject: Subject) -> str:
         return ""
     first = subject.record.first
     lines = [
-        f"| frames of {first} | energy MAE, RMSE (meV an atom) | force MAE, RMSE (meV/A) |",
+        f"| frames of {first} | energy MAE, RMSE (meV/atom) | force MAE, RMSE (meV/A) |",
         "|---|---|---|",
     ]
     for number in sorted(curve, key=int):

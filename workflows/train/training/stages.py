@@ -1,4 +1,4 @@
-"""One stage: metatrain as a process of its own, gone on with where it was stopped."""
+"""One stage: metatrain as a process of its own, resumed where it was stopped."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ COLUMNS = (
 
 
 class Stopped(Exception):
-    """Ctrl-C, SIGTERM or the time limit: the same command goes on."""
+    """Ctrl-C, SIGTERM or the time limit: the same command resumes."""
 
 
 def run_stage(
@@ -54,7 +54,7 @@ def run_stage(
     deadline: float | None,
     advance: Callable[[int, int], None],
 ) -> Path:
-    """Train, or go on with training, or find it done.
+    """Train, or resume training, or find it done.
 
     Args:
         folder: of the stage, with ``train.xyz`` and ``held-out.xyz``.
@@ -79,10 +79,13 @@ def run_stage(
         return last
     (folder / OPTIONS).write_text(yaml.safe_dump(options, sort_keys=False))
 
-    def watch() -> None:
+    def watch() -> int:
+        """Epochs done."""
         prune(folder)
-        done = history(folder)
-        advance(int(done[-1]["epoch"]) + 1 if done else 0, total)
+        rows = history(folder)
+        done = int(rows[-1]["epoch"]) + 1 if rows else 0
+        advance(done, total)
+        return done
 
     begin = time.monotonic()
     try:

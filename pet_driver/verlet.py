@@ -1,4 +1,4 @@
-"""Who may be whose neighbour: found once, and kept while the atoms move little.
+"""Verlet lists: who may be whose neighbour, found once and kept while the atoms move little.
 
 In molecular dynamics the atoms move by hundredths of an angstrom from call to call. The pairs
 within the cutoff plus a skin are found once, and stay on the device; as long as no pair that is not
@@ -22,15 +22,15 @@ from pet_driver.pairs import Pairs
 
 # A: large enough to last for tens of steps, small enough to leave few pairs to sort out at each.
 SKIN = 0.5
-# Beads of path integrals move faster: a search pays if it lasts for so many calls. The one that
-# follows on another that did not has twice its skin, up to the widest (A), and half of it on one
-# that lasted several times as long.
+# Beads of path integrals move faster. A search pays if its list lasts for so many calls: if it
+# lasted less, the next list has twice the skin, up to the widest (A); if several times longer, half
+# of it.
 LASTING = 10
 WIDEST_SKIN = 2.0
-# A topology that went unused for this many calls for each topology there is belongs to the past.
+# A list that went unused for so many calls, times the number of lists, is dropped.
 PATIENCE = 4
-MAX_TOPOLOGIES = 64
-MAX_PAIRS = 10_000_000  # in all topologies together, at some 60 bytes each
+MAX_LISTS = 64
+MAX_PAIRS = 10_000_000  # in all lists together, at some 60 bytes each
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class EdgeBatch:
         )
 
 
-class Topology:
+class VerletList:
     """The pairs of a batch of structures within ``cutoff + skin`` (A).
 
     Args:
@@ -155,7 +155,7 @@ class Topology:
         self._longest = math.sqrt(max(lengths))
         self._ends, self._pair_ends = ends, self._tensor(np.array(ends))
         self._shifts = self._tensor(shifts) if shifts.any() else None
-        self._crossings: tuple[np.ndarray, Tensor] | None = None
+        self._shifted: tuple[np.ndarray, Tensor] | None = None
         self._all = EdgeBatch(
             numbers=self._tensor(atoms.numbers),
             structures=self._tensor(np.repeat(np.arange(len(atoms.sizes)), atoms.sizes)),
@@ -207,11 +207,10 @@ class Topology:
             return None
         self.served += 1
         positions = self._tensor(atoms.positions)
-        crossings = None if self._shifts is None else self._crossed(self._shifts, atoms.cells)
-        pairs = self._all.pairs
+        pairs, shift_vectors = self._all.pairs, self._shift_vectors(atoms.cells)
         if longest < self.cutoff:
-            return replace(self._all, vectors=pairs.vectors(positions, crossings))
-        near, vectors, place = pairs.near(positions, crossings, self.cutoff, self._by_kernels)
+            return replace(self._all, vectors=pairs.vectors(positions, shift_vectors))
+        near, vectors, place = pairs.near(positions, shift_vectors, self.cutoff, self._by_kernels)
         return replace(
             self._all,
             vectors=vectors,
@@ -221,16 +220,18 @@ class Topology:
             counts=place.index_select(0, self._pair_ends).diff().tolist(),
         )
 
-    def _crossed(self, shifts: Tensor, cells: np.ndarray) -> Tensor:
-        """S.cell of every pair [P, 3], kept until the cells change."""
-        known = self._crossings
+    def _shift_vectors(self, cells: np.ndarray) -> Tensor | None:
+        """S.cell of every pair [P, 3], kept until the cells change; None where every S is zero."""
+        known, shifts = self._shifted, self._shifts
+        if shifts is None:
+            return None
         if known is None or not np.array_equal(known[0], cells):
             on_device = self._tensor(cells)
             parts = [
                 shifts[first:last].to(cell.dtype) @ cell
                 for (first, last), cell in zip(pairwise(self._ends), on_device, strict=True)
             ]
-            known = self._crossings = (cells, torch.cat(parts))
+            known = self._shifted = (cells, torch.cat(parts))
         return known[1]
 
     def _joined(self, parts: list[np.ndarray], offsets: list[int]) -> Tensor:
@@ -242,8 +243,8 @@ class Topology:
         return torch.from_numpy(array).to(self.device)
 
 
-class TopologyCache:
-    """The topologies of the batches that were asked for last.
+class VerletLists:
+    """The Verlet lists of the batches that were asked for last.
 
     A batch is recognised by its atoms and where they are, so that beads or replicas may come
     together or one by one, in any order.
@@ -256,17 +257,17 @@ class TopologyCache:
 
     def __init__(self, cutoff: float, device: torch.device, by_kernels: bool = False) -> None:
         self.cutoff, self.device, self.by_kernels = cutoff, device, by_kernels
-        self._topologies: list[Topology] = []
+        self._lists: list[VerletList] = []
         self._last_used: list[int] = []  # in which call, of each
         self._turn = 0  # where to look first: batches mostly come in turn
         self._calls = 0
 
     def edges(self, atoms: AtomBatch) -> EdgeBatch | None:
-        """The edges of ``atoms`` by a topology that is still good; None where there is none."""
+        """The edges of ``atoms`` by a list that is still good; None where there is none."""
         self._calls += 1
-        count = len(self._topologies)
+        count = len(self._lists)
         for k in range(self._turn, self._turn + count):
-            edges = self._topologies[k % count].edges(atoms)
+            edges = self._lists[k % count].edges(atoms)
             if edges is not None:
                 self._last_used[k % count] = self._calls
                 self._turn = k % count + 1
@@ -274,31 +275,31 @@ class TopologyCache:
         return None
 
     def new_edges(self, structures: Sequence[Structure], atoms: AtomBatch) -> EdgeBatch:
-        """The edges of ``atoms`` by a new topology, where :meth:`edges` knows none.
+        """The edges of ``atoms`` by a new list, where :meth:`edges` knows none.
 
         Atoms that were not near by before get no skin: nothing says that they come again.
 
         Raises:
             PetDriverError: a broken structure.
         """
-        others = [topology.lengths(atoms)[0] for topology in self._topologies]
+        others = [known.lengths(atoms)[0] for known in self._lists]
         skin = 0.0
         if max(others, default=-np.inf) > self.cutoff - 2.0 * SKIN:
             nearest = int(np.argmax(others))
-            skin = self._next_skin(self._topologies[nearest])
-            if self._topologies[nearest].skin == 0.0:
-                del self._topologies[nearest], self._last_used[nearest]
-        topology = Topology(structures, atoms, self.cutoff, skin, self.device, self.by_kernels)
-        self._topologies.append(topology)
+            skin = self._next_skin(self._lists[nearest])
+            if self._lists[nearest].skin == 0.0:
+                del self._lists[nearest], self._last_used[nearest]
+        found = VerletList(structures, atoms, self.cutoff, skin, self.device, self.by_kernels)
+        self._lists.append(found)
         self._last_used.append(self._calls)
         self._forget()
-        self._turn = len(self._topologies)
-        edges = topology.edges(atoms)
+        self._turn = len(self._lists)
+        edges = found.edges(atoms)
         assert edges is not None
         return edges
 
-    def _next_skin(self, before: Topology) -> float:
-        """Skin (A) of the topology that follows on ``before``."""
+    def _next_skin(self, before: VerletList) -> float:
+        """Skin (A) of the list that follows on ``before``."""
         if before.skin == 0.0:
             return SKIN
         if before.served >= 4 * LASTING:
@@ -308,21 +309,21 @@ class TopologyCache:
         wider = min(2.0 * before.skin, WIDEST_SKIN)
         more = ((self.cutoff + wider) / (self.cutoff + before.skin)) ** 3
         # that of all beads or replicas, which move alike
-        fits = len(before) * more * len(self._topologies) <= MAX_PAIRS
+        fits = len(before) * more * len(self._lists) <= MAX_PAIRS
         return wider if fits else before.skin
 
     def _forget(self) -> None:
         """Drops what is out of use, and keeps memory bounded."""
         oldest_first = np.argsort(self._last_used, kind="stable")
         patience = PATIENCE * len(oldest_first)
-        count, pairs = len(oldest_first), sum(map(len, self._topologies))
+        count, pairs = len(oldest_first), sum(map(len, self._lists))
         kept = []
         for k in oldest_first.tolist():
             stale = self._calls - self._last_used[k] > patience
-            if stale or count > MAX_TOPOLOGIES or pairs > MAX_PAIRS:
-                count, pairs = count - 1, pairs - len(self._topologies[k])
+            if stale or count > MAX_LISTS or pairs > MAX_PAIRS:
+                count, pairs = count - 1, pairs - len(self._lists[k])
             else:
                 kept.append(k)
         kept.sort()
-        self._topologies = [self._topologies[k] for k in kept]
+        self._lists = [self._lists[k] for k in kept]
         self._last_used = [self._last_used[k] for k in kept]

@@ -10,10 +10,10 @@ from ase import Atoms
 from ase.build import molecule
 
 import pet_driver
-from pet_driver import topology
+from pet_driver import verlet
 from pet_driver.errors import PetDriverError
 from pet_driver.neighbors import Structure, find_edges
-from pet_driver.topology import SKIN, WIDEST_SKIN, AtomBatch, EdgeBatch, Topology, TopologyCache
+from pet_driver.verlet import SKIN, WIDEST_SKIN, AtomBatch, EdgeBatch, VerletList, VerletLists
 
 CUTOFF = 4.0
 CPU = torch.device("cpu")
@@ -67,8 +67,8 @@ class Follower:
     """
 
     def __init__(self) -> None:
-        self.cache = TopologyCache(CUTOFF, CPU)
-        self.by_kernels = TopologyCache(CUTOFF, CPU, by_kernels=True)
+        self.cache = VerletLists(CUTOFF, CPU)
+        self.by_kernels = VerletLists(CUTOFF, CPU, by_kernels=True)
         self.kept = self.searched = 0
         self.last: EdgeBatch | None = None
 
@@ -207,14 +207,14 @@ def test_jumps(small_box: Atoms) -> None:
             follower.follow([structure])
         follower.follow([start, *others])
     swapped = replace(start, numbers=start.numbers[::-1].copy())
-    edges = Topology([start], AtomBatch.of([start]), CUTOFF, SKIN, CPU)
+    edges = VerletList([start], AtomBatch.of([start]), CUTOFF, SKIN, CPU)
     assert edges.edges(AtomBatch.of([near])) is not None
     assert edges.edges(AtomBatch.of([swapped])) is None
 
 
 def test_the_skin_is_used_up_and_no_more(small_box: Atoms) -> None:
     structure = Structure.from_ase(small_box)
-    before = Topology([structure], AtomBatch.of([structure]), CUTOFF, SKIN, CPU)
+    before = VerletList([structure], AtomBatch.of([structure]), CUTOFF, SKIN, CPU)
     for way, holds in ((0.499 * SKIN, True), (0.501 * SKIN, False)):
         positions = structure.positions.copy()
         positions[5] += way * np.array([0.6, 0.0, -0.8])
@@ -248,47 +248,47 @@ def test_fast_atoms_get_a_wider_skin(small_box: Atoms) -> None:
         structure = replace(structure, positions=structure.positions.copy())
         structure.positions[7] += np.array([0.06, 0.0, 0.08])
         follower.follow([structure])
-    skins = [topology.skin for topology in follower.cache._topologies]
+    skins = [known.skin for known in follower.cache._lists]
     assert max(skins) == WIDEST_SKIN
     assert follower.searched < 15  # with 0.5 A, every third step
     for _ in range(200):  # they come to rest
         structure = replace(structure, positions=structure.positions + 0.003)
         follower.follow([structure])
-    assert follower.cache._topologies[-1].skin < WIDEST_SKIN
+    assert follower.cache._lists[-1].skin < WIDEST_SKIN
     slow = Follower()
     for _ in range(60):
         structure = replace(structure, positions=structure.positions + 0.01)
         slow.follow([structure])
-    assert max(topology.skin for topology in slow.cache._topologies) == SKIN
+    assert max(known.skin for known in slow.cache._lists) == SKIN
 
 
 def test_a_wider_skin_must_fit(small_box: Atoms, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it does not, it would be found and thrown away at once."""
     structure = Structure.from_ase(small_box)
     one = len(find_edges(structure, CUTOFF + SKIN).centers)
-    monkeypatch.setattr(topology, "MAX_PAIRS", 3 * one)
+    monkeypatch.setattr(verlet, "MAX_PAIRS", 3 * one)
     follower = Follower()
     for _ in range(60):
         structure = replace(structure, positions=structure.positions.copy())
         structure.positions[7] += np.array([0.06, 0.0, 0.08])
         follower.follow([structure])
-        assert follower.cache._topologies
-    assert max(known.skin for known in follower.cache._topologies) < WIDEST_SKIN
+        assert follower.cache._lists
+    assert max(known.skin for known in follower.cache._lists) < WIDEST_SKIN
 
 
 def test_memory_is_bounded(small_box: Atoms, monkeypatch: pytest.MonkeyPatch) -> None:
     start = Structure.from_ase(small_box)
     one = len(find_edges(start, CUTOFF + SKIN).centers)
-    monkeypatch.setattr(topology, "MAX_PAIRS", 5 * one)
+    monkeypatch.setattr(verlet, "MAX_PAIRS", 5 * one)
     follower = Follower()
     rng = np.random.default_rng(5)
     for _ in range(12):
         shape = start.positions.shape
         follower.follow([replace(start, positions=start.positions + rng.normal(size=shape))])
-        assert sum(map(len, follower.cache._topologies)) <= 5 * one
-    monkeypatch.setattr(topology, "MAX_PAIRS", one // 2)
+        assert sum(map(len, follower.cache._lists)) <= 5 * one
+    monkeypatch.setattr(verlet, "MAX_PAIRS", one // 2)
     follower.follow([start])
-    assert not follower.cache._topologies
+    assert not follower.cache._lists
 
 
 def test_broken_structures_are_refused_at_any_time(small_box: Atoms) -> None:
