@@ -11,7 +11,11 @@ measured stands what geometry says:
   atoms there are;
 - messages: through a face of area A go rho^2 pi r^4 A / 4 edges of length r at most each way (rho:
   atoms by volume), and a row of each in every layer, forward and back;
-- a step takes as long as on one rank, times the share of the edges, plus the traffic.
+- a step takes as long as on one rank, times the share of the edges, plus the traffic;
+- all wait for the rank with the most atoms: cubes of a rank's size at random places of the liquid
+  tell by how much it exceeds the mean (not where they are as large as the box that it repeats).
+
+Not in it: the latency of messages, and what ranks of one machine take from each other.
 """
 
 from __future__ import annotations
@@ -43,7 +47,8 @@ MODEL = "water-small"
 SKIN = 2.0  # A, LAMMPS' own
 BANDWIDTH = 5e9  # bytes a second and rank, assumed beyond this machine
 MEASURED = ["atoms", "ranks", "messages", "ms a step", "edges by own", "edges between ranks"]
-EXPECTED = ["atoms", "ranks", "atoms computed by own", "MB a step", "efficiency with messages"]
+EXPECTED = ["atoms", "ranks", "atoms computed by own", "MB a step", "mean atoms by most"]
+EXPECTED += ["efficiency with messages"]
 DECK = """units metal
 atom_style atomic
 boundary p p p
@@ -145,6 +150,18 @@ def predict(case: Case, model: pet_driver.Model) -> tuple[float, float]:
     return factor, shared_edges(lengths, split, density, model.cutoff + SKIN)
 
 
+def balance(domain: float, ranks: int) -> float:
+    """Mean over most atoms in cubes with edges of ``domain`` (A) at random places of the liquid."""
+    box = structures.water(5184)
+    length = float(box.cell.lengths()[0])
+    corners = np.random.default_rng(0).uniform(0.0, length, (ranks, 3))
+    scaled = box.positions % length
+    counts = [
+        ((scaled - corner) % length < min(domain, length)).all(axis=1).sum() for corner in corners
+    ]
+    return float(np.mean(counts) / np.max(counts))
+
+
 def on_paper(model: pet_driver.Model, seconds: float, n_atoms: int) -> list[dict[str, float]]:
     """Larger boxes on more ranks, from the time of one rank, linear in atoms."""
     hypers = model.archive.metadata["hypers"]
@@ -164,13 +181,15 @@ def on_paper(model: pet_driver.Model, seconds: float, n_atoms: int) -> list[dict
             skin = ((model.cutoff + SKIN) / model.cutoff) ** 3
             traffic = own * edges_of_atom * skin * shared * passes * hypers["d_pet"] * 4
             compute = seconds * own / n_atoms
+            even = balance(float(domain[0]), ranks)
             rows.append(
                 {
                     "atoms": atoms,
                     "ranks": ranks,
                     "ghost_factor": ghost_factor(domain, reach, ranks),
                     "megabytes": traffic / 1e6,
-                    "efficiency_exchange": compute / (compute + traffic / BANDWIDTH),
+                    "balance": even,
+                    "efficiency_exchange": compute / (compute / even + traffic / BANDWIDTH),
                 }
             )
     return rows
@@ -221,6 +240,7 @@ def render(records: list[dict], paper: list[dict], machine: dict) -> str:
             str(r["ranks"]),
             f"{r['ghost_factor']:.1f}",
             f"{r['megabytes']:.1f}",
+            f"{r['balance']:.2f}",
             f"{100 * r['efficiency_exchange']:.0f} %",
         ]
         for r in paper
@@ -236,8 +256,9 @@ computed.
 ## On paper
 
 Cubes of a box on 8 to 512 ranks, from the time of one rank here: how many times its own atoms a
-rank that computes its ghosts has to compute; and for messages, what a rank sends in a step and how
-much of its time is left for computing at {BANDWIDTH / 1e9:g} GB/s.
+rank that computes its ghosts has to compute; and for messages, what a rank sends in a step, how
+even the liquid lies on the ranks, and what part of the time is left for computing at
+{BANDWIDTH / 1e9:g} GB/s. The latency of messages is not in it.
 
 {table(EXPECTED, expected)}
 """

@@ -68,7 +68,10 @@ std::string shortage(const std::string &what)
 /// A shortage of memory inside TorchScript, or the kernels, is a std::runtime_error like any other.
 std::string explained(const std::string &what, const std::string &message)
 {
-  if (message.find("out of memory") != std::string::npos) return shortage(what);
+  // cuBLAS needs memory for its handle too; a compiled network's error names no reason
+  for (const char *text : {"out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
+                           "CUBLAS_STATUS_NOT_INITIALIZED", "run_func_("})
+    if (message.find(text) != std::string::npos) return shortage(what);
   return "torch failed while " + what + ": " + brief(message);
 }
 
@@ -205,12 +208,12 @@ class TorchScriptArchive : public pet::Archive {
     at::Tensor vectors, centers, neighbors, reverse;
   };
 
-  /// The number of edges changes at every step.  On a GPU, fused kernels must not be compiled anew
-  /// for each; on the CPU nothing is fused, and the bare executor is about a third faster.
+  /// The number of edges changes at every step, and kernels that are fused for one would be compiled
+  /// anew for the next: nothing is fused, and on the CPU the bare executor is about a third faster.
   void choose_executor() const
   {
     if (!device_.is_cuda()) torch::jit::getProfilingMode() = false;
-    torch::jit::FusionStrategy strategy{{torch::jit::FusionBehavior::DYNAMIC, 10}};
+    torch::jit::FusionStrategy strategy{{torch::jit::FusionBehavior::DYNAMIC, 0}};
     torch::jit::setFusionStrategy(strategy);
   }
 

@@ -13,9 +13,14 @@
 #include <dlfcn.h>
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
+#include <string>
 #include <unistd.h>
+#include <vector>
 
 namespace {
+
+constexpr std::int64_t LARGEST_WIDTH = 4096;    // as in pet_driver/compiled/build.py
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor>
 differentiate(std::int64_t handle, const at::Tensor &species, const at::Tensor &vectors,
@@ -137,8 +142,14 @@ pet::Compiled::differentiate(const at::Tensor &species, const at::Tensor &vector
   // The tables of attention are as wide as the largest number of neighbours asks for.
   const at::Tensor counts = at::zeros({species.size(0)}, centers.options())
                                 .index_add_(0, centers, at::ones_like(centers));
-  const at::Tensor columns = at::arange(1 + counts.max().item<std::int64_t>(), centers.options());
+  const std::int64_t width = 1 + counts.max().item<std::int64_t>();
+  if (width > LARGEST_WIDTH)
+    throw std::runtime_error("an atom has " + std::to_string(width - 1) +
+                             " neighbors: a compiled network takes " +
+                             std::to_string(LARGEST_WIDTH - 1));
+  const at::Tensor columns = at::arange(width, centers.options());
   const at::NoGradGuard no_gradients;
+  const c10::DeviceGuard guard(species.device());    // events are made on the thread's own device
   const std::vector<at::Tensor> found = loader_.run(
       {species.contiguous(), vectors.contiguous(), factors.contiguous(), centers.contiguous(),
        neighbors.contiguous(), reverse.contiguous(), seeds.to(at::kDouble).contiguous(), columns});

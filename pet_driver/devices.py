@@ -12,15 +12,19 @@ KINDS = ("cpu", "cuda")
 def check_device(name: str) -> torch.device:
     """The device of a name such as ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
 
+    ``"auto"`` is CUDA where there is any, and otherwise the CPU.
+
     Raises:
         PetDriverError: there is none of that name here.
     """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise PetDriverError(f"{name!r} is not a device; use cpu, cuda or cuda:N") from None
+        raise PetDriverError(f"{name!r} is not a device; use cpu, cuda, cuda:N or auto") from None
     if device.type not in KINDS:
-        raise PetDriverError(f"{name!r} is not supported; use cpu, cuda or cuda:N")
+        raise PetDriverError(f"{name!r} is not supported; use cpu, cuda, cuda:N or auto")
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count == 0:

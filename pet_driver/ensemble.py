@@ -43,7 +43,7 @@ class Ensemble:
         self.members = tuple(members)
         self.counter = 0
         _check_members(self.members)
-        self.default_grid = _common_grid(self.members) if grid is None else grid
+        self.default_grid = _common_grid(self.members) if grid is None else str(grid)
         self.rotations(self.default_grid)
 
     @property
@@ -100,7 +100,7 @@ class Ensemble:
         counter: int | None = None,
     ) -> list[Results]:
         """As :meth:`Model.compute`."""
-        grid = self.default_grid if grid is None else grid
+        grid = self.default_grid if grid is None else str(grid)
         start = self.counter if counter is None else counter
         found = [member.compute(structures, grid, start) for member in self.members]
         if counter is None:
@@ -150,7 +150,7 @@ def load(
     Args:
         names: a shipped model's name or the path of an archive; several of them with plus signs
             between, ``"a.pt+b.pt"``, or as a sequence.
-        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or ``"auto"``: CUDA where there is any.
         grid: average over this grid unless a call says otherwise; ``None`` means the archive's.
         max_edges: bound on edges times rotations in one network pass, hence on memory.
 

@@ -65,10 +65,17 @@ class Results:
         """[3, 3] in eV, minus the derivative of ``energy`` by a strain; symmetrised."""
         return 0.5 * (self.full_virial + self.full_virial.T)
 
-    @property
-    def is_finite(self) -> bool:
-        """Whether energy, forces and virial are all numbers: a sum is one only if its terms are."""
-        return math.isfinite(self.energy + self.forces.sum() + self.full_virial.sum())
+    def check_finite(self) -> None:
+        """Refuse an energy, forces or a virial that are not numbers.
+
+        Raises:
+            PetDriverError: one of them is NaN or infinite.
+        """
+        if not math.isfinite(self.energy + self.forces.sum() + self.full_virial.sum()):
+            raise PetDriverError(
+                "the model returned NaN or infinite energies or forces: two atoms lie on top of "
+                "each other, or the structure is far outside what the model was trained on"
+            )
 
     @property
     def antisymmetric_virial(self) -> float:
@@ -101,7 +108,9 @@ class Model:
     ) -> None:
         self.archive = archive
         self.device = torch.device(device)
-        self.default_grid: str = archive.metadata["default_grid"] if grid is None else grid
+        self.default_grid: str = archive.metadata["default_grid"] if grid is None else str(grid)
+        if max_edges is not None and max_edges < 1:
+            raise PetDriverError(f"max_edges is {max_edges}; it must be at least 1")
         self.max_edges = max_edges or DEFAULT_MAX_EDGES[self.device.type]
         self.counter = 0
         if self.device.type == "cpu":
@@ -180,6 +189,8 @@ class Model:
     ) -> Results | list[Results]:
         """Evaluate one ASE structure, or several of any sizes.
 
+        What is not a number is returned as it comes; see :meth:`Results.check_finite`.
+
         Args:
             atoms: one structure or a sequence of them.
             grid: rotations to average over; see :mod:`pet_driver.symmetry.grids`.
@@ -207,7 +218,7 @@ class Model:
         results: list[Results] = []
         if not structures:
             return results
-        grid = self.default_grid if grid is None else grid
+        grid = self.default_grid if grid is None else str(grid)
         portions = list(_portions(structures))
         for portion in portions[1:]:  # before the work on the first
             for structure in portion:
@@ -372,12 +383,12 @@ def load(
 
     Args:
         name_or_path: such as ``"water-small"`` or ``"my-model.pt"``.
-        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or ``"auto"``: CUDA where there is any.
         grid: average over this grid unless a call says otherwise; ``None`` means the archive's.
         max_edges: bound on edges times rotations in one network pass, hence on memory.
 
     Raises:
         PetDriverError: no such model, no such device, a damaged file, an unknown grid.
     """
-    check_device(device)
+    device = str(check_device(device))
     return Model(Archive.load(name_or_path, device), device, grid, max_edges)

@@ -24,8 +24,12 @@ SETTINGS = (
 )
 
 
-# Of torch's messages for GPUs and for CPUs, and of the kernels'.
-NOT_ENOUGH = ("out of memory", "can't allocate memory")
+# Of torch's messages for GPUs and for CPUs, of the kernels', of cuBLAS, whose handle needs memory
+# too, and of compiled networks, whose error names no reason.
+NOT_ENOUGH = (
+    *("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED"),
+    *("CUBLAS_STATUS_NOT_INITIALIZED", "run_func_("),
+)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import ase.io
@@ -9,20 +10,34 @@ from ase import Atoms
 
 from pet_driver.ensemble import Ensemble
 from pet_driver.errors import PetDriverError
-from pet_driver.evaluator import Model
+from pet_driver.evaluator import Model, Results
 from pet_driver.neighbors import Structure
+
+LAMMPS_DATA = (".data", ".lmp", ".lammps")  # which ASE takes for something else, or for nothing
+# What tells the elements of LAMMPS' types.
+_ELEMENTS = re.compile(r"^\s*(Masses|Atom Type Labels)\b", re.MULTILINE)
+_IPI_COMMENT = re.compile(r"CELL[(\[{]")
 
 
 def read_structures(path: Path) -> list[Atoms]:
-    """All frames of any file that ASE reads.
+    """All frames of a file: i-PI's own xyz, data of LAMMPS, or whatever ASE reads.
 
     Raises:
-        PetDriverError: there is no such file, or ASE cannot read it.
+        PetDriverError: there is no such file, it cannot be read, it does not tell the elements, or
+            holds something else than positions.
     """
     if not path.is_file():
         raise PetDriverError(f"there is no structure file at {path}")
-    # by itself ASE takes data files of LAMMPS for something else
-    options = {"format": "lammps-data", "atom_style": "atomic"} if path.suffix == ".data" else {}
+    if path.suffix == ".xyz" and _is_ipi(path):
+        return _read_ipi(path)
+    options = {}
+    if path.suffix in LAMMPS_DATA:
+        options["format"] = "lammps-data"
+        if not _ELEMENTS.search(path.read_text(errors="replace")):
+            raise PetDriverError(
+                f"{path} does not tell the elements of its atom types: add a section Masses, or "
+                "Atom Type Labels"
+            )
     try:
         frames = ase.io.read(path, ":", **options)
     except Exception as error:  # ASE's readers raise whatever they stumble over
@@ -30,6 +45,26 @@ def read_structures(path: Path) -> list[Atoms]:
     if not frames:
         raise PetDriverError(f"{path} holds no structure")
     return frames
+
+
+def _is_ipi(path: Path) -> bool:
+    with open(path, errors="replace") as handle:
+        return bool(_IPI_COMMENT.search("".join(handle.readline() for _ in range(2))))
+
+
+def _read_ipi(path: Path) -> list[Atoms]:
+    """Frames of i-PI's format xyz, whose comments have the cell and the units."""
+    from pet_driver.analysis.ipi_file import TrajectoryFile  # slow to import, and rarely asked for
+
+    file = TrajectoryFile(path, duplicates="keep")
+    if file.dimension != "length":
+        raise PetDriverError(f"{path} holds {file.quantity}; give a file of positions")
+    frames = [file[index] for index in range(len(file))]
+    file.close()
+    try:
+        return [Atoms(file.names, positions, cell=cell, pbc=True) for positions, cell in frames]
+    except KeyError as error:
+        raise PetDriverError(f"{path}: there is no element {error}") from None
 
 
 def check_frames(frames: list[Atoms], path: Path, model: Model | Ensemble) -> None:
@@ -44,6 +79,18 @@ def check_frames(frames: list[Atoms], path: Path, model: Model | Ensemble) -> No
             model.check_species(frame.numbers)
         except PetDriverError as error:
             raise PetDriverError(f"{path}, frame {index}: {error}") from None
+
+
+def check_finite(found: Results, path: Path, index: int) -> None:
+    """Refuse what is no energy or no force of a frame.
+
+    Raises:
+        PetDriverError: naming the file and the frame.
+    """
+    try:
+        found.check_finite()
+    except PetDriverError as error:
+        raise PetDriverError(f"{path}, frame {index}: {error}") from None
 
 
 def spaced(frames: list[Atoms], n_frames: int | None) -> list[Atoms]:

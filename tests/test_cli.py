@@ -1,6 +1,7 @@
 """The command line, as a user types it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,17 @@ def test_data_files_of_lammps_are_structures(tmp_path: Path) -> None:
     assert ours.pbc.all()
     model = load("water-small")
     assert model.evaluate(ours).energy == pytest.approx(model.evaluate(theirs).energy, abs=1e-3)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "probe"])
+def test_what_is_no_number_is_an_error(tmp_path: Path, water: Atoms, command: str) -> None:
+    broken, path = water.copy(), tmp_path / "frames.extxyz"
+    broken.positions[2] = broken.positions[1]
+    write(path, [water, broken])
+    where = ["-o", tmp_path / "probe"] if command == "probe" else []
+    done = pet_driver(command, "water-small", path, *where)
+    assert done.returncode == 1 and not done.stdout.count("nan")
+    assert re.search(r"(frame|structure) 1: the (model|potential) returned NaN", done.stderr)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "probe"])

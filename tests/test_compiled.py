@@ -158,7 +158,11 @@ def test_compiled_for_a_gpu(compiled: Path, tmp_path: Path, recwarn) -> None:
 @on_a_cpu
 @pytest.mark.parametrize(
     ("device", "message"),
-    [("cuda", "torch finds no CUDA device here"), ("gpu", "no device"), ("mps", "not supported")],
+    [
+        ("cuda", "torch finds no CUDA device here"),
+        ("gpu", "not a device"),
+        ("mps", "not supported"),
+    ],
 )
 def test_no_gpu_to_compile_for(device: str, message: str, plain: Path, tmp_path: Path) -> None:
     out = tmp_path / "gpu.pt"

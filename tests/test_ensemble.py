@@ -192,8 +192,8 @@ def test_ase(ensemble: pet_driver.Ensemble, water: Atoms) -> None:
     atoms.calc = pet_driver.PETCalculator(ensemble, "i", stop=1.001 * largest)
     assert atoms.get_potential_energy() == expected.energy
     np.testing.assert_array_equal(atoms.get_forces(), expected.forces)
-    assert atoms.calc.results["ensemble_spread"] == expected.ensemble_spread
-    np.testing.assert_array_equal(atoms.calc.results["force_spread"], expected.force_spread)
+    assert atoms.calc.extras["ensemble_spread"] == expected.ensemble_spread
+    np.testing.assert_array_equal(atoms.calc.extras["force_spread"], expected.force_spread)
 
     atoms.calc = pet_driver.PETCalculator(ensemble, "i", stop=0.999 * largest)
     with pytest.raises(PetDriverError, match=rf"at atom {atom} .* is above stop"):

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import molecule
+from ase.calculators.singlepoint import SinglePointCalculator
 
 import pet_driver
 from pet_driver.engines.ipi.potential import BOHR_PER_ANGSTROM, Potential
@@ -184,8 +186,32 @@ def test_ase_calculator(small_box: Atoms, model_f64: pet_driver.Model) -> None:
     assert np.allclose(small_box.get_forces(), found.forces, atol=1e-12)
     stress = small_box.get_stress(voigt=False)
     assert np.allclose(stress, -found.virial / small_box.get_volume(), atol=1e-14)
-    assert small_box.calc.results["raw_energy"] == pytest.approx(found.raw_energy, abs=1e-12)
-    assert small_box.calc.results["spread"] > 0
+    assert small_box.calc.extras["raw_energy"] == pytest.approx(found.raw_energy, abs=1e-12)
+    assert small_box.calc.extras["spread"] > 0
+    kept = SinglePointCalculator(small_box, **small_box.calc.results)
+    assert kept.results["energy"] == small_box.get_potential_energy()
+
+
+def test_a_calculator_takes_nothing_that_it_does_not_know(model_f64: pet_driver.Model) -> None:
+    with pytest.raises(TypeError, match="grids"):
+        pet_driver.PETCalculator(model_f64, grids="2i")
+    with pytest.raises(pet_driver.PetDriverError, match="the model is loaded already"):
+        pet_driver.PETCalculator(model_f64, device="cpu")
+    calculator = pet_driver.PETCalculator("water-small", grid=2, device="cpu", max_edges=50)
+    assert (calculator.grid, calculator.model.max_edges) == ("2", 50)
+
+
+def test_numbers_are_grids_too(water: Atoms, model_f64: pet_driver.Model) -> None:
+    assert model_f64.evaluate(water, 2).energy == model_f64.evaluate(water, "2").energy
+    with pytest.raises(pet_driver.PetDriverError, match="unknown grid '-1'"):
+        model_f64.evaluate(water, -1)
+    with pytest.raises(pet_driver.PetDriverError, match="max_edges is 0; it must be at least 1"):
+        pet_driver.load("water-small", max_edges=0)
+
+
+def test_the_device_where_there_is_one(archive_f64: Path) -> None:
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert pet_driver.load(archive_f64, device="auto").device.type == expected
 
 
 def test_bad_structures(water: Atoms, model_f32: pet_driver.Model) -> None:

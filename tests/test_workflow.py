@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
+import pet_driver
+
 WORKFLOW = Path(__file__).parents[1] / "workflows" / "experiments"
 PATIENCE = 300  # s
 
@@ -135,6 +137,28 @@ def test_results_in_a_folder_with_a_space(with_checkpoints, tmp_path):
     done = snakemake(tmp_path, configuration)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "my results" / "report" / "report.html").is_file()
+
+
+def test_other_weights_under_the_same_name(tmp_path):
+    """Refused, once, with the reason in the log; done anew where the run is taken away."""
+    model, run = tmp_path / "mine.pt", tmp_path / "runs" / "molecule"
+    pet_driver.export("water-small", model)
+    entries = small(tmp_path) | {"model": str(model)}
+    entries["runs"]["molecule"]["steps"] = 8
+    configuration = tmp_path / "mine.yaml"
+    configuration.write_text(yaml.safe_dump(entries))
+    done = snakemake(tmp_path, configuration, str(run / "done"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = snakemake(tmp_path, configuration, "-n", str(run / "done"))
+    assert "Nothing to be done" in done.stdout
+    pet_driver.export("water-small-ensemble-2", model)
+    refused = snakemake(tmp_path, configuration, "--retries", "2", str(run / "done"))
+    assert refused.returncode != 0
+    assert "holds another run (weights" in (tmp_path / "logs" / "molecule.log").read_text()
+    assert json.loads((run / "run.json").read_text())["state"] == "finished"
+    shutil.rmtree(run)
+    done = snakemake(tmp_path, configuration, str(run / "done"))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_killed_and_started_again(with_checkpoints, tmp_path):

@@ -84,7 +84,8 @@ def main() -> None:
         bench.left_out = bench.values.get("left_out", {})
     bench.values["machine"] = description
     plans = bench.values.setdefault("plans", {})  # of each part: they may be measured apart
-    plans |= {part: vars(plan) | {"quick": options.quick} for part in options.parts}
+    how = vars(plan) | {"quick": options.quick, "date": description["date"]}
+    plans |= dict.fromkeys(options.parts, how)
     if options.parts:
         bench.find_contenders(options.contenders)
     for part in options.parts:

@@ -16,14 +16,21 @@ Record = dict[str, Any]
 def write(results: Path) -> list[Path]:
     """Write ``<name>.md`` and the figures beside ``<name>.json``; the paths of all."""
     values = json.loads(results.read_text())
-    table = results.with_suffix(".md")
+    page = results.with_suffix(".md")
+    page.write_text(tables(values))
+    return [results, page, *figures.draw(values, results.with_suffix(""))]
+
+
+def tables(values: Record) -> str:
+    """All parts, each with the day on which it was measured: they may be measured apart."""
     sections = [head(values)]
     for part, section in SECTIONS.items():
         if values.get(part):
-            sections.append(section(values[part]))
+            title, rest = section(values[part]).split("\n\n", 1)
+            day = values.get("plans", {}).get(part, {}).get("date", "an unknown day")
+            sections += [title, f"Measured on {day}.", rest]
     sections.append(foot(values))
-    table.write_text("\n\n".join(sections) + "\n")
-    return [results, table, *figures.draw(values, results.with_suffix(""))]
+    return "\n\n".join(sections) + "\n"
 
 
 def head(values: Record) -> str:
@@ -31,7 +38,7 @@ def head(values: Record) -> str:
     device = "" if machine["device"] == "cpu" else f", {machine['device']}"
     return (
         f"# Speed on {machine['processor']}, {machine['cores']} cores{device}\n\n"
-        f"{machine['date']}, {machine['memory_gb']} GB, {machine['system']}, Python "
+        f"{machine['memory_gb']} GB, {machine['system']}, Python "
         f"{machine['python']}. Energy, forces and virial in float32, from positions; each of "
         "them is new to those who evaluate it, and a small step from the one before, as in "
         "molecular dynamics. pet-driver and pet-jax keep a list of neighbours over such steps; "

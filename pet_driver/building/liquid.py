@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from pet_driver.errors import PetDriverError
 
 MASS = 18.01528  # u, of a molecule
 TOLERANCE = 2.0  # A, between atoms of different molecules, as packmol packs them
+LARGEST_SEED = 2**31 - 2  # of packmol
 
 
 def water_molecule(vacuum: float = 100.0) -> Atoms:
@@ -70,7 +72,7 @@ def liquid(n_molecules: int, density: float = 0.997, seed: int = 0) -> Atoms:
         PetDriverError: a number that is not positive, or a density that packmol cannot reach.
     """
     length = box_length(n_molecules, density)
-    program = shutil.which("packmol") or shutil.which("packmol", path=Path(sys.executable).parent)
+    program = shutil.which("packmol", path=Path(sys.executable).parent) or shutil.which("packmol")
     if program is None:
         return on_lattice(n_molecules, length, seed)
     return packed(program, n_molecules, length, seed)
@@ -95,7 +97,7 @@ def packed(program: str, n_molecules: int, length: float, seed: int) -> Atoms:
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder) / "water.xyz", molecule("H2O"), format="xyz")
         recipe = (
-            f"tolerance {TOLERANCE}\nfiletype xyz\noutput box.xyz\nseed {seed + 1}\n"
+            f"tolerance {TOLERANCE}\nfiletype xyz\noutput box.xyz\nseed {seed % LARGEST_SEED + 1}\n"
             f"pbc {length:.8f} {length:.8f} {length:.8f}\n"
             f"structure water.xyz\n  number {n_molecules}\n"
             f"  inside cube 0. 0. 0. {length:.8f}\nend structure\n"
@@ -118,9 +120,18 @@ def packed(program: str, n_molecules: int, length: float, seed: int) -> Atoms:
 
 
 def relax(atoms: Atoms, calculator: BaseCalculator, fmax: float = 0.5, steps: int = 200) -> Atoms:
-    """Move atoms until forces are below ``fmax`` (eV/A), in no more than ``steps``; a copy."""
+    """Move atoms until forces are below ``fmax`` (eV/A), in no more than ``steps``; a copy.
+
+    A warning tells where so many steps did not do.
+    """
     relaxed = atoms.copy()
     relaxed.calc = calculator
-    FIRE(relaxed, logfile=None).run(fmax=fmax, steps=steps)
+    if not FIRE(relaxed, logfile=None).run(fmax=fmax, steps=steps):
+        left = np.linalg.norm(relaxed.get_forces(), axis=1).max()
+        warnings.warn(
+            f"forces of {left:.2g} eV/A are left after {steps} steps, above {fmax:g}: relax on, or "
+            "heat with care",
+            stacklevel=2,
+        )
     relaxed.calc = None
     return relaxed

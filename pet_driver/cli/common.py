@@ -28,7 +28,7 @@ MaxEdgesOption = Annotated[
         min=1, help="edges times rotations in one pass, which bounds memory; default: by device"
     ),
 ]
-DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or cuda:N")]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")]
 
 
 def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:

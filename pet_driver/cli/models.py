@@ -102,15 +102,15 @@ def evaluate(
     """Energies of structures: averaged, raw, and the spreads over the grid and an ensemble."""
     from pet_driver.cost import predict_cost
     from pet_driver.ensemble import load
-    from pet_driver.structures import check_frames, read_structures
+    from pet_driver.structures import check_finite, check_frames, read_structures
 
     loaded = load(model, device, grid, max_edges)
     frames = read_structures(structures)
     check_frames(frames, structures, loaded)
-    print(predict_cost(loaded, frames[0]))
+    print(predict_cost(loaded, frames[0]), flush=True)
     if loaded.default_grid in ("ecse", "ecsei"):
         pooled = predict_cost(loaded, frames[0], f"{loaded.default_grid}-pooled")
-        print(f"the alternative: {pooled}")
+        print(f"the alternative: {pooled}", flush=True)
     table = Table("frame", "atoms", "energy (eV)", "raw - averaged (meV)", "spread (meV)")
     united = len(loaded.members) > 1
     if united:
@@ -118,6 +118,7 @@ def evaluate(
         table.add_column("largest force spread (meV/A)")
         table.columns[2].no_wrap = True  # in a narrow terminal the headers give way
     for index, (frame, found) in enumerate(zip(frames, loaded.evaluate(frames), strict=True)):
+        check_finite(found, structures, index)
         difference = 1e3 * (found.raw_energy - found.energy)
         table.add_row(
             str(index),

@@ -52,18 +52,20 @@ def build_water(
     """Make a molecule, a box of liquid, or ice Ih with disordered protons to start from."""
     from pet_driver import building
 
+    building.check_output(output)
+    calculator = None
+    if relax is not None:  # an unknown model is refused before anything is built
+        from pet_driver.engines.ase import PETCalculator
+
+        calculator = PETCalculator(relax)
     if kind is Kind.molecule:
         atoms = building.water_molecule(vacuum)
     elif kind is Kind.liquid:
         atoms = building.liquid(molecules, density, seed)
     else:
         atoms = building.ice_ih(repeats, seed)
-    building.check_output(output)
-    if relax is not None:
-        from pet_driver.engines.ase import PETCalculator
-        from pet_driver.ensemble import load
-
-        atoms = building.relax(atoms, PETCalculator(load(relax)))
+    if calculator is not None:
+        atoms = building.relax(atoms, calculator)
     building.write_structure(output, atoms)
     lengths = ", ".join(f"{length:.3f}" for length in atoms.cell.lengths())
     print(f"{output}: {len(atoms) // 3} molecules, cell of {lengths} A")
@@ -160,7 +162,7 @@ def run_deck(
     model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
     structure: Annotated[Path | None, typer.Option(help="to start from")] = None,
     grid: Annotated[str | None, typer.Option(help=GRID_HELP + "; default: the deck's")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or auto")] = None,
     seed: Annotated[int | None, typer.Option(help="of velocities and thermostats")] = None,
     var: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, of a LAMMPS deck; several times")

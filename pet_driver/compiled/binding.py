@@ -3,6 +3,7 @@
 import warnings
 import weakref
 from collections.abc import Callable
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pet_driver.compiled.build import PACKAGE_FILE, conditions
+from pet_driver.compiled.build import LARGEST_WIDTH, PACKAGE_FILE, conditions
+from pet_driver.errors import PetDriverError
 from pet_driver.network import DifferentiableNetwork
 from pet_driver.network.transformer import table_width
 
@@ -47,6 +49,7 @@ def attach(
     handle = next(_handles)
     index = -1 if device.index is None else device.index
     try:
+        import_module("torch._inductor.codecache")  # torch 2.10 forgets that loading needs it
         with TemporaryDirectory() as folder:
             path = Path(folder) / PACKAGE_FILE
             path.write_bytes(package)
@@ -104,9 +107,15 @@ class CompiledNetwork(nn.Module):
 def _differentiate(handle: int, species: Tensor, *others: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     *graph, seeds = others
     centers = graph[2]
-    columns = torch.arange(table_width(centers, species.shape[0]), device=centers.device)
+    width = table_width(centers, species.shape[0])
+    if width > LARGEST_WIDTH:
+        raise PetDriverError(
+            f"an atom has {width - 1} neighbours: a compiled network takes {LARGEST_WIDTH - 1}"
+        )
+    columns = torch.arange(width, device=centers.device)
     inputs = [tensor.contiguous() for tensor in (species, *graph, seeds.to(torch.float64))]
-    with torch.no_grad():
+    # its events are made on the thread's own device
+    with torch.no_grad(), torch.cuda.device_of(species):
         energies, by_vector, by_factor = _networks[handle](*inputs, columns)
     return energies, by_vector, by_factor
 

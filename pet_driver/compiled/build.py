@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +18,13 @@ PACKAGE_FILE = "network.pt2"  # the entry of an archive that holds the compiled 
 # Instruction sets as torch and as the compiler call them; without, torch compiles for this machine
 # and no other.
 MARCH = {"AVX2": "x86-64-v3", "AVX512": "x86-64-v4"}
-_N_ATOMS, _WIDTH = 5, 7  # of the example: sizes that are the same would be taken as one
+# Atoms, edges of each and columns of the example: sizes that are the same would be taken as one. On
+# a GPU the compiler chooses the blocks of its kernels by them.
+_SIZES = {"cpu": (5, 3, 7), "cuda": (997, 29, 41)}
 _LARGEST = 2**31 - 1
+# With this bound the compiler knows that tables may have more than 2^31 entries, and counts in 64
+# bits.
+LARGEST_WIDTH = 4096
 
 
 def conditions(device: torch.device) -> dict[str, str]:
@@ -52,10 +58,10 @@ def compile_network(network: PET, device: torch.device) -> bytes:
     """
     network = network.to(device).eval().requires_grad_(False)
     arguments = _example(next(network.parameters()).dtype, device)
-    atoms, edges, columns = (
-        torch.export.Dim(name, min=2, max=_LARGEST) for name in ("atoms", "edges", "columns")
-    )
+    atoms, edges = (torch.export.Dim(name, min=2, max=_LARGEST) for name in ("atoms", "edges"))
+    columns = torch.export.Dim("columns", min=2, max=LARGEST_WIDTH)
     shapes = ({0: atoms}, *[{0: edges}] * 5, {0: atoms}, {0: columns})
+    remedy = _find_toolkit() if device.type == "cuda" else ""
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -67,8 +73,19 @@ def compile_network(network: PET, device: torch.device) -> bytes:
                 inductor_configs=_options(device),
             )
         except Exception as error:  # whatever the compiler's many layers may raise
-            raise PetDriverError(f"torch cannot compile the network: {error}") from error
+            raise PetDriverError(f"torch cannot compile the network{remedy}: {error}") from error
         return Path(path).read_bytes()
+
+
+def _find_toolkit() -> str:
+    """Name CUDA's toolkit to the linker, which finds it by ``CUDA_HOME`` alone; or what is to be
+    done."""
+    from torch.utils.cpp_extension import CUDA_HOME  # late: slow, and only this asks
+
+    if CUDA_HOME is None:
+        return " (it finds no toolkit of CUDA; set CUDA_HOME to the folder of one)"
+    os.environ.setdefault("CUDA_HOME", CUDA_HOME)
+    return ""
 
 
 def _options(device: torch.device) -> dict[str, Any]:
@@ -88,21 +105,24 @@ def _trace(network: PET, arguments: tuple[Tensor, ...]) -> nn.Module:
         *known, columns = inputs
         return network.differentiate_in_tables(*known, columns.shape[0])
 
-    return make_fx(differentiate, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*arguments)
+    with torch.autograd.set_multithreading_enabled(False):  # other threads do not trace
+        trace = make_fx(differentiate, tracing_mode="symbolic", _allow_non_fake_inputs=True)
+        return trace(*arguments)
 
 
 def _example(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
     """Arguments of the right kinds, of sizes that all differ."""
-    centers = torch.arange(_N_ATOMS).repeat_interleave(3)
+    n_atoms, neighbors, width = _SIZES[device.type]
+    centers = torch.arange(n_atoms).repeat_interleave(neighbors)
     n_edges = len(centers)
     tensors = (
-        torch.zeros(_N_ATOMS, dtype=torch.int64),
+        torch.zeros(n_atoms, dtype=torch.int64),
         torch.ones(n_edges, 3, dtype=dtype),
         torch.full((n_edges,), 0.5, dtype=dtype),
         centers,
-        (centers + 1) % _N_ATOMS,
+        (centers + 1) % n_atoms,
         torch.arange(n_edges),
-        torch.ones(_N_ATOMS, dtype=torch.float64),
-        torch.arange(_WIDTH),
+        torch.ones(n_atoms, dtype=torch.float64),
+        torch.arange(width),
     )
     return tuple(tensor.to(device) for tensor in tensors)

@@ -20,22 +20,24 @@ from pet_driver.symmetry.grid_names import draws
 class PETCalculator(Calculator):
     """``atoms.calc = PETCalculator(model, grid="2i")``.
 
-    Beside ASE's own properties, ``results`` holds ``raw_energy`` and ``spread`` (eV): the energy
-    without the average, and its standard deviation over the grid; ``ensemble_spread`` (eV) and
-    ``force_spread`` ([N] in eV/A): how far the members of an ensemble are apart; zero for one
-    model.
+    Beside ASE's own properties in ``results``, ``extras`` holds ``raw_energy`` and ``spread`` (eV):
+    the energy without the average, and its standard deviation over the grid; ``ensemble_spread``
+    (eV) and ``force_spread`` ([N] in eV/A): how far the members of an ensemble are apart; zero for
+    one model.
 
     Args:
         model: from :func:`pet_driver.load`, one model or an ensemble; or the name or path to load.
         grid: rotations to average over; ``None`` means the model's default.
         counter: the first draw of a random grid. Every calculation takes the next one and leaves
-            its own in ``results["counter"]``; a calculator that continues a run needs the value
+            its own in ``extras["counter"]``; a calculator that continues a run needs the value
             with which the run broke off.
         warn: force spread of an ensemble (eV/A) above which there is a warning.
         stop: force spread of an ensemble (eV/A) above which a calculation is an error.
+        device, max_edges: as for :func:`pet_driver.load`, where ``model`` is yet to be loaded.
 
     Raises:
-        PetDriverError: an unknown grid, or thresholds that cannot be used.
+        PetDriverError: an unknown grid, thresholds that cannot be used, or a device for a model
+            that is on one already.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "energies", "forces", "stress"]
@@ -47,14 +49,20 @@ class PETCalculator(Calculator):
         counter: int = 0,
         warn: float | None = None,
         stop: float | None = None,
-        **kwargs: Any,
+        device: str | None = None,
+        max_edges: int | None = None,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__()
         if not isinstance(model, Model | Ensemble):
-            model = load(model)
+            model = load(model, device or "cpu", max_edges=max_edges)
+        elif device is not None or max_edges is not None:
+            raise PetDriverError(
+                "the model is loaded already: give device and max_edges to pet_driver.load"
+            )
+        self.extras: dict[str, Any] = {}
         self.model = model
         self.counter = counter
-        self.grid = model.default_grid if grid is None else grid
+        self.grid = model.default_grid if grid is None else str(grid)
         self.thresholds = Thresholds(model, warn, stop)
         model.rotations(self.grid)
 
@@ -66,24 +74,22 @@ class PETCalculator(Calculator):
     ) -> None:
         super().calculate(atoms, properties or ["energy"], system_changes)
         found = self.model.evaluate(self.atoms, self.grid, self.counter)
-        if not found.is_finite:
-            raise PetDriverError(
-                "the model returned NaN or infinite energies or forces: two atoms lie on top of "
-                "each other, or the structure is far outside what it was trained on"
-            )
+        found.check_finite()
         self.thresholds.check(found.force_spread, warnings.warn)
         self.results = {
             "energy": found.energy,
             "free_energy": found.energy,
             "energies": found.energies,
             "forces": found.forces,
+        }
+        self.extras = {
             "raw_energy": found.raw_energy,
             "spread": found.spread,
             "ensemble_spread": found.ensemble_spread,
             "force_spread": found.force_spread,
         }
         if draws(self.grid, 1):
-            self.results["counter"] = self.counter
+            self.extras["counter"] = self.counter
             self.counter += 1
         if self.atoms.cell.rank == 3:
             stress = -found.virial / self.atoms.get_volume()

@@ -101,7 +101,8 @@ def probe(
 
     Raises:
         PetDriverError: an unknown grid, a reference that is not the finest, no structures,
-            a tolerance that is not positive, or what the potential itself refuses.
+            a tolerance that is not positive, energies or forces that are not numbers, or what the
+            potential itself refuses.
     """
     probed = as_potential(potential)
     structures = [structures] if isinstance(structures, Atoms) else list(structures)
@@ -111,9 +112,9 @@ def probe(
     wanted = dict.fromkeys([*grids, reference, *([fine] if resolution else [])])
     answers: dict[str, list[Answer]] = {name: [] for name in wanted}
     curie: dict[str, list[CurieTest | None]] = {name: [] for name in grids}
-    for atoms in track(structures):
+    for number, atoms in enumerate(track(structures)):
         for name in wanted:
-            answers[name].append(probed.answer(atoms, name))
+            answers[name].append(_answer(probed, atoms, name, number))
         for name in grids:
             curie[name].append(curie_test(atoms, lambda a, n=name: probed.answer(a, n).forces))
     fine_answers = answers[reference]
@@ -132,6 +133,16 @@ def probe(
         curie=curie,
         recommendation=recommend(deviations, energy_tolerance, force_tolerance),
     )
+
+
+def _answer(probed: Potential, atoms: Atoms, grid: str, number: int) -> Answer:
+    found = probed.answer(atoms, grid)
+    if not np.isfinite(found.energy + found.forces.sum()):
+        raise PetDriverError(
+            f"structure {number}: the potential returned NaN or infinite energies or forces: leave "
+            "out what lies far outside its training"
+        )
+    return found
 
 
 def _components(potential: Potential, answers: Sequence[Answer], order: int) -> Components:

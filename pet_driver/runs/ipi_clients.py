@@ -7,6 +7,8 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import torch
+
 from pet_driver.runs.ipi_deck import is_pet, parameters, structures_of, write
 
 SOCKETS = "/tmp/ipi_"  # where i-PI makes its Unix sockets
@@ -39,12 +41,16 @@ def with_clients(path: Path, folder: Path, clients: int) -> list[list[list[str]]
         ElementTree.SubElement(field, "address").text = address
         commands.append([])
         for client in range(clients):
-            device = found.get("device", "cpu")
-            if device == "cuda" and clients > 1:
-                device = f"cuda:{client}"
+            device = _device_of(client, found.get("device", "cpu"))
             commands[-1].append(_client({**found, "device": device}, address))
     write(root, path)
     return commands
+
+
+def _device_of(client: int, device: str) -> str:
+    """Clients share the GPUs of the machine."""
+    gpus = torch.cuda.device_count() if device in ("cuda", "auto") else 0
+    return f"cuda:{client % gpus}" if gpus else device
 
 
 def _share_batches(root: ElementTree.Element, field: ElementTree.Element, clients: int) -> None:

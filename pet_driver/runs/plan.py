@@ -72,7 +72,7 @@ def plan(deck: Path, settings: Settings | None = None) -> Plan:
     leg = read_leg(deck, Path("plan"), settings)
     found = leg.describe()
     demand = _demand_of_ipi(leg) if isinstance(leg, IPILeg) else _demand_of_lammps(leg)
-    model, atoms, counts = load(demand.model, _device(settings)), demand.atoms, demand.evaluations
+    model, atoms, counts = load(demand.model, demand.device), demand.atoms, demand.evaluations
     times = [n * evaluation_time(model, atoms, *batch) for batch, n in counts.items()]
     return Plan(
         atoms=len(atoms),
@@ -100,6 +100,7 @@ class _Demand(NamedTuple):
     """What a deck asks for."""
 
     model: str
+    device: str
     atoms: Atoms  # that it begins with
     evaluations: Counter[tuple[str, int]]  # (grid, structures in a batch) -> how often a step
     overhead: float  # s a step, of the engine itself
@@ -118,7 +119,9 @@ def _demand_of_ipi(leg: IPILeg) -> _Demand:
             grid = ipi_deck.grid(ipi_deck.parameters(field))
             counts[grid, ipi_deck.structures_of(root, name)] += often
     atoms = read_structures(leg.deck.start)[0]
-    return _Demand(leg.deck.models[0], atoms, counts, IPI_OVERHEAD * leg.describe().n_beads)
+    device = ipi_deck.parameters(leg.deck.force_fields[0]).get("device", "cpu")
+    own = IPI_OVERHEAD * leg.describe().n_beads
+    return _Demand(leg.deck.models[0], device, atoms, counts, own)
 
 
 def _demand_of_lammps(leg: LAMMPSLeg) -> _Demand:
@@ -129,9 +132,5 @@ def _demand_of_lammps(leg: LAMMPSLeg) -> _Demand:
     atoms = read_structures(leg.deck.path.parent / leg.values["data"])[0]
     atoms = atoms.repeat(int(leg.values.get("replicate", "1")))
     model = lammps_deck.model_path(leg.deck, leg.settings)
-    return _Demand(model, atoms, Counter({(leg.describe().grid, 1): 1.0}), 0.0)
-
-
-def _device(settings: Settings) -> str:
-    device = settings.device or "cpu"
-    return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    device = leg.values.get("device", "auto")
+    return _Demand(model, device, atoms, Counter({(leg.describe().grid, 1): 1.0}), 0.0)

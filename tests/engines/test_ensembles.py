@@ -268,7 +268,7 @@ def test_ipi_and_ase(
     atoms = read(tmp_path / "start.xyz")
     atoms.calc = pet_driver.PETCalculator(ensemble)
     energy, forces = atoms.get_potential_energy(), atoms.get_forces()
-    results = atoms.calc.results
+    results = atoms.calc.extras
     raw, spread, largest = np.loadtxt(tmp_path / "run.spreads_0")[0]
     assert min(spread, largest) > SIGNAL
     assert raw == pytest.approx(energy, abs=1e-5)

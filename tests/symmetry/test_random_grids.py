@@ -141,7 +141,7 @@ def test_ase_counts_its_calculations(water: Atoms, model_f64: pet_driver.Model) 
     for _ in range(2):
         energies.append(water.get_potential_energy())
         water.positions += 1.0
-    assert water.calc.results["counter"] == 41
+    assert water.calc.extras["counter"] == 41
     expected = [model_f64.evaluate(water, "random", counter=k).energy for k in (40, 41)]
     np.testing.assert_allclose(energies, expected, atol=1e-9)
     assert abs(energies[0] - energies[1]) > 1e-5

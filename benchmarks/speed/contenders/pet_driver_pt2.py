@@ -19,10 +19,17 @@ def prepare_batch(model: Path, device: str, grid: str = "0") -> EvaluateBatch:
 
 
 def compiled(model: Path, device: str) -> Path:
-    """The same archive with its network compiled for ``device``, once."""
+    """The same archive with its network compiled for ``device``, once: it takes minutes."""
     from pet_driver import export
+    from pet_driver.archive import read_metadata
+    from pet_driver.compiled import conditions
+    from pet_driver.devices import check_device
 
     path = model.with_name(f"{model.stem}-{device}.pt2")
-    if not path.is_file() or path.stat().st_mtime < model.stat().st_mtime:
-        export(model, path, compile_for=device)
+    wanted = (read_metadata(model)["weights_sha256"], conditions(check_device(device)))
+    if path.is_file():
+        found = read_metadata(path)
+        if (found["weights_sha256"], found["compiled"]) == wanted:
+            return path
+    export(model, path, compile_for=device)
     return path

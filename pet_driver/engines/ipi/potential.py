@@ -153,21 +153,19 @@ def _read_first_frame(template):
 
 
 def _to_ipi(result: Results, counter: int | None, united: bool) -> Forces:
+    try:
+        result.check_finite()
+    except PetDriverError as error:
+        raise PetDriverError(f"{error}; look at the last frames of the trajectory") from None
     extras = {"raw_energy_ev": float(result.raw_energy), "rotation_spread_ev": float(result.spread)}
     if united:
         extras["ensemble_spread_ev"] = float(result.ensemble_spread)
         extras["max_force_spread_ev_ang"] = float(result.force_spread.max(initial=0.0))
     if counter is not None:
         extras["rotation_counter"] = counter
-    forces = Forces(
+    return Forces(
         energy=float(result.energy) * HARTREE_PER_EV,
         forces=np.asarray(result.forces, np.float64) * (HARTREE_PER_EV / BOHR_PER_ANGSTROM),
         virial=np.asarray(result.virial, np.float64) * HARTREE_PER_EV,
         extras=json.dumps(extras),
     )
-    if not result.is_finite:
-        raise PetDriverError(
-            "the model returned NaN or infinite energies or forces: the structure lies far outside "
-            "what the model was trained on; look at the last frames of the trajectory"
-        )
-    return forces
