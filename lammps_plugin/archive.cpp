@@ -13,6 +13,7 @@
 #include <torch/cuda.h>
 
 #include <algorithm>
+#include <new>
 #include <stdexcept>
 #include <unordered_map>
 #include <utility>

@@ -4,6 +4,7 @@
 
 #include "comm.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>

@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 using namespace LAMMPS_NS;
 

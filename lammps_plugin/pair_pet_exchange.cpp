@@ -9,6 +9,7 @@
 #include "error.h"
 
 #include <algorithm>
+#include <utility>
 
 using namespace LAMMPS_NS;
 

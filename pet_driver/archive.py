@@ -27,6 +27,7 @@ from pet_driver.checkpoints.source import Source
 from pet_driver.compiled import PACKAGE_FILE, attach, compile_network, conditions
 from pet_driver.devices import check_device
 from pet_driver.errors import PetDriverError
+from pet_driver.files import write_whole
 from pet_driver.kernels import binding
 from pet_driver.network import Hypers
 from pet_driver.symmetry import SymmetrizedPotential
@@ -195,17 +196,7 @@ def save(
         warnings.simplefilter("ignore")
         content = io.BytesIO()  # torch, writing to a disk that is full, ends the process
         torch.jit.save(torch.jit.script(module.eval()), content, _extra_files=extra)
-    _write_whole(path, content.getbuffer())
-
-
-def _write_whole(path: Path, content: memoryview) -> None:
-    """Write a file, or leave what is there."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, content.getbuffer())
 
 
 def _repulsion_metadata(source: Source, symbols: list[str]) -> dict[str, dict[str, float]]:

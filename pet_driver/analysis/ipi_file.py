@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import mmap
 import os
 import warnings
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from pet_driver.analysis import formats
+from pet_driver.analysis.mapped import mapped
 from pet_driver.analysis.units import factor
 from pet_driver.errors import PetDriverError
 
@@ -68,7 +68,7 @@ class TrajectoryFile:
             raise PetDriverError(f"duplicates must be 'drop' or 'keep', not {duplicates!r}")
         self.path = os.fspath(path)
         self._handle: BinaryIO | None = None
-        with _mapped(self.path) as data:
+        with mapped(self.path) as data:
             self.kind = formats.kind_of(data, self.path)
             self.n_atoms, entries = formats.SCANNERS[self.kind](data, self.path)
         self._index(entries, duplicates)
@@ -173,18 +173,6 @@ class TrajectoryFile:
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_handle": None}
-
-
-def _mapped(path: str) -> mmap.mmap:
-    try:
-        with open(path, "rb") as handle:
-            return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError:
-        raise PetDriverError(f"{path}: no such file") from None
-    except ValueError:
-        raise PetDriverError(
-            f"{path}: the file is empty; did the run write its first frame?"
-        ) from None
 
 
 def bead_files(path: str | os.PathLike) -> list[str]:

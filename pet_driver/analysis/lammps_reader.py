@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
 import warnings
@@ -10,6 +9,7 @@ import warnings
 import numpy as np
 from MDAnalysis.coordinates.LAMMPS import DumpReader
 
+from pet_driver.analysis.mapped import mapped
 from pet_driver.errors import PetDriverError
 
 _HEAD = re.compile(rb"ITEM: TIMESTEP\s+(\d+)\s+ITEM: NUMBER OF ATOMS\s+(\d+)\s")
@@ -65,16 +65,7 @@ def scan_dump(path: str | os.PathLike) -> np.ndarray:
         PetDriverError: an empty file, or one without a whole frame.
     """
     name = os.fspath(path)
-    try:
-        with open(path, "rb") as handle:
-            data = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError:
-        raise PetDriverError(f"{name}: no such file") from None
-    except ValueError:
-        raise PetDriverError(
-            f"{name}: the file is empty; did the run write its first frame?"
-        ) from None
-    with data:
+    with mapped(path) as data:
         heads = list(_HEAD.finditer(data))
         kept: list[tuple[int, int]] = []
         broken = 0

@@ -9,6 +9,7 @@ from MDAnalysis.analysis.base import AnalysisBase
 from scipy.signal import get_window
 
 from pet_driver.analysis.frames import atoms_of, block_error, check_spacing
+from pet_driver.analysis.units import AMU_A2_PS2_TO_EV, BOLTZMANN_EV
 from pet_driver.errors import PetDriverError
 
 _LONGEST_SEGMENT = 4000  # frames of all velocities, unless asked for
@@ -155,4 +156,4 @@ class VibrationalDensityOfStates(AnalysisBase):
         self.results.power, self.results.error = spectrum.power, spectrum.error
 
 
-_AMU_A2_PS2_TO_K = 1.66053906660e-23 / 1.380649e-23
+_AMU_A2_PS2_TO_K = AMU_A2_PS2_TO_EV / BOLTZMANN_EV

@@ -48,7 +48,7 @@ def ice_ih(repeats: tuple[int, int, int] = (3, 2, 2), seed: int = 0) -> Atoms:
     structure = Structure.from_ase(oxygens)
     edges = find_edges(structure, BOND)
     once = np.flatnonzero(np.arange(len(edges.reverse)) < edges.reverse)
-    network = HydrogenBonds(
+    network = BondNetwork(
         len(oxygens), edges.centers[once], edges.neighbors[once], edges.vectors[once], seed
     )
     network.disorder()
@@ -80,7 +80,7 @@ def oxygen_lattice() -> Atoms:
     return make_supercell(hexagonal, [[1, 0, 0], [1, 2, 0], [0, 0, 1]])
 
 
-class HydrogenBonds:
+class BondNetwork:
     """Directed bonds between oxygens; a bond points from the owner of its hydrogen.
 
     Args:

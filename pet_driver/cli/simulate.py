@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import signal
 import sys
 from enum import StrEnum
@@ -119,12 +118,11 @@ def ipi(
         address,
         port,
         mode,
-        grid,
-        device,
-        not non_periodic,
-        timeout,
-        prefix,
-        report=functools.partial(print, file=sys.stderr),
+        grid=grid,
+        device=device,
+        periodic=not non_periodic,
+        timeout=timeout,
+        prefix=prefix,
         counter=counter,
         warn=warn,
         stop=stop,

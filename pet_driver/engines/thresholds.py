@@ -13,7 +13,7 @@ from pet_driver.evaluator import Model
 
 
 class Thresholds:
-    """Watches the largest force spread of any atom.
+    """Watch the largest force spread of any atom.
 
     Args:
         model: what is evaluated.
@@ -55,8 +55,8 @@ class Thresholds:
         found = f"force spread of {largest:.4g} eV/A at atom {atom} (counted from 0)"
         if self.stop is not None and not largest <= self.stop:
             raise PetDriverError(
-                f"{found} is above stop {self.stop:g}: the members of the ensemble disagree. Look "
-                "at the last frames of the trajectory, or train on structures like them."
+                f"{found} is above stop {self.stop:g}: the members of the ensemble disagree; "
+                "look at the last frames of the trajectory, or train on structures like them"
             )
         if largest > self._next_warning:
             report(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pet_driver.errors import PetDriverError
+from pet_driver.files import write_whole
 
 FILE = "run.json"
 SYSTEMS = ("molecule", "bulk")
@@ -73,9 +73,8 @@ class Run:
     def write(self) -> None:
         """Write ``run.json``; whoever reads at the same time sees the old one or the new one."""
         entries = {key: value for key, value in asdict(self).items() if key != "folder"}
-        partial = self.folder / f".{FILE}"
-        partial.write_text(json.dumps(entries, indent=1) + "\n")
-        os.replace(partial, self.folder / FILE)
+        text = json.dumps(entries, indent=1) + "\n"
+        write_whole(self.folder / FILE, text.encode())
 
     def path(self, name: str) -> Path:
         """The path of one of the run's files.

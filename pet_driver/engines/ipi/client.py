@@ -63,6 +63,7 @@ def serve(
     address: str,
     port: int | None = None,
     mode: str = "unix",
+    *,
     grid: str | None = None,
     device: str = "cpu",
     periodic: bool = True,

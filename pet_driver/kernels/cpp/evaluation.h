@@ -10,7 +10,11 @@
 #include "network.h"
 #include "remote.h"
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <exception>
+#include <vector>
 #include <omp.h>
 
 namespace pet::PET_LEVEL {

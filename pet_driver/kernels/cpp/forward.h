@@ -5,6 +5,8 @@
 
 #include "evaluation.h"
 
+#include <cstring>
+
 namespace pet::PET_LEVEL {
 
 template <typename T> void Evaluation<T>::forward(int g)

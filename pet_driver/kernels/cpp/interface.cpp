@@ -6,7 +6,8 @@
 
 #include <cstdio>
 #include <exception>
-#include <string>
+#include <memory>
+#include <new>
 
 namespace {
 

@@ -3,7 +3,9 @@
 #include "engine.h"
 #include "evaluation.h"
 
+#include <memory>
 #include <mutex>
+#include <utility>
 
 namespace pet::PET_LEVEL {
 

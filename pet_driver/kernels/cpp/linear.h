@@ -7,6 +7,7 @@
 #include "gemm.h"
 #include "weights.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace pet::PET_LEVEL {

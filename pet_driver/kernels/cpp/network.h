@@ -5,6 +5,8 @@
 
 #include "transformer.h"
 
+#include <algorithm>
+#include <cstring>
 #include <vector>
 
 namespace pet::PET_LEVEL {

@@ -6,6 +6,8 @@
 #include "gemm.h"
 #include "weights.h"
 
+#include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>

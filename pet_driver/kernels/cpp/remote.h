@@ -7,8 +7,10 @@
 #include "graph.h"
 #include "simd.h"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
+#include <vector>
 
 namespace pet::PET_LEVEL {
 

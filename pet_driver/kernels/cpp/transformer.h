@@ -8,6 +8,10 @@
 #include "linear.h"
 #include "pointwise.h"
 
+#include <cmath>
+#include <cstring>
+#include <utility>
+
 namespace pet::PET_LEVEL {
 
 /// Memory of one thread, used anew by every block.

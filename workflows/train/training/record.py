@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from pet_driver.errors import PetDriverError
+from pet_driver.files import write_whole
 from training.settings import Settings
 
 PACKAGES = ("pet-driver", "metatrain", "torch")
@@ -56,9 +57,8 @@ class Record:
 
     def write(self, path: Path) -> None:
         """Write as JSON, at once or not at all."""
-        partial = path.with_suffix(".part")
-        partial.write_text(json.dumps(asdict(self), indent=1) + "\n")
-        os.replace(partial, path)
+        text = json.dumps(asdict(self), indent=1) + "\n"
+        write_whole(path, text.encode())
 
     @property
     def frames(self) -> int:
