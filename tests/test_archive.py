@@ -168,7 +168,7 @@ def test_an_export_that_fails_its_check_leaves_what_was_there(
 
 
 def test_devices() -> None:
-    with pytest.raises(pet_driver.PetDriverError, match="no device"):
+    with pytest.raises(pet_driver.PetDriverError, match="not a device"):
         pet_driver.load("water-small", device="gpu")
     if not torch.cuda.is_available():
         with pytest.raises(pet_driver.PetDriverError, match="finds no CUDA device"):
