@@ -69,9 +69,9 @@ std::string shortage(const std::string &what)
 /// A shortage of memory inside TorchScript, or the kernels, is a std::runtime_error like any other.
 std::string explained(const std::string &what, const std::string &message)
 {
-  // cuBLAS needs memory for its handle too; a compiled network's error names no reason
-  for (const char *text : {"out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
-                           "CUBLAS_STATUS_NOT_INITIALIZED", "run_func_("})
+  // cuBLAS needs memory for its handle too
+  for (const char *text :
+       {"out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"})
     if (message.find(text) != std::string::npos) return shortage(what);
   return "torch failed while " + what + ": " + brief(message);
 }

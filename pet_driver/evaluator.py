@@ -62,7 +62,7 @@ class Results:
 
     @property
     def virial(self) -> np.ndarray:
-        """[3, 3] in eV, minus the derivative of ``energy`` by a strain; symmetrised."""
+        """[3, 3] in eV, minus the derivative of ``energy`` by a strain; symmetrized."""
         return 0.5 * (self.full_virial + self.full_virial.T)
 
     def check_finite(self) -> None:

@@ -24,11 +24,11 @@ SETTINGS = (
 )
 
 
-# Of torch's messages for GPUs and for CPUs, of the kernels', of cuBLAS, whose handle needs memory
-# too, and of compiled networks, whose error names no reason.
+# Of torch's messages for GPUs and for CPUs, of the kernels', and of cuBLAS, whose handle needs
+# memory too. That of a compiled network names no reason, which stands before it on the screen.
 NOT_ENOUGH = (
-    *("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED"),
-    *("CUBLAS_STATUS_NOT_INITIALIZED", "run_func_("),
+    *("out of memory", "can't allocate memory"),
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"),
 )
 
 
