@@ -31,20 +31,22 @@ def systems(model: Any, frames: list[Atoms]) -> list[Any]:
     return [get_system_with_neighbor_lists(system, lists) for system in found]
 
 
-def evaluated(evaluation: rows.Evaluation, model: Any, given: list[Any]) -> tuple[Any, dict]:
+def evaluated(
+    evaluation: rows.Evaluation, model: Any, given: list[Any], name: str = "energy"
+) -> tuple[Any, dict]:
     """Energies with forces, and the gradient of a loss of both by every weight."""
     model.zero_grad()
-    target = {"energy": target_with_forces()}
-    block = evaluation(model, given, target, is_training=True)["energy"].block()
+    target = {name: target_with_forces(name)}
+    block = evaluation(model, given, target, is_training=True)[name].block()
     forces = block.gradient("positions").values
     wanted = torch.linspace(-1.0, 1.0, forces.numel(), dtype=forces.dtype).reshape(forces.shape)
     (block.values.square().mean() + (forces - wanted).square().mean()).backward()
     return block, {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
-def target_with_forces() -> Any:
+def target_with_forces(name: str = "energy") -> Any:
     return get_energy_target_info(
-        "energy", {"quantity": "energy", "unit": "eV"}, add_position_gradients=True
+        name, {"quantity": "energy", "unit": "eV"}, add_position_gradients=True
     )
 
 
@@ -56,9 +58,28 @@ def test_as_metatrain(featurizer: str) -> None:
         model, [lattice_water(2, seed=1), *molecules(3), Atoms("O"), lattice_water(4, seed=2)]
     )
     assert len(rows._parts(given)) == 2
-    never_theirs = rows.by_rows(lambda *_, **__: pytest.fail("not by rows"), threads=2)
-    theirs, slopes = evaluated(evaluate_model, model, given)
-    ours, our_slopes = evaluated(never_theirs, model, given)
+    check(model, given, "energy", never_theirs(2))
+
+
+def test_heads_of_another_functional() -> None:
+    """In turn, as batches come: each through its own heads and the network that they share."""
+    quantities = {"energy": "energy", "energy/other": "energy"}
+    model = peer.random_model([1, 8], quantities, **SMALL).train()
+    given = systems(model, [lattice_water(2, seed=1), *molecules(2)])
+    evaluation = never_theirs(2)
+    found = [check(model, given, name, evaluation) for name in (*quantities, "energy")]
+    assert (found[0] - found[1]).abs().min() > 1e-3
+    assert torch.equal(found[0], found[2])
+
+
+def never_theirs(threads: int) -> rows.Evaluation:
+    return rows.by_rows(lambda *_, **__: pytest.fail("not by rows"), threads)
+
+
+def check(model: Any, given: list[Any], name: str, by_rows: rows.Evaluation) -> torch.Tensor:
+    """Our energies, once all agrees with metatrain's."""
+    theirs, slopes = evaluated(evaluate_model, model, given, name)
+    ours, our_slopes = evaluated(by_rows, model, given, name)
     assert mts.equal_metadata_block(ours, theirs)
     torch.testing.assert_close(ours.values, theirs.values, rtol=1e-11, atol=1e-11)
     forces = [block.gradient("positions").values for block in (ours, theirs)]
@@ -68,6 +89,7 @@ def test_as_metatrain(featurizer: str) -> None:
     for name, slope in slopes.items():
         scale = float(slope.abs().max())
         torch.testing.assert_close(our_slopes[name], slope, rtol=0, atol=1e-11 * max(scale, 1.0))
+    return ours.values.detach()
 
 
 def test_without_gradients_by_weights() -> None:

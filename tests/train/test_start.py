@@ -55,6 +55,17 @@ def test_the_scale_goes_into_the_last_layers(small_box: Atoms) -> None:
     assert np.abs(found[1] - forces).max() < 1e-12
 
 
+def test_heads_of_all_targets_begin_with_the_same(small_box: Atoms) -> None:
+    model = random_model([1, 8], **NETWORK)
+    two = random_model([1, 8], {"energy": "energy", "energy/other": "energy"}, **NETWORK)
+    begin_with(source_of_model(model, "energy"), two)
+    energy, forces = energy_and_forces(model, small_box)
+    for target in ("energy", "energy/other"):
+        found = energy_and_forces(two, small_box, target)
+        assert found[0] == pytest.approx(energy, rel=1e-12)
+        assert np.abs(found[1] - forces).max() < 1e-12
+
+
 def test_what_is_gone_on_with_does_not_begin_again(start: Path) -> None:
     from training.launch import prepared
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from training.record import Record, device_name, new_record, thinned
 from training.settings import Settings, read_settings
 from training.stages import Stopped, history, run_stage, wall_time
 from training.start import Start, weights_to_start_with
+from training.targets import TARGET, file_name, targets
 
 import pet_driver
 from pet_driver.errors import PetDriverError
@@ -118,13 +120,16 @@ def _train_one(
         return
     atomic = baselines(settings, splits)
     record.baselines = {str(z): energy for z, energy in atomic.items()}
-    last = None
+    last, known = None, {TARGET}
     for number, (name, stage) in enumerate(settings.stages.items(), 1):
         place = folder / f"{number}-{name}"
-        sets = settings.of_stage(stage)
+        learned = targets(settings, stage)
         shown = f"{record.name}, {name}"
-        counts = _write_frames(settings, splits, sets, place)
-        chosen = options(settings, stage, record.seed, atomic, elements(splits), device, last)
+        counts = _write_frames(settings, splits, learned, place)
+        chosen = options(
+            settings, stage, record.seed, atomic, elements(splits), device, last, known
+        )
+        known = set(learned)
         with progress(shown) as advance:
             begun = start if last is None else None
             last = run_stage(place, chosen, stage.optimizer, begun, _left(end), advance)
@@ -143,21 +148,22 @@ def _train_one(
 
 
 def _write_frames(
-    settings: Settings, splits: dict[str, Split], sets: tuple[str, ...], place: Path
+    settings: Settings, splits: dict[str, Split], learned: dict[str, tuple[str, ...]], place: Path
 ) -> dict[str, int]:
-    """``train.xyz`` and ``held-out.xyz`` of a stage; how many frames and atoms an epoch has."""
+    """The files of frames of a stage; how many frames and atoms an epoch has."""
     place.mkdir(exist_ok=True)
-    counts = {}
-    for part, file in (("train", "train.xyz"), ("held_out", "held-out.xyz")):
-        found = training_frames(settings, splits, sets, part)
-        if not found:
-            raise PetDriverError(
-                f"a stage on {', '.join(sets)} has no frames held out to watch; give one of these "
-                "sets 'held_out'"
-            )
-        ase.io.write(place / file, found, format="extxyz")
-        counts |= {f"{part}_frames": len(found), f"{part}_atoms": sum(map(len, found))}
-    return counts
+    counts: Counter[str] = Counter()
+    for target, sets in learned.items():
+        for part, file in (("train", "train"), ("held_out", "held-out")):
+            found = training_frames(settings, splits, sets, part)
+            if not found:
+                raise PetDriverError(
+                    f"a stage on {', '.join(sets)} has no frames held out to watch; give one of "
+                    "these sets 'held_out'"
+                )
+            ase.io.write(place / file_name(file, target), found, format="extxyz")
+            counts.update({f"{part}_frames": len(found), f"{part}_atoms": sum(map(len, found))})
+    return dict(counts)
 
 
 def _seeds(settings: Settings, member: int | None, configuration: Path) -> range:

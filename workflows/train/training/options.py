@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from training.settings import Settings, Stage
-
-TARGET = "energy"
+from training.targets import TARGET, file_name, targets
 
 
 def options(
@@ -19,8 +18,9 @@ def options(
     species: list[int],
     device: str,
     start: Path | None,
+    known: Collection[str] = (TARGET,),
 ) -> dict[str, Any]:
-    """What goes into ``options.yaml``, beside ``train.xyz`` and ``held-out.xyz``.
+    """What goes into ``options.yaml``, beside the files of frames.
 
     metatrain turns every frame by a random rotation, proper or improper, each time that it is
     trained on, and fits and scales in float64; nothing of that is set here. Targets are not
@@ -35,7 +35,9 @@ def options(
         species: atomic numbers, ascending.
         device: ``cpu`` or ``cuda``.
         start: checkpoint whose weights this stage begins with.
+        known: targets of that checkpoint; others begin with the heads of the first.
     """
+    learned = list(targets(settings, stage))
     training: dict[str, Any] = {
         "num_epochs": stage.epochs,
         "learning_rate": stage.learning_rate,
@@ -43,17 +45,13 @@ def options(
         "max_atoms_per_batch": stage.batch_atoms,
         "checkpoint_interval": stage.checkpoint_epochs,
         "scale_targets": False,
-        "atomic_baseline": {TARGET: dict(atomic_baseline)},
-        "loss": {
-            TARGET: {
-                "type": "mse",
-                "weight": stage.energy_weight,
-                "gradients": {"positions": _forces_loss(stage)},
-            }
-        },
+        "atomic_baseline": {target: dict(atomic_baseline) for target in learned},
+        "loss": {target: _loss(stage) for target in learned},
     }
     if start is not None:
         training["finetune"] = {"method": "full", "read_from": str(start.resolve())}
+        if new := [target for target in learned if target not in known]:
+            training["finetune"]["inherit_heads"] = dict.fromkeys(new, TARGET)
     training |= stage.training
     return {
         "seed": seed,
@@ -66,8 +64,16 @@ def options(
             "model": dict(settings.network),
             "training": training,
         },
-        "training_set": _set("train.xyz"),
-        "validation_set": _set("held-out.xyz"),
+        "training_set": [_set("train", target) for target in learned],
+        "validation_set": [_set("held-out", target) for target in learned],
+    }
+
+
+def _loss(stage: Stage) -> dict[str, Any]:
+    return {
+        "type": "mse",
+        "weight": stage.energy_weight,
+        "gradients": {"positions": _forces_loss(stage)},
     }
 
 
@@ -78,9 +84,9 @@ def _forces_loss(stage: Stage) -> dict[str, Any]:
     return {"type": "huber", "weight": weight, "delta": stage.huber_delta}
 
 
-def _set(file: str) -> dict[str, Any]:
-    target = {"key": "energy", "unit": "eV", "forces": {"key": "forces"}, "stress": False}
+def _set(part: str, target: str) -> dict[str, Any]:
+    entry = {"key": "energy", "unit": "eV", "forces": {"key": "forces"}, "stress": False}
     return {
-        "systems": {"read_from": file, "length_unit": "angstrom"},
-        "targets": {TARGET: target},
+        "systems": {"read_from": file_name(part, target), "length_unit": "angstrom"},
+        "targets": {target: entry},
     }

@@ -24,7 +24,6 @@ from pet_driver.network import PET, Hypers, PairCutoffs
 from pet_driver.network.transformer import table_width
 
 PART_ATOMS = 200  # of a part; a structure is never divided
-TARGET = "energy"
 Evaluation = Callable[..., dict[str, TensorMap]]
 
 
@@ -43,10 +42,11 @@ class Rows:
 
     Args:
         model: the PET.
+        target: which of its energies.
         threads: how many parts run at a time, each in one thread.
     """
 
-    def __init__(self, model: Any, threads: int) -> None:
+    def __init__(self, model: Any, target: str, threads: int) -> None:
         hypers = Hypers.from_dict(model.hypers)
         self.network = PET(hypers, len(model.atomic_types))
         self.cutoffs = PairCutoffs(hypers)
@@ -54,7 +54,7 @@ class Rows:
         self.options = model.requested_neighbor_lists()[0]
         self.pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
         weights = dict(model.named_parameters())
-        for ours, theirs in network_names(weights, TARGET).items():
+        for ours, theirs in network_names(weights, target).items():
             module, _, name = ours.rpartition(".")
             self.network.get_submodule(module).register_parameter(name, weights[theirs])
         self.weights = [one for one in self.network.parameters() if one.requires_grad]
@@ -140,27 +140,27 @@ class Differentiable(torch.autograd.Function):
 
 def by_rows(theirs: Evaluation, threads: int) -> Evaluation:
     """metatrain's ``evaluate_model``, by rows where these can stand in for it."""
-    known: list[tuple[Any, Rows]] = []
+    known: dict[str, tuple[Any, Rows]] = {}
 
     def evaluate(
         model: Any, systems: list[Any], targets: dict[str, Any], is_training: bool, **rest: Any
     ) -> dict[str, TensorMap]:
         if not _stands_in(model, systems, targets):
             return theirs(model, systems, targets, is_training, **rest)
-        if not known or known[0][0] is not model:
-            known[:] = [(model, Rows(model, threads))]
-        return {TARGET: _as_metatrain(systems, *known[0][1](systems, is_training))}
+        (target,) = targets
+        if target not in known or known[target][0] is not model:
+            known[target] = (model, Rows(model, target, threads))
+        return {target: _as_metatrain(systems, *known[target][1](systems, is_training))}
 
     return evaluate
 
 
 def _stands_in(model: Any, systems: list[Any], targets: dict[str, Any]) -> bool:
-    """Energies with forces of a plain PET in training, on a CPU."""
+    """Energies with forces of a plain PET in training, on a CPU; one target in a batch."""
     return (
         model.training
         and systems[0].device.type == "cpu"
-        and list(targets) == [TARGET]
-        and list(targets[TARGET].gradients) == ["positions"]
+        and [list(one.gradients) for one in targets.values()] == [["positions"]]
         and model.hypers["num_neighbors_adaptive"] is None
         and not model.long_range
         and model.system_conditioning is None

@@ -17,7 +17,6 @@ from pet_driver.errors import PetDriverError
 from pet_driver.models import resolve
 from pet_driver.network import Hypers
 from training.frames import Split
-from training.options import TARGET
 from training.record import read_record
 from training.settings import Settings
 
@@ -115,10 +114,13 @@ def _check_held_out(
 
 
 def begin_with(source: Source, model: Any) -> None:
-    """Copy the weights of ``source`` into a metatrain PET, whose targets are not scaled."""
+    """Copy the weights of ``source`` into a metatrain PET, whose targets are not scaled.
+
+    Where there are several targets, the heads of each begin with the same ones.
+    """
     state = model.state_dict()
-    names = network_names(state, TARGET)
     with torch.no_grad():
-        for ours, theirs in names.items():
-            is_last = ours.rpartition(".")[0].endswith("_last")
-            state[theirs].copy_(source.weights[ours] * (source.scale if is_last else 1.0))
+        for target in model.target_names:
+            for ours, theirs in network_names(state, target).items():
+                is_last = ours.rpartition(".")[0].endswith("_last")
+                state[theirs].copy_(source.weights[ours] * (source.scale if is_last else 1.0))
