@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import ase.io
@@ -71,33 +70,51 @@ def two_scales(made_data: Path, model_f32: pet_driver.Model, tmp_path_factory) -
 
 @pytest.fixture(scope="module")
 def trained(two_scales: Path, tmp_path_factory) -> Path:
-    """One stage on both, and one on the model's own."""
+    """A stage on both, one on the model's own, and one on both again."""
     folder = tmp_path_factory.mktemp("trained")
+    both = {"data": ["liquid", "molecule", "other"], "batch_atoms": 30, "epochs": 1}
+    last = {**both, "learning_rate": 1e-4, "training": {"num_workers": 0}}
     entries = {
         "base": str(TRAIN / "quick.yaml"),
         "name": "both",
         "data": {"other": {"file": OTHER.file, "train": 6, "held_out": 2, "shift": True}},
-        "stages": {"one": {"data": ["liquid", "molecule", "other"], "batch_atoms": 30}},
+        "stages": {"one": both, "two": {"epochs": 1}, "three": last},
     }
     (folder / "both.yaml").write_text(yaml.safe_dump(entries))
     train.train(folder / "both.yaml", two_scales, folder, device="cpu")
     return folder / "both"
 
 
-def heads(checkpoint: Path) -> Callable[[str], list[torch.Tensor]]:
+def heads(checkpoint: Path, target: str) -> dict[str, torch.Tensor]:
     state = read_checkpoint(checkpoint)["model_state_dict"]
-    return lambda target: [weights for name, weights in state.items() if f"heads.{target}." in name]
+    return {name: weights for name, weights in state.items() if f"heads.{target}." in name}
 
 
 @pytest.mark.timeout(300)
-def test_one_stage_on_two_functionals(trained: Path) -> None:
-    """Each has heads, the model keeps its own, and the record counts the frames of both."""
-    both, last = heads(trained / "1-one" / "last.ckpt"), heads(trained / "2-two" / "last.ckpt")
-    assert len(both("energy")) == len(both("energy/other")) > 0
-    assert len(last("energy")) == len(both("energy")) and not last("energy/other")
+def test_stages_on_two_functionals(trained: Path) -> None:
+    """Each has heads where it is taught, and the archive those of the model's own."""
+    numbers = [
+        tuple(len(heads(stage / "last.ckpt", name)) for name in ("energy", "energy/other"))
+        for stage in sorted(trained.glob("?-*"))
+    ]
+    n = numbers[0][0]
+    assert n > 0 and numbers == [(n, n), (n, 0), (n, n)]
     record = json.loads((trained / "both.json").read_text())
     # 4 + 8 + 6 frames, and for each functional 2 isolated atoms of each of two elements.
     assert record["stages"]["one"]["train_frames"] == 26
     assert record["stages"]["one"]["history"][-1]["held_out_force_mae"] > 0.0
     assert list(record["errors"]) == ["liquid", "molecule", "ice"]
-    assert pet_driver.load(trained / "both.pt").symbols == ["H", "O"]
+    model = pet_driver.load(trained / "both.pt")
+    assert model.metadata["provenance"]["target"] == "energy"
+
+
+@pytest.mark.timeout(300)
+def test_both_teach_what_is_in_common(trained: Path) -> None:
+    """New heads are near those they began with; all heads have moved."""
+    own, other = (heads(trained / "3-three" / "last.ckpt", t) for t in ("energy", "energy/other"))
+    before = heads(trained / "2-two" / "last.ckpt", "energy")
+    for name, weights in own.items():
+        mate = other[name.replace("heads.energy.", "heads.energy/other.")]
+        moved = [(one - before[name]).abs().max() for one in (weights, mate)]
+        assert min(moved) > 0 and max(moved) < 0.05
+        assert not torch.equal(weights, mate)

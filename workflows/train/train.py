@@ -139,7 +139,7 @@ def _train_one(
             "seconds": wall_time(place),
             "history": thinned(history(place)),
         }
-    pet_driver.export(last, archive)
+    pet_driver.export(last, archive, target=TARGET)
     model = pet_driver.load(archive, device)
     for name in settings.own:
         if splits[name].held_out:

@@ -30,7 +30,7 @@ class DataSet:
         held_out: frames that no weight depends on.
         repeat: how often a frame appears in an epoch, each time under another rotation.
         shift: move the energies by a constant an atom onto the mean of the first set, for frames
-            of another functional.
+            of another functional; in a stage beside others they have heads of their own.
     """
 
     file: str
