@@ -41,6 +41,7 @@ def test_a_base_is_changed_in_parts() -> None:
         ({"data": {"liquid": {"train": 3}}}, "data: liquid: file must be given"),
         ({"data": {"liquid": {"file": "a.xyz", "train": 3.5}}}, "is 3.5; write a whole number"),
         ({"data": {"liquid": {"file": "a.xyz"}}}, "give 'held_out'"),
+        ({"data": {"pbe.ts": {"file": "a.xyz", "train": 3}}}, "data: pbe.ts: files and heads"),
         ({"network": {"d_pot": 8}}, "d_pot is nothing that pet-driver's network has"),
         ({"network": {"zbl": 1}}, "network: zbl is 1; write true or false"),
         ({"network": {"d_pet": 9}}, "d_pet = 9 is not divisible by num_heads"),

@@ -9,6 +9,7 @@ import ase.io
 import pytest
 import torch
 import train
+import typer
 import yaml
 from ase.calculators.singlepoint import SinglePointCalculator
 from training.options import options
@@ -36,10 +37,8 @@ def test_what_a_stage_teaches() -> None:
     assert targets(found, alone) == {"energy": ("other",)}
     assert targets(found, both) == {"energy": ("liquid",), "energy/other": ("other",)}
     assert targets(found, own) == {"energy": ("liquid", "molecule")}
-    assert [file_name("train", target) for target in targets(found, both)] == [
-        "train.xyz",
-        "train-other.xyz",
-    ]
+    files = [file_name("held_out", target) for target in targets(found, both)]
+    assert files == ["held-out.xyz", "held-out-other.xyz"]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +65,20 @@ def two_scales(made_data: Path, model_f32: pet_driver.Model, tmp_path_factory) -
         atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
     ase.io.write(folder / OTHER.file, frames, format="extxyz")
     return folder
+
+
+def test_each_needs_frames_to_watch(two_scales: Path, tmp_path: Path, capsys) -> None:
+    """Said before the first stage, not when its turn comes."""
+    entries = {
+        "base": str(TRAIN / "quick.yaml"),
+        "data": {"other": {"file": OTHER.file, "train": 6, "shift": True}},
+        "stages": {"two": {"data": ["liquid", "other"]}},
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(entries))
+    with pytest.raises(typer.Exit):
+        train.train(tmp_path / "mine.yaml", two_scales, tmp_path, device="cpu")
+    assert "stages: two: it needs frames of other under 'held_out'" in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists()
 
 
 @pytest.fixture(scope="module")

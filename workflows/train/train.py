@@ -55,7 +55,7 @@ def train(
         device = _device(device)
         end = None if time_limit is None else time.monotonic() + parse_duration(time_limit)
         splits = split_all(settings, data)
-        _check_batches(settings, splits, configuration)
+        _check_stages(settings, splits, configuration)
         start = weights_to_start_with(settings, elements(splits), splits)
         for seed in _seeds(settings, member, configuration):
             name = settings.name if settings.members == 1 else f"{settings.name}-{seed}"
@@ -154,14 +154,9 @@ def _write_frames(
     place.mkdir(exist_ok=True)
     counts: Counter[str] = Counter()
     for target, sets in learned.items():
-        for part, file in (("train", "train"), ("held_out", "held-out")):
+        for part in ("train", "held_out"):
             found = training_frames(settings, splits, sets, part)
-            if not found:
-                raise PetDriverError(
-                    f"a stage on {', '.join(sets)} has no frames held out to watch; give one of "
-                    "these sets 'held_out'"
-                )
-            ase.io.write(place / file_name(file, target), found, format="extxyz")
+            ase.io.write(place / file_name(part, target), found, format="extxyz")
             counts.update({f"{part}_frames": len(found), f"{part}_atoms": sum(map(len, found))})
     return dict(counts)
 
@@ -178,15 +173,24 @@ def _seeds(settings: Settings, member: int | None, configuration: Path) -> range
     return range(member, member + 1)
 
 
-def _check_batches(settings: Settings, splits: dict[str, Split], configuration: Path) -> None:
-    """metatrain silently leaves out frames that no batch can hold."""
+def _check_stages(settings: Settings, splits: dict[str, Split], configuration: Path) -> None:
+    """What a stage teaches has frames to learn from and to watch, in batches that hold them."""
     for name, stage in settings.stages.items():
+        where = f"{configuration}: stages: {name}"
+        for sets in targets(settings, stage).values():
+            for part in ("train", "held_out"):
+                if not any(getattr(splits[one], part) for one in sets):
+                    raise PetDriverError(
+                        f"{where}: it needs frames of {' or '.join(sets)} under '{part}' to "
+                        f"{'learn from' if part == 'train' else 'watch'}; give some, or leave out "
+                        "the set"
+                    )
         for one in settings.of_stage(stage):
             largest = max(map(len, splits[one].frames))
-            if largest > stage.batch_atoms:
+            if largest > stage.batch_atoms:  # metatrain silently leaves out what no batch can hold
                 raise PetDriverError(
-                    f"{configuration}: stages: {name}: batch_atoms is {stage.batch_atoms}, and a "
-                    f"frame of {one} has {largest} atoms; make it {largest} at least"
+                    f"{where}: batch_atoms is {stage.batch_atoms}, and a frame of {one} has "
+                    f"{largest} atoms; make it {largest} at least"
                 )
 
 

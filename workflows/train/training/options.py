@@ -65,7 +65,7 @@ def options(
             "training": training,
         },
         "training_set": [_set("train", target) for target in learned],
-        "validation_set": [_set("held-out", target) for target in learned],
+        "validation_set": [_set("held_out", target) for target in learned],
     }
 
 

@@ -258,6 +258,8 @@ def _check(settings: Settings) -> None:
         least.append(("frames", settings.frames, 1))
     for name, entry in settings.data.items():
         where = f"data: {name}: "
+        if set(name) & set("./"):
+            raise ValueError(f"{where}files and heads are named after a set; leave out '.' and '/'")
         least += [(where + "held_out", entry.held_out, 0), (where + "repeat", entry.repeat, 1)]
         if entry.train is not None:
             least.append((where + "train", entry.train, int(name == settings.first)))

@@ -24,6 +24,7 @@ def targets(settings: Settings, stage: Stage) -> dict[str, tuple[str, ...]]:
 
 
 def file_name(part: str, target: str) -> str:
-    """Of the frames of one part, ``train`` or ``held-out``, that teach a target."""
+    """Of the frames of one part, ``train`` or ``held_out``, that teach a target."""
     _, _, name = target.partition("/")
-    return f"{part}-{name}.xyz" if name else f"{part}.xyz"
+    file = part.replace("_", "-")
+    return f"{file}-{name}.xyz" if name else f"{file}.xyz"
