@@ -5,7 +5,7 @@
 Makes a trajectory in a temporary folder (water boxes whose molecules wander and turn, 10 fs
 between frames, positions and velocities in i-PI's format 'ase'), then analyses it
 
-- in one pass for all observables together, `run_together` with that many processes;
+- in one pass for all observables together, `run_collection` with that many processes;
 - one observable after the other, each by its own `run` with the best backend it has.
 
 The bar for the first: below 60 s and 1 GB resident on two cores.
@@ -48,7 +48,7 @@ def main() -> None:
         size = write_trajectory(Path(folder), options.molecules, options.frames)
         print(f"{3 * options.molecules} atoms, {options.frames} frames, {size / 1e6:.0f} MB")
         together(Path(folder), options.workers)
-        if not options.together_only:
+        if not options.collection_only:
             one_by_one(Path(folder), options.workers)
 
 
@@ -78,7 +78,7 @@ def together(folder: Path, workers: int) -> None:
     with Memory() as memory:
         found = observables(folder)
         opened = time.perf_counter() - started
-        analysis.run_together(list(found.values()), backend="multiprocessing", n_workers=workers)
+        analysis.run_collection(list(found.values()), backend="multiprocessing", n_workers=workers)
     total, used = time.perf_counter() - started, processor_time() - used
     print(
         f"together, {workers} processes: {total:.1f} s ({opened:.1f} s of them to open), "

@@ -26,11 +26,11 @@ from ase import Atoms
 from timing import in_turn
 
 import pet_driver
-from pet_driver.archive import Archive, save
+from pet_driver.building.structures import read_structures
 from pet_driver.checkpoints import Source
-from pet_driver.cost import predict_cost
+from pet_driver.model.archive import Archive, save
+from pet_driver.model.cost import predict_cost
 from pet_driver.network import PET, Hypers
-from pet_driver.structures import read_structures
 
 ROOT = Path(__file__).parents[1]
 

@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import pet_driver
-from pet_driver.structures import read_structures
+from pet_driver.building.structures import read_structures
 
 ROOT = Path(__file__).parents[1]
 MANTISSA = {"TF32": 10, "bfloat16": 7}  # bits
@@ -106,12 +106,12 @@ def compare(name: str, structures: dict[str, Atoms]) -> str:
     modes |= {kind: RoundedProducts(bits) for kind, bits in MANTISSA.items()}
     for title, atoms in structures.items():
         known = exact.evaluate(atoms, "0")
-        spread = f"{1e3 * spread_of(exact, atoms):.4f}" if len(atoms) == 3 else ""
+        spread = f"{1e3 * rotation_std_of(exact, atoms):.4f}" if len(atoms) == 3 else ""
         lines.append(f"| {title} | float64 | | | {spread} |")
         for kind, mode in modes.items():
             with mode:
                 found = single.evaluate(atoms, "0")
-                spread = f"{1e3 * spread_of(single, atoms):.4f}" if len(atoms) == 3 else ""
+                spread = f"{1e3 * rotation_std_of(single, atoms):.4f}" if len(atoms) == 3 else ""
             energy = 1e3 * abs(found.energy - known.energy) / len(atoms)
             error = 1e3 * np.abs(found.forces - known.forces)
             rms = np.sqrt((error**2).mean())
@@ -124,9 +124,9 @@ def compare(name: str, structures: dict[str, Atoms]) -> str:
     return "\n".join(lines)
 
 
-def spread_of(model: pet_driver.Model, atoms: Atoms) -> float:
+def rotation_std_of(model: pet_driver.Model, atoms: Atoms) -> float:
     """Standard deviation of the energy over the grid 2i, eV."""
-    return model.evaluate(atoms, "2i").spread
+    return model.evaluate(atoms, "2i").rotation_std
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ BANDWIDTH = 5e9  # bytes a second and rank, assumed beyond this machine
 MEASURED = ["atoms", "ranks", "messages", "ms a step", "edges by own", "edges between ranks"]
 EXPECTED = ["atoms", "ranks", "atoms computed by own", "MB a step", "mean atoms by most"]
 EXPECTED += ["efficiency with messages"]
-DECK = """units metal
+INPUT = """units metal
 atom_style atomic
 boundary p p p
 processors {grid}
@@ -91,12 +91,12 @@ CASES = [
 def run(case: Case, steps: int) -> tuple[float, float, float]:
     """Seconds a step; edges computed for each of the own atoms; share of edges between ranks."""
     found = find_environment()
-    deck = DECK.format(
+    input_file = INPUT.format(
         grid=f"{case.ranks} 1 1", model=MODEL, exchange=case.exchange, skin=SKIN, steps=steps
     )
     with tempfile.TemporaryDirectory() as folder:
         write_data(Path(folder) / "start.data", case.box())
-        (Path(folder) / "in.bench").write_text(deck)
+        (Path(folder) / "in.bench").write_text(input_file)
         done = subprocess.run(
             command(found, ["-in", "in.bench", "-log", "none", "-cite", "none"], case.ranks),
             cwd=folder,

@@ -33,8 +33,8 @@ from ase.build import molecule
 from timing import in_turn
 
 import pet_driver
+from pet_driver.building.structures import read_structures
 from pet_driver.engines.ipi import shim_path
-from pet_driver.structures import read_structures
 from pet_driver.symmetry import rotation_grid
 
 ROOT = Path(__file__).parents[1]

@@ -2,7 +2,7 @@
 
 #include "compiled.h"
 
-#include "stand_in.h"
+#include "backend.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Version.h>
@@ -124,12 +124,12 @@ std::unique_ptr<pet::Compiled> pet::Compiled::attach(torch::jit::Module &module,
     return nullptr;
   }
 
-  torch::jit::Module stand_in("__torch__.CompiledNetwork");
-  stand_in.register_module("plain", module.attr("network").toModule());
-  stand_in.register_attribute("handle", c10::IntType::get(),
+  torch::jit::Module backend("__torch__.CompiledNetwork");
+  backend.register_module("plain", module.attr("network").toModule());
+  backend.register_attribute("handle", c10::IntType::get(),
                               reinterpret_cast<std::int64_t>(compiled.get()));
-  stand_in.define(DIFFERENTIATE, std::make_shared<OperatorResolver>());
-  module.setattr("network", stand_in._ivalue());
+  backend.define(DIFFERENTIATE, std::make_shared<OperatorResolver>());
+  module.setattr("network", backend._ivalue());
   return compiled;
 }
 

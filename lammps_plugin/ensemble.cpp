@@ -111,7 +111,7 @@ double pet::spread(const std::vector<double> &values, const std::vector<double> 
   return std::sqrt(std::max(0.0, variance));
 }
 
-double pet::force_spread(const double *forces, int members)
+double pet::force_std(const double *forces, int members)
 {
   double sum = 0.0;
   for (int k = 0; k < 3; k++) {

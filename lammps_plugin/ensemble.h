@@ -56,12 +56,12 @@ class Ensemble {
 double spread(const std::vector<double> &values, const std::vector<double> &weights);
 
 /// Root mean square distance from their mean of the M vectors in forces[0 .. 3 M].
-double force_spread(const double *forces, int members);
+double force_std(const double *forces, int members);
 
 /// Words with commas between.
 std::string joined(const std::vector<std::string> &words);
 
-/// When the largest force spread is worth a warning, or the end.
+/// When the largest force standard deviation is worth a warning, or the end.
 class Thresholds {
  public:
   double warn = 0.0;    // in the units of the input; zero: never

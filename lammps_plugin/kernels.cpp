@@ -3,7 +3,7 @@
 #include "kernels.h"
 
 #include "interface.h"
-#include "stand_in.h"
+#include "backend.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -99,11 +99,11 @@ std::unique_ptr<pet::Kernels> pet::Kernels::attach(torch::jit::Module &module)
   if (network == nullptr) return nullptr;
   std::unique_ptr<Kernels> kernels(new Kernels(network));
 
-  torch::jit::Module stand_in("__torch__.KernelNetwork");
-  stand_in.register_attribute("handle", c10::IntType::get(),
+  torch::jit::Module backend("__torch__.KernelNetwork");
+  backend.register_attribute("handle", c10::IntType::get(),
                               reinterpret_cast<std::int64_t>(kernels.get()));
-  stand_in.define(DIFFERENTIATE, std::make_shared<OperatorResolver>());
-  module.setattr("network", stand_in._ivalue());
+  backend.define(DIFFERENTIATE, std::make_shared<OperatorResolver>());
+  module.setattr("network", backend._ivalue());
   return kernels;
 }
 

@@ -236,7 +236,7 @@ void PairPET::compute(int eflag, int vflag)
   together([&] { check_positions(); });
   const pet::Evaluation result = evaluate();
   together([&] { check_finite(result); });
-  measure_force_spread();
+  measure_force_std();
   tally(result);
 }
 

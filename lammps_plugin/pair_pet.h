@@ -6,10 +6,10 @@
 //
 // Units metal or real.  `compute pair` gives four numbers: the energy of the raw, unrotated network,
 // the standard deviation of the energy over the rotations of the grid, that over the members of an
-// ensemble, and the largest force spread of any atom; the last two are zero for a single archive.
+// ensemble, and the largest force standard deviation of any atom; the last two are zero for a single archive.
 //
-// The force spread of an atom is the root mean square, over the members, of how far a member's force
-// is from the mean: `fix pair ... pet force_spread 0` gives it by atom.  Above warn there is a
+// The force standard deviation of an atom is the root mean square, over the members, of how far a member's force
+// is from the mean: `fix pair ... pet force_std 0` gives it by atom.  Above warn there is a
 // warning, above stop an error (in the force units of the input).  Several ranks send the forces of
 // every member on ghosts home, for which the pair style's own reverse communication serves.
 //
@@ -72,7 +72,7 @@ class PairPET : public Pair {
   bool graph_is_fresh_ = false;
   pet::MemberEvaluations apart_;         // of this step
   std::vector<double> member_forces_;    // [atoms and ghosts, members, 3] eV/A
-  std::vector<double> force_spread_;     // [atoms] in the units of the input
+  std::vector<double> force_std_;     // [atoms] in the units of the input
   double largest_spread_ = 0.0;          // of any atom on any rank
 
   void allocate();
@@ -94,7 +94,7 @@ class PairPET : public Pair {
   void check_positions() const;
   pet::Evaluation evaluate();
   void check_finite(const pet::Evaluation &result) const;
-  void measure_force_spread();
+  void measure_force_std();
   void find_largest_spread();
   void tally(const pet::Evaluation &result);
   void tally_atoms(const pet::Evaluation &result);

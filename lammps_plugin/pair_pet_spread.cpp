@@ -17,10 +17,10 @@
 using namespace LAMMPS_NS;
 
 /// An atom's force is known where those on its ghosts have come home, for every member.
-void PairPET::measure_force_spread()
+void PairPET::measure_force_std()
 {
   // never empty: a null pointer would tell `fix pair` that there is no such quantity
-  force_spread_.assign(std::max(1, atom->nlocal), 0.0);
+  force_std_.assign(std::max(1, atom->nlocal), 0.0);
   const int members = ensemble_->size();
   if (members == 1) return;
   const std::vector<int> &atoms = graph_.atoms();
@@ -33,16 +33,16 @@ void PairPET::measure_force_spread()
   }
   comm->reverse_comm(this);
   for (int i = 0; i < atom->nlocal; i++)
-    force_spread_[i] = energy_unit_ *
-        pet::force_spread(member_forces_.data() + static_cast<std::size_t>(i) * width, members);
+    force_std_[i] = energy_unit_ *
+        pet::force_std(member_forces_.data() + static_cast<std::size_t>(i) * width, members);
   if (eflag_global || thresholds_.any()) find_largest_spread();
 }
 
 /// Compares the largest spread with the thresholds, before anything is done with the forces.
 void PairPET::find_largest_spread()
 {
-  const auto largest = std::max_element(force_spread_.begin(), force_spread_.end());
-  const auto place = largest - force_spread_.begin();
+  const auto largest = std::max_element(force_std_.begin(), force_std_.end());
+  const auto place = largest - force_std_.begin();
   struct {
     double spread;
     int rank;
@@ -52,7 +52,7 @@ void PairPET::find_largest_spread()
   tagint tag = place < atom->nlocal ? atom->tag[place] : 0;
   MPI_Bcast(&tag, 1, MPI_LMP_TAGINT, all.rank, world);
 
-  const std::string found = fmt::format("pair_style pet: force spread of {:.4g} {} at atom {} in "
+  const std::string found = fmt::format("pair_style pet: force standard deviation of {:.4g} {} at atom {} in "
       "step {}", largest_spread_, energy_unit_ == 1.0 ? "eV/A" : "kcal/mol/A", tag,
       update->ntimestep);
   if (thresholds_.exceeds_stop(largest_spread_))
@@ -99,10 +99,10 @@ void PairPET::unpack_reverse_comm(int n, int *list, double *buffer)
     for (std::size_t k = 0; k < width; k++) member_forces_[list[i] * width + k] += *buffer++;
 }
 
-/// For `fix pair`: the vector force_spread.
+/// For `fix pair`: the vector force_std.
 void *PairPET::extract_peratom(const char *name, int &columns)
 {
-  if (strcmp(name, "force_spread") != 0) return nullptr;
+  if (strcmp(name, "force_std") != 0) return nullptr;
   columns = 0;
-  return force_spread_.data();
+  return force_std_.data();
 }

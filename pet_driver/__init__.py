@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pet_driver.engines.ase import PETCalculator
-    from pet_driver.ensemble import Ensemble, load
     from pet_driver.errors import PetDriverError
-    from pet_driver.evaluator import Model, Results
-    from pet_driver.exporting import export
+    from pet_driver.model.ensemble import Ensemble, load
+    from pet_driver.model.evaluator import Model, Results
+    from pet_driver.model.export import export
 
 __version__ = "0.1.0"
 __all__ = ["Ensemble", "Model", "PETCalculator", "PetDriverError", "Results", "export", "load"]
 
 _HOMES = {
-    "Ensemble": "pet_driver.ensemble",
-    "Model": "pet_driver.evaluator",
+    "Ensemble": "pet_driver.model.ensemble",
+    "Model": "pet_driver.model.evaluator",
     "PETCalculator": "pet_driver.engines.ase",
     "PetDriverError": "pet_driver.errors",
-    "Results": "pet_driver.evaluator",
-    "export": "pet_driver.exporting",
-    "load": "pet_driver.ensemble",
+    "Results": "pet_driver.model.evaluator",
+    "export": "pet_driver.model.export",
+    "load": "pet_driver.model.ensemble",
 }
 
 

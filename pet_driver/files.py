@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write a file at once: whoever reads it sees the old one or the new one, never a part."""
     partial = path.with_name(f".{path.name}.partial")
     try:

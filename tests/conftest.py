@@ -13,8 +13,8 @@ from ase import Atoms
 from ase.build import molecule
 
 import pet_driver
-from pet_driver.archive import Archive, save
 from pet_driver.checkpoints import Source
+from pet_driver.model.archive import Archive, save
 from pet_driver.network import PET, Hypers
 
 warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def archive_f32() -> Path:
     """The shipped model."""
-    return ROOT / "pet_driver" / "models" / "water-small.pt"
+    return ROOT / "pet_driver" / "model" / "weights" / "water-small.pt"
 
 
 @pytest.fixture(scope="session")

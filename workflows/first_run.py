@@ -2,7 +2,7 @@
 
     python workflows/first_run.py [--output results] [--fraction 1.0]
 
-Each run is a deck of inputs/, shortened; --fraction shortens it further. Runs that are there
+Each run is an input file of inputs/, shortened; --fraction shortens it further. Runs that are there
 already are kept, and one that was stopped is resumed. The report is written at the end:
 results/report.html.
 """
@@ -20,7 +20,7 @@ from pet_driver.runs import Settings, execute
 from pet_driver.runs.progress import progress
 
 INPUTS = Path(__file__).parents[1] / "inputs"
-# name of the run: its deck, and how many steps
+# name of the run: its input file, and how many steps
 RUNS = {
     "molecule-raw": ("water-molecule-nve/ipi-raw.xml", 2500),
     "molecule-2i": ("water-molecule-nve/ipi-2i.xml", 2500),
@@ -37,13 +37,13 @@ def main() -> None:
     parser.add_argument("--fraction", type=float, default=1.0, help="of the steps of each run")
     arguments = parser.parse_args()
     print("LAMMPS plugin:", lammps.build(), flush=True)
-    for name, (deck, steps) in RUNS.items():
+    for name, (input_file, steps) in RUNS.items():
         steps = max(20, round(steps * arguments.fraction / 20) * 20)
-        variables = {"equilibrate": EQUILIBRATE} if deck.endswith("in.water") else {}
+        variables = {"equilibrate": EQUILIBRATE} if input_file.endswith("in.water") else {}
         print(f"{name}: {steps} steps", flush=True)
         with progress(name) as advance:
             settings = Settings(steps=steps, variables=variables)
-            run = execute(INPUTS / deck, arguments.output / name, settings, advance)
+            run = execute(INPUTS / input_file, arguments.output / name, settings, advance)
         if run.state != "finished":
             sys.exit(
                 f"{name} was stopped at step {run.steps}; run the same command again to resume"

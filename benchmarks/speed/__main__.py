@@ -15,7 +15,7 @@ from benchmarks.speed.contenders import COMPILED, NAMES
 from benchmarks.speed.measure import Plan
 from benchmarks.speed.networks import NETWORKS
 from benchmarks.speed.structures import SIZES
-from pet_driver.compiling import cache_folder
+from pet_driver.backends.compiler_cache import cache_folder
 
 FOLDER = Path(__file__).parents[1] / "results"
 

@@ -179,9 +179,15 @@ def run(
         ContenderError: it failed.
     """
     dynamics = NVE if known["beads"] == 1 else PILE
-    deck = INPUT.format(forcefield=way.forcefield, beads=known["beads"], dynamics=dynamics)
+    input_file = INPUT.format(forcefield=way.forcefield, beads=known["beads"], dynamics=dynamics)
     ours = way.contender == OURS
-    arguments = {"deck": deck, "ours": ours, "warm": WARM, "steps": steps, "device": bench.device}
+    arguments = {
+        "input file": input_file,
+        "ours": ours,
+        "warm": WARM,
+        "steps": steps,
+        "device": bench.device,
+    }
     with tempfile.TemporaryDirectory() as folder:
         atoms.write(Path(folder) / "start.xyz", format="extxyz")
         done = subprocess.run(

@@ -57,8 +57,8 @@ class Network:
         return seconds
 
 
-def run(deck: str, ours: bool, warm: int, steps: int, device: str) -> dict[str, Any]:
-    """Run i-PI on ``deck`` in the present folder.
+def run(input_file: str, ours: bool, warm: int, steps: int, device: str) -> dict[str, Any]:
+    """Run i-PI on ``input file`` in the present folder.
 
     All steps are one run, as in the program i-pi: every run of its own would start threads anew
     and write a RESTART.
@@ -70,7 +70,7 @@ def run(deck: str, ours: bool, warm: int, steps: int, device: str) -> dict[str, 
     from pet_driver.engines.ipi.driver import PETDriver
 
     driver = Driver(PETDriver if ours else MetatomicDriver)
-    simulation = InteractiveSimulation(deck)
+    simulation = InteractiveSimulation(input_file)
     forces = simulation.syslist[0].forces
     energy = float(dstrip(forces.pots)[0]) * units.Hartree
     first = np.array(dstrip(forces.f)[0]).reshape(-1, 3) * units.Hartree / units.Bohr

@@ -18,7 +18,7 @@ from benchmarks.speed.contenders import OURS, Answer
 from benchmarks.speed.process import ContenderError, Process, environment
 
 WARM = 5
-DECK = """units metal
+INPUT = """units metal
 atom_style atomic
 boundary p p p
 read_data start.data
@@ -100,10 +100,10 @@ def run(
 
     build()
     found = find_environment()
-    deck = DECK.format(model=model.resolve(), device=bench.device, warm=WARM, steps=steps)
+    input_file = INPUT.format(model=model.resolve(), device=bench.device, warm=WARM, steps=steps)
     with tempfile.TemporaryDirectory() as folder:
         write_data(Path(folder) / "start.data", atoms)
-        (Path(folder) / "in.bench").write_text(deck)
+        (Path(folder) / "in.bench").write_text(input_file)
         done = subprocess.run(
             command(found, ["-in", "in.bench", "-log", "none", "-cite", "none"], 1),
             cwd=folder,

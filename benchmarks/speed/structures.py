@@ -1,6 +1,6 @@
 """Water: one molecule and boxes of liquid, and what they look like a step later.
 
-The box of 192 atoms is the one that the decks begin from; that of 648 stands beside this file, and
+The box of 192 atoms is the one that the input files begin from; that of 648 stands beside this file, and
 larger ones repeat it. Both are equilibrated liquids, so every size has the same number of
 neighbours an atom and the times of two sizes can be compared.
 """

@@ -22,11 +22,12 @@
 | ``RingPolymerGyration`` | radius of gyration by element |
 | ``quantum_kinetic_energy``, ``KineticEnergy`` | by element, of ring polymers |
 | ``equivariance_error``, ``EquivarianceError`` | raw minus averaged energy along a run |
-| ``run_together`` | several observables in one pass over the file, on several cores |
+| ``run_collection`` | several observables in one pass over the file, on several cores |
 """
 
 from pet_driver.analysis.angular_momentum import AngularMomentum
 from pet_driver.analysis.autocorrelation import RotationalAutocorrelation
+from pet_driver.analysis.collection import run_collection
 from pet_driver.analysis.dipole_correlation import DipoleCorrelation
 from pet_driver.analysis.displacement import Diffusion, MeanSquareDisplacement
 from pet_driver.analysis.drift import Drift, conserved_drift, linear_drift
@@ -42,7 +43,6 @@ from pet_driver.analysis.properties import LAMMPSLog, PropertyFile, PropertyTabl
 from pet_driver.analysis.radial_distribution import RadialDistribution
 from pet_driver.analysis.reader import IPIParser, IPIReader
 from pet_driver.analysis.spectrum import Spectrum, VibrationalDensityOfStates, power_spectrum
-from pet_driver.analysis.together import run_together
 from pet_driver.analysis.torque import Torque
 from pet_driver.analysis.water import water_universe
 
@@ -75,6 +75,6 @@ __all__ = [
     "linear_drift",
     "power_spectrum",
     "quantum_kinetic_energy",
-    "run_together",
+    "run_collection",
     "water_universe",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pet_driver.analysis.frames import atoms_of, dipole_directions, water_indices
+from pet_driver.analysis.base import atoms_of, dipole_directions, water_indices
 from pet_driver.analysis.time_correlation import TimeCorrelation
 
 

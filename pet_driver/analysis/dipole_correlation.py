@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 from MDAnalysis.analysis.results import ResultsGroup
 
-from pet_driver.analysis.frames import (
+from pet_driver.analysis.base import (
     BlockAnalysis,
     atoms_of,
     block_error,
     dipole_directions,
     water_indices,
 )
-from pet_driver.analysis.kernels import smooth_distances
 from pet_driver.analysis.minimum_image import vector_blocks
 from pet_driver.analysis.pairs import Pairs
 from pet_driver.analysis.radial_distribution import (
@@ -22,6 +21,7 @@ from pet_driver.analysis.radial_distribution import (
     largest_distance,
     smallest,
 )
+from pet_driver.analysis.smoothing import smooth_distances
 from pet_driver.analysis.vectors import dot
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pet_driver.analysis.frames import atoms_of
+from pet_driver.analysis.base import atoms_of
 from pet_driver.analysis.time_correlation import TimeCorrelation
 from pet_driver.errors import PetDriverError
 

@@ -33,7 +33,7 @@ class EquivarianceError:
     step: np.ndarray  # [F]
     time: np.ndarray  # [F], ps
     error: np.ndarray  # [F], raw energy minus the energy averaged over the grid
-    spread: np.ndarray  # [F], standard deviation of the energy over the rotations of the grid
+    rotation_std: np.ndarray  # [F], standard deviation of the energy over the rotations of the grid
 
     @property
     def rms(self) -> float:
@@ -52,9 +52,9 @@ class EquivarianceError:
         return float(self.error.std() / np.sqrt(max(independent - 1.0, 1.0)))
 
     @property
-    def mean_spread(self) -> float:
+    def mean_std(self) -> float:
         """Root mean square of the spread, eV."""
-        return float(np.sqrt(np.mean(self.spread**2)))
+        return float(np.sqrt(np.mean(self.rotation_std**2)))
 
 
 def equivariance_error(
@@ -71,7 +71,7 @@ def equivariance_error(
     i-PI writes nine digits: of a box of liquid, energies are good to 0.05 meV.
 
     Args:
-        source: i-PI's extras ``raw_energy_ev`` and ``rotation_spread_ev`` of one bead (all beads of
+        source: i-PI's extras ``raw_energy_ev`` and ``rotation_std_ev`` of one bead (all beads of
             a ring polymer that lie beside it are taken together; or give their list), or a log of
             LAMMPS, or its path, with the columns ``c_NAME[1]``, ``c_NAME[2]`` of ``compute NAME all
             pair pet``.
@@ -107,7 +107,7 @@ def _cut(found: EquivarianceError, start: float) -> EquivarianceError:
     if not keep.any():
         raise PetDriverError(f"the run ends within the {start} ps that are to be left out")
     return EquivarianceError(
-        *(a[keep] for a in (found.step, found.time, found.error, found.spread))
+        *(a[keep] for a in (found.step, found.time, found.error, found.rotation_std))
     )
 
 
@@ -131,7 +131,7 @@ def _from_ipi(beads: list[ExtrasFile], properties: PropertyTable) -> Equivarianc
         )
     places = places[known]
     raw = np.mean([bead.energy("raw_energy_ev")[known] for bead in beads], axis=0)
-    spread = np.mean([bead.energy("rotation_spread_ev")[known] for bead in beads], axis=0)
+    spread = np.mean([bead.energy("rotation_std_ev")[known] for bead in beads], axis=0)
     error = raw - properties.energy("potential")[places]
     return EquivarianceError(steps[known], properties.time()[places], error, spread)
 

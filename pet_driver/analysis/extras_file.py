@@ -1,4 +1,4 @@
-"""The extras of a force field as i-PI writes them: ``PREFIX.rotations_B`` of the decks."""
+"""The extras of a force field as i-PI writes them: ``PREFIX.rotations_B`` of the input files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import zip_longest
 import numpy as np
 
 from pet_driver.analysis.properties import PropertyTable, read_text, restart_mask
-from pet_driver.analysis.rows import Rows
+from pet_driver.analysis.text_rows import Rows
 from pet_driver.errors import PetDriverError
 
 _HEAD = re.compile(r"[ \t]*#EXTRAS\w*\(([^)#]*)\)#\s*Step:\s*(\d+)(?:\s+Bead:\s*\d+)?[ \t]*\n")
@@ -19,7 +19,7 @@ _UNITS = {"_ev": "electronvolt"}  # by the ending of the name, as pet-driver nam
 class ExtrasFile(PropertyTable):
     """Numbers that came back from the potential beside energy and forces, of one bead.
 
-        ExtrasFile("2i.rotations_0")["rotation_spread_ev"]
+        ExtrasFile("2i.rotations_0")["rotation_std_ev"]
 
     Columns: ``step`` and the extras by name, one number each. A row that breaks off is left out
     with a warning, the last one or one where a run was restarted.

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from MDAnalysis.lib.mdamath import triclinic_box
 
-from pet_driver.analysis import digits
+from pet_driver.analysis import fixed_width
 from pet_driver.errors import PetDriverError
 
 
@@ -151,7 +151,7 @@ def parse_xyz(block: bytes, n_atoms: int) -> RawFrame:
     body = block.find(b"\n", head) + 1
     comment = block[head:body].decode(errors="replace")
     width, first = value_columns(comment, len(block[body : block.find(b"\n", body)].split()))
-    values = digits.table(block[body:], n_atoms, width, first)
+    values = fixed_width.table(block[body:], n_atoms, width, first)
     if values is not None:
         return RawFrame(values, xyz_cell(comment))
     tokens = block[body:].split()

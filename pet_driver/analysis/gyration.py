@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from MDAnalysis.analysis.results import ResultsGroup
 
-from pet_driver.analysis.frames import BlockAnalysis, atoms_of, block_error
+from pet_driver.analysis.base import BlockAnalysis, atoms_of, block_error
 from pet_driver.errors import PetDriverError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from MDAnalysis.analysis.results import ResultsGroup
 from MDAnalysis.lib.distances import calc_angles
 
-from pet_driver.analysis.frames import BlockAnalysis, atoms_of, block_error, water_indices
+from pet_driver.analysis.base import BlockAnalysis, atoms_of, block_error, water_indices
 from pet_driver.analysis.pairs import Pairs
 
 _MAX_BONDS = 8  # a molecule's donated and accepted bonds; more are counted as this many

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from pet_driver.analysis import formats
-from pet_driver.analysis.mapped import mapped
+from pet_driver.analysis.memory_map import mapped
 from pet_driver.analysis.units import factor
 from pet_driver.errors import PetDriverError
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pet_driver.analysis.base import atoms_of
 from pet_driver.analysis.drift import statistical_inefficiency
-from pet_driver.analysis.frames import atoms_of
 from pet_driver.analysis.properties import PropertyFile, PropertyTable
 from pet_driver.analysis.units import BOLTZMANN_EV
 from pet_driver.errors import PetDriverError

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 from MDAnalysis.coordinates.LAMMPS import DumpReader
 
-from pet_driver.analysis.mapped import mapped
+from pet_driver.analysis.memory_map import mapped
 from pet_driver.errors import PetDriverError
 
 _HEAD = re.compile(rb"ITEM: TIMESTEP\s+(\d+)\s+ITEM: NUMBER OF ATOMS\s+(\d+)\s")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from MDAnalysis.analysis.results import ResultsGroup
 
-from pet_driver.analysis.frames import (
+from pet_driver.analysis.base import (
     BlockAnalysis,
     atoms_of,
     block_error,
     dipole_directions,
     water_indices,
 )
-from pet_driver.analysis.kernels import smooth
+from pet_driver.analysis.smoothing import smooth
 from pet_driver.errors import PetDriverError
 
 

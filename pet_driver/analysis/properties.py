@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pet_driver.analysis.rows import Rows
+from pet_driver.analysis.text_rows import Rows
 from pet_driver.analysis.units import factor
 from pet_driver.errors import PetDriverError
 

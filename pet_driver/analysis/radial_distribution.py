@@ -7,9 +7,9 @@ from MDAnalysis.analysis.results import ResultsGroup
 from MDAnalysis.coordinates.timestep import Timestep
 from MDAnalysis.lib.mdamath import triclinic_vectors
 
-from pet_driver.analysis.frames import BlockAnalysis, atoms_of, block_error
-from pet_driver.analysis.kernels import KERNEL_REACH, smooth_distances
+from pet_driver.analysis.base import BlockAnalysis, atoms_of, block_error
 from pet_driver.analysis.pairs import Pairs
+from pet_driver.analysis.smoothing import KERNEL_REACH, smooth_distances
 from pet_driver.errors import PetDriverError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from MDAnalysis.analysis.base import AnalysisBase
 from scipy.signal import get_window
 
-from pet_driver.analysis.frames import atoms_of, block_error, check_spacing
+from pet_driver.analysis.base import atoms_of, block_error, check_spacing
 from pet_driver.analysis.units import AMU_A2_PS2_TO_EV, BOLTZMANN_EV
 from pet_driver.errors import PetDriverError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from MDAnalysis.analysis.base import AnalysisBase
 
-from pet_driver.analysis.frames import block_error, check_spacing
+from pet_driver.analysis.base import block_error, check_spacing
 from pet_driver.errors import PetDriverError
 
 _LONGEST_LAG = 2000  # frames, unless asked for
@@ -17,7 +17,7 @@ class TimeCorrelation(AnalysisBase):
 
     A ring of the last ``window`` frames is kept, and new frames are paired with all of them, some
     at a time: memory and time a frame grow with the window, not with the run. Frames depend on each
-    other, so only the serial backend serves (or :func:`pet_driver.analysis.run_together`); frames
+    other, so only the serial backend serves (or :func:`pet_driver.analysis.run_collection`); frames
     must be evenly spaced.
 
     Subclasses give ``_observe() -> array [D]`` for the current frame and

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from MDAnalysis.analysis.results import ResultsGroup
 
-from pet_driver.analysis.frames import FrameAnalysis, Molecules, atoms_of
+from pet_driver.analysis.base import FrameAnalysis, Molecules, atoms_of
 from pet_driver.analysis.units import EV_TO_KJ_MOL
 from pet_driver.errors import PetDriverError
 

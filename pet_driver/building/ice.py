@@ -15,7 +15,8 @@ from ase import Atoms
 from ase.build import make_supercell
 
 from pet_driver.errors import PetDriverError
-from pet_driver.neighbors import Edges, Structure, find_edges
+from pet_driver.neighbors.neighbor_list import Edges, find_edges
+from pet_driver.neighbors.structure import Structure
 
 # Hexagonal cell at 250 K (A) and the height of the oxygens in it: K. Rottger et al., Acta Cryst. B
 # 50 (1994) 644.

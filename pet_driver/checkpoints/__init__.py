@@ -8,7 +8,6 @@ from pet_driver.checkpoints.metatrain import read_metatrain
 from pet_driver.checkpoints.pet2023 import read_pet2023
 from pet_driver.checkpoints.source import Source
 from pet_driver.errors import PetDriverError
-from pet_driver.models import shipped
 
 __all__ = ["Source", "read_checkpoint", "read_metatrain", "read_pet2023"]
 
@@ -16,10 +15,7 @@ __all__ = ["Source", "read_checkpoint", "read_metatrain", "read_pet2023"]
 def read_checkpoint(path: Path, target: str | None = None) -> Source:
     """Read a metatrain checkpoint (a file), or a directory of the 2023 PET (one target)."""
     if not path.exists():
-        raise PetDriverError(
-            f"there is no checkpoint at {path}, and no single model of that name ships with "
-            f"pet-driver ({', '.join(shipped())})"
-        )
+        raise PetDriverError(f"there is no checkpoint at {path}")
     if not path.is_dir():
         return read_metatrain(path, target)
     if target is not None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pet_driver.checkpoints.source import Source
 from pet_driver.errors import PetDriverError
-from pet_driver.neighbors import Structure
+from pet_driver.neighbors.structure import Structure
 from pet_driver.network import Hypers
 
 PREFIX = "backend."

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pet_driver.errors import PetDriverError
-from pet_driver.neighbors import Structure
+from pet_driver.neighbors.structure import Structure
 from pet_driver.network import PET, Hypers
 
 

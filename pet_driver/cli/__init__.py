@@ -9,8 +9,8 @@ import os
 
 import typer
 
+from pet_driver.backends.threads import wait_briefly
 from pet_driver.cli import models, results, simulate
-from pet_driver.threads import wait_briefly
 
 wait_briefly(os.environ)  # torch is imported by commands; engines inherit it
 
@@ -31,6 +31,6 @@ lammps.command("build")(simulate.lammps_build)
 lammps.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     simulate.lammps_run
 )
-app.command("run")(simulate.run_deck)
+app.command("run")(simulate.run_input)
 for command in (results.report, results.doctor):
     app.command()(command)

@@ -20,7 +20,7 @@ GRID_HELP = (
 )
 GridOption = Annotated[str | None, typer.Option(help=GRID_HELP + "; default: the archive's")]
 MODEL_HELP = "archive or shipped name; several as an ensemble: a.pt+b.pt"
-SPREAD_HELP = "force spread of an ensemble, eV/A, above which "
+SPREAD_HELP = "force standard deviation of an ensemble, eV/A, above which "
 UNFINISHED = 75  # EX_TEMPFAIL of sysexits.h: try again
 MaxEdgesOption = Annotated[
     int | None,

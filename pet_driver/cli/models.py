@@ -55,8 +55,8 @@ def export(
     ] = None,
 ) -> None:
     """Write an archive from a trained checkpoint, and check it against its source."""
-    from pet_driver.archive import read_metadata
-    from pet_driver.exporting import export as write
+    from pet_driver.model.archive import read_metadata
+    from pet_driver.model.export import export as write
 
     if device is not None and format is not ArchiveFormat.pt2:
         raise PetDriverError(
@@ -77,10 +77,10 @@ def export(
 @clear_errors
 def inspect(model: Annotated[str, typer.Argument(help=MODEL_HELP)]) -> None:
     """Show what an archive says of itself, or each archive of an ensemble."""
-    from pet_driver import models
-    from pet_driver.archive import read_metadata
+    from pet_driver.model import shipped
+    from pet_driver.model.archive import read_metadata
 
-    for path in models.resolve_all(model):
+    for path in shipped.resolve_all(model):
         table = Table(title=str(path), show_header=False)
         table.add_column()
         table.add_column(overflow="fold")
@@ -100,9 +100,9 @@ def evaluate(
     max_edges: MaxEdgesOption = None,
 ) -> None:
     """Energies of structures: averaged, raw, and the spreads over the grid and an ensemble."""
-    from pet_driver.cost import predict_cost
-    from pet_driver.ensemble import load
-    from pet_driver.structures import check_finite, check_frames, read_structures
+    from pet_driver.building.structures import check_finite, check_frames, read_structures
+    from pet_driver.model.cost import predict_cost
+    from pet_driver.model.ensemble import load
 
     loaded = load(model, device, grid, max_edges)
     frames = read_structures(structures)
@@ -114,8 +114,8 @@ def evaluate(
     table = Table("frame", "atoms", "energy (eV)", "raw - averaged (meV)", "spread (meV)")
     united = len(loaded.members) > 1
     if united:
-        table.add_column("ensemble spread (meV)")
-        table.add_column("largest force spread (meV/A)")
+        table.add_column("ensemble standard deviation (meV)")
+        table.add_column("largest force standard deviation (meV/A)")
         table.columns[2].no_wrap = True  # in a narrow terminal the headers give way
     for index, (frame, found) in enumerate(zip(frames, loaded.evaluate(frames), strict=True)):
         check_finite(found, structures, index)
@@ -125,9 +125,9 @@ def evaluate(
             str(len(frame)),
             f"{found.energy:.6f}",
             f"{difference:.3f}",
-            f"{1e3 * found.spread:.3f}",
-            *([f"{1e3 * found.ensemble_spread:.3f}"] if united else []),
-            *([f"{1e3 * found.force_spread.max(initial=0.0):.3f}"] if united else []),
+            f"{1e3 * found.rotation_std:.3f}",
+            *([f"{1e3 * found.ensemble_std:.3f}"] if united else []),
+            *([f"{1e3 * found.force_std.max(initial=0.0):.3f}"] if united else []),
         )
     Console().print(table)
 
@@ -151,10 +151,10 @@ def probe(
     output: Annotated[Path, typer.Option("--output", "-o", help="folder to write")] = Path("."),
 ) -> None:
     """Measure how the energy depends on orientation, and say which grid is enough."""
-    from pet_driver.ensemble import load
+    from pet_driver.building.structures import check_frames, read_structures, spaced
+    from pet_driver.model.ensemble import load
     from pet_driver.probe import output as outputs
     from pet_driver.probe import probe as run
-    from pet_driver.structures import check_frames, read_structures, spaced
 
     check_folder(output)
     loaded = load(model, device, max_edges=max_edges)

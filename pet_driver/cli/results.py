@@ -35,7 +35,7 @@ def report(
 @clear_errors
 def doctor() -> None:
     """Say what is installed here, what is missing, and the remedy."""
-    from pet_driver.doctor import examine
+    from pet_driver.cli.doctor import examine
 
     healthy = True
     table = Table("part", Column("state", overflow="fold"), Column("remedy", overflow="fold"))

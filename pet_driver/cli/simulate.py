@@ -153,17 +153,19 @@ def lammps_run(
 
 
 @clear_errors
-def run_deck(
-    deck: Annotated[Path, typer.Argument(help="of i-PI (with <ffdirect>) or LAMMPS")],
+def run_input(
+    input_file: Annotated[Path, typer.Argument(help="of i-PI (with <ffdirect>) or LAMMPS")],
     output: Annotated[Path, typer.Option("--output", "-o", help="folder of the run")],
     steps: Annotated[int | None, typer.Option(help="in total, from the very start")] = None,
     model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
     structure: Annotated[Path | None, typer.Option(help="to start from")] = None,
-    grid: Annotated[str | None, typer.Option(help=GRID_HELP + "; default: the deck's")] = None,
+    grid: Annotated[
+        str | None, typer.Option(help=GRID_HELP + "; default: the input file's")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or auto")] = None,
     seed: Annotated[int | None, typer.Option(help="of velocities and thermostats")] = None,
     var: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE, of a LAMMPS deck; several times")
+        list[str] | None, typer.Option(help="NAME=VALUE, of a LAMMPS input file; several times")
     ] = None,
     ranks: Annotated[int, typer.Option(help="MPI ranks of LAMMPS")] = 1,
     clients: Annotated[
@@ -173,7 +175,7 @@ def run_deck(
         str | None, typer.Option(help="stop in time, such as 23:30:00; the same command resumes")
     ] = None,
 ) -> None:
-    """Run a deck in a folder of its own, or resume it; exit code 75: stopped before the end."""
+    """Run an input file in a folder of its own, or resume it; exit code 75: stopped before the end."""
     from pet_driver.runs import Settings, execute, parse_duration
     from pet_driver.runs.progress import progress
 
@@ -193,7 +195,7 @@ def run_deck(
         time_limit=None if time_limit is None else parse_duration(time_limit),
     )
     with progress(output.resolve().name) as advance:
-        run = execute(deck, output, settings, advance)
+        run = execute(input_file, output, settings, advance)
     print(f"{output}: {run.state}, {run.steps} steps, {run.wall_time:.0f} s")
     if run.state != "finished":
         print("run the same command again to resume", file=sys.stderr)

@@ -11,18 +11,18 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from pet_driver.engines.thresholds import Thresholds
-from pet_driver.ensemble import Ensemble, load
 from pet_driver.errors import PetDriverError
-from pet_driver.evaluator import Model
+from pet_driver.model.ensemble import Ensemble, load
+from pet_driver.model.evaluator import Model
 from pet_driver.symmetry.grid_names import draws
 
 
 class PETCalculator(Calculator):
     """``atoms.calc = PETCalculator(model, grid="2i")``.
 
-    Beside ASE's own properties in ``results``, ``extras`` holds ``raw_energy`` and ``spread`` (eV):
-    the energy without the average, and its standard deviation over the grid; ``ensemble_spread``
-    (eV) and ``force_spread`` ([N] in eV/A): how far the members of an ensemble are apart; zero for
+    Beside ASE's own properties in ``results``, ``extras`` holds ``raw_energy`` and ``rotation_std`` (eV):
+    the energy without the average, and its standard deviation over the grid; ``ensemble_std``
+    (eV) and ``force_std`` ([N] in eV/A): how far the members of an ensemble are apart; zero for
     one model.
 
     Args:
@@ -31,8 +31,8 @@ class PETCalculator(Calculator):
         counter: the first draw of a random grid. Every calculation takes the next one and leaves
             its own in ``extras["counter"]``; a calculator that continues a run needs the value
             with which the run broke off.
-        warn: force spread of an ensemble (eV/A) above which there is a warning.
-        stop: force spread of an ensemble (eV/A) above which a calculation is an error.
+        warn: force standard deviation of an ensemble (eV/A) above which there is a warning.
+        stop: force standard deviation of an ensemble (eV/A) above which a calculation is an error.
         device, max_edges: as for :func:`pet_driver.load`, where ``model`` is yet to be loaded.
 
     Raises:
@@ -75,7 +75,7 @@ class PETCalculator(Calculator):
         super().calculate(atoms, properties or ["energy"], system_changes)
         found = self.model.evaluate(self.atoms, self.grid, self.counter)
         found.check_finite()
-        self.thresholds.check(found.force_spread, warnings.warn)
+        self.thresholds.check(found.force_std, warnings.warn)
         self.results = {
             "energy": found.energy,
             "free_energy": found.energy,
@@ -84,9 +84,9 @@ class PETCalculator(Calculator):
         }
         self.extras = {
             "raw_energy": found.raw_energy,
-            "spread": found.spread,
-            "ensemble_spread": found.ensemble_spread,
-            "force_spread": found.force_spread,
+            "rotation_std": found.rotation_std,
+            "ensemble_std": found.ensemble_std,
+            "force_std": found.force_std,
         }
         if draws(self.grid, 1):
             self.extras["counter"] = self.counter

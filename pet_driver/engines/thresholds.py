@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pet_driver.ensemble import Ensemble
 from pet_driver.errors import PetDriverError
-from pet_driver.evaluator import Model
+from pet_driver.model.ensemble import Ensemble
+from pet_driver.model.evaluator import Model
 
 
 class Thresholds:
-    """Watch the largest force spread of any atom.
+    """Watch the largest force standard deviation of any atom.
 
     Args:
         model: what is evaluated.
@@ -38,21 +38,21 @@ class Thresholds:
         self._next_warning = math.inf if warn is None else warn
         self._watches = warn is not None or stop is not None
 
-    def check(self, force_spread: np.ndarray, report: Callable[[str], None]) -> None:
-        """Compare the force spread [N] (eV/A) of one structure with the thresholds.
+    def check(self, force_std: np.ndarray, report: Callable[[str], None]) -> None:
+        """Compare the force standard deviation [N] (eV/A) of one structure with the thresholds.
 
         Args:
-            force_spread: of every atom.
+            force_std: of every atom.
             report: receives a warning.
 
         Raises:
             PetDriverError: one is above ``stop``.
         """
-        if len(force_spread) == 0 or not self._watches:
+        if len(force_std) == 0 or not self._watches:
             return
-        atom = int(np.argmax(force_spread))
-        largest = float(force_spread[atom])  # NaN where there is one
-        found = f"force spread of {largest:.4g} eV/A at atom {atom} (counted from 0)"
+        atom = int(np.argmax(force_std))
+        largest = float(force_std[atom])  # NaN where there is one
+        found = f"force standard deviation of {largest:.4g} eV/A at atom {atom} (counted from 0)"
         if self.stop is not None and not largest <= self.stop:
             raise PetDriverError(
                 f"{found} is above stop {self.stop:g}: the members of the ensemble disagree; "
@@ -69,9 +69,11 @@ class Thresholds:
 def _check(name: str, value: float, model: Model | Ensemble) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (number and math.isfinite(value) and value > 0.0):
-        raise PetDriverError(f"{name} {value!r}: give a force spread in eV/A, above zero")
+        raise PetDriverError(
+            f"{name} {value!r}: give a force standard deviation in eV/A, above zero"
+        )
     if len(model.members) == 1:
         raise PetDriverError(
-            f"{name} {value:g}: {model.path} is a single model and has no force spread; name an "
+            f"{name} {value:g}: {model.path} is a single model and has no force standard deviation; name an "
             "ensemble, such as a.pt+b.pt, or leave it out"
         )

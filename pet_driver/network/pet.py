@@ -221,14 +221,14 @@ class PET(nn.Module):
         centers: Tensor,
         neighbors: Tensor,
         reverse: Tensor,
-        seeds: Tensor,
+        grad_outputs: Tensor,
         width: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As ``differentiate``, in tables of a known ``width``; see :class:`Layout`."""
         vectors = vectors.detach().requires_grad_(True)
         factors = factors.detach().requires_grad_(True)
         energies = self.energies(species, vectors, factors, centers, neighbors, reverse, width)
-        gradients = torch.autograd.grad([(energies * seeds).sum()], [vectors, factors])
+        gradients = torch.autograd.grad([(energies * grad_outputs).sum()], [vectors, factors])
         by_vector, by_factor = gradients[0], gradients[1]
         assert by_vector is not None and by_factor is not None
         return energies.detach(), by_vector, by_factor

@@ -10,9 +10,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, PropertyNotImplementedError
 
-from pet_driver.ensemble import Ensemble, load
 from pet_driver.errors import PetDriverError
-from pet_driver.evaluator import Model
+from pet_driver.model.ensemble import Ensemble, load
+from pet_driver.model.evaluator import Model
 from pet_driver.symmetry import rotation_grid
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from pet_driver.ensemble import Ensemble
 from pet_driver.errors import PetDriverError
-from pet_driver.evaluator import Model
+from pet_driver.model.ensemble import Ensemble
+from pet_driver.model.evaluator import Model
 from pet_driver.probe.components import Components, rotational_components
 from pet_driver.probe.curie import CurieTest, curie_test
 from pet_driver.probe.deviations import (

@@ -1,7 +1,7 @@
 """Which runs stand side by side, what they are called there, and their colours.
 
 Runs are compared where they differ in the grid alone: the system and its size, the motion, the
-temperature, the number of beads, the network and what was changed in the deck are the same. Engines
+temperature, the number of beads, the network and what was changed in the input file are the same. Engines
 and time steps may differ; labels say so.
 """
 
@@ -137,7 +137,7 @@ def network(run: Run) -> str:
 
 
 def conditions(run: Run) -> str:
-    """What was changed in the deck, but for what is compared or said elsewhere.
+    """What was changed in the input file, but for what is compared or said elsewhere.
 
     Relaxations of several structures stand side by side: their figure tells which belong together.
     """

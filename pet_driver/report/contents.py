@@ -1,4 +1,4 @@
-"""What a report holds, in order, and which deck or command gives what is missing."""
+"""What a report holds, in order, and which input file or command gives what is missing."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ class Missing:
 
 MOLECULE, LIQUID, MOTION = "One molecule", "Structure of the liquid", "Motion in the liquid"
 PROBE, ICE, ENERGY = "Symmetry error", "Ice", "Conservation of energy"
-LIQUID_DECKS = "the decks of inputs/water-liquid-nvt or any other of a liquid"
+LIQUID_INPUTS = "the input files of inputs/water-liquid-nvt or any other of a liquid"
 
 PLANS = (
     Plan(
         MOLECULE,
         molecule.angular_momentum,
         "angular momentum of a molecule",
-        "the decks of inputs/water-molecule-nve",
+        "the input files of inputs/water-molecule-nve",
     ),
     Plan(
         MOLECULE,
@@ -72,25 +72,25 @@ PLANS = (
         MOLECULE,
         molecule.potential_spectrum,
         "spectrum of the non-equivariant energy",
-        "ipi-2i.xml of inputs/water-molecule-nve, or the deck of inputs/water-molecule-delta",
+        "ipi-2i.xml of inputs/water-molecule-nve, or the input file of inputs/water-molecule-delta",
     ),
     Plan(
         MOLECULE,
         orientation.molecule_orientation,
         "orientational free energy of a molecule",
-        "the deck of inputs/water-molecule-nvt, averaged and on the raw network",
+        "the input file of inputs/water-molecule-nvt, averaged and on the raw network",
     ),
     Plan(
         LIQUID,
         orientation.liquid_orientation,
         "orientational free energy in the liquid",
-        LIQUID_DECKS,
+        LIQUID_INPUTS,
     ),
-    Plan(LIQUID, liquid.radial_distribution, "radial distribution of oxygen", LIQUID_DECKS),
-    Plan(LIQUID, liquid.hydrogen_distribution, "radial distributions of hydrogen", LIQUID_DECKS),
-    Plan(LIQUID, liquid.dipole_correlation, "correlations of dipoles", LIQUID_DECKS),
-    Plan(MOTION, dynamics.mean_square_displacement, "mean-square displacement", LIQUID_DECKS),
-    Plan(MOTION, dynamics.dipole_autocorrelation, "autocorrelation of dipoles", LIQUID_DECKS),
+    Plan(LIQUID, liquid.radial_distribution, "radial distribution of oxygen", LIQUID_INPUTS),
+    Plan(LIQUID, liquid.hydrogen_distribution, "radial distributions of hydrogen", LIQUID_INPUTS),
+    Plan(LIQUID, liquid.dipole_correlation, "correlations of dipoles", LIQUID_INPUTS),
+    Plan(MOTION, dynamics.mean_square_displacement, "mean-square displacement", LIQUID_INPUTS),
+    Plan(MOTION, dynamics.dipole_autocorrelation, "autocorrelation of dipoles", LIQUID_INPUTS),
     Plan(
         PROBE,
         symmetry.errors,
@@ -102,13 +102,13 @@ PLANS = (
         ICE,
         ice.relaxation,
         "relaxation of ice, raw and averaged",
-        "the decks of inputs/ice-relaxation",
+        "the input files of inputs/ice-relaxation",
     ),
     Plan(
         ENERGY,
         conservation.conserved_quantity,
         "conserved quantity",
-        "any deck but those of relaxations and replays",
+        "any input file but those of relaxations and replays",
     ),
 )
 

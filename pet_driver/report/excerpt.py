@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pet_driver.analysis.frames import separation, water_indices
+from pet_driver.analysis.base import separation, water_indices
 from pet_driver.errors import PetDriverError
 from pet_driver.report.comparison import describe, grid_label, mark
 from pet_driver.report.observe import (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pet_driver.analysis.frames import separation
+from pet_driver.analysis.base import separation
 from pet_driver.errors import PetDriverError
 from pet_driver.report.comparison import AVERAGED, RAW, Group, Shown, compare, treatment
 from pet_driver.report.drawing import Drawing, Number, legend_below, panels

@@ -65,7 +65,7 @@ def run_each(
     """
     try:
         observables = {name: make() for name, make in makers.items()}
-        analysis.run_together(list(observables.values()), **frames)
+        analysis.run_collection(list(observables.values()), **frames)
         return {name: observable.results for name, observable in observables.items()}
     except PetDriverError:
         found: dict[str, Outcome] = {}
@@ -130,7 +130,7 @@ def open_properties(run: Run) -> analysis.PropertyTable:
     path = run.path(run.properties)
     if not is_lammps(run):
         return analysis.PropertyFile(path)
-    # Where a log begins in the middle of a deck it says neither, and the run knows both.
+    # Where a log begins in the middle of an input file it says neither, and the run knows both.
     unit = {"metal": 1e-3, "real": 1.0}.get(run.units)  # of fs
     step = run.timestep * unit if unit and run.timestep else None
     return analysis.LAMMPSLog(path, run.units or None, step)

@@ -1,4 +1,4 @@
-"""Run decks: start them with changed settings, resume them where they stopped, record them."""
+"""Run input files: start them with changed settings, resume them where they stopped, record them."""
 
 from pet_driver.runs.execute import execute
 from pet_driver.runs.record import Run, find_runs, read_run

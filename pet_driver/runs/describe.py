@@ -1,4 +1,4 @@
-"""What a deck, with its settings, will leave in its folder: the record of its run."""
+"""What an input file, with its settings, will leave in its folder: the record of its run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 from pet_driver.analysis.units import factor
+from pet_driver.building.structures import read_structures
 from pet_driver.errors import PetDriverError
-from pet_driver.runs import ipi_deck, lammps_deck
-from pet_driver.runs.ipi_deck import IPIDeck
-from pet_driver.runs.lammps_deck import LAMMPSDeck
+from pet_driver.runs import ipi_input, lammps_input
+from pet_driver.runs.ipi_input import IPIInput
+from pet_driver.runs.lammps_input import LAMMPSInput
 from pet_driver.runs.record import Run
 from pet_driver.runs.settings import Settings, default_grid, provenance
-from pet_driver.structures import read_structures
 
 _SUFFIX = {"ase": ".extxyz", "xyz": ".xyz", "pdb": ".pdb", "bin": ".bin"}
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -23,102 +23,104 @@ _CONSTANT = re.compile(
 _IPI_MOTIONS = {"minimize": "relaxation", "replay": "replay"}
 
 
-def describe_ipi(deck: IPIDeck, folder: Path, settings: Settings) -> Run:
-    """The record of a run of i-PI, whose deck has its settings already."""
-    frames = read_structures(deck.start)
+def describe_ipi(input_file: IPIInput, folder: Path, settings: Settings) -> Run:
+    """The record of a run of i-PI, whose input file has its settings already."""
+    frames = read_structures(input_file.start)
     atoms = frames[0]
-    n_beads = int(deck.root.find(".//initialize").get("nbeads", "1"))
-    motion = _ipi_motion(deck)
+    n_beads = int(input_file.root.find(".//initialize").get("nbeads", "1"))
+    motion = _ipi_motion(input_file)
     if motion != "replay" and len(frames) not in (1, n_beads):
         raise PetDriverError(
-            f"{deck.start} has {len(frames)} frames, which i-PI takes for beads, and starts from "
+            f"{input_file.start} has {len(frames)} frames, which i-PI takes for beads, and starts from "
             f"their mean; give a file of one frame, such as the last, or of {n_beads}"
         )
-    centroid = _ipi_files(deck, "x_centroid", 0)
-    positions = _ipi_files(deck, "positions", n_beads)
+    centroid = _ipi_files(input_file, "x_centroid", 0)
+    positions = _ipi_files(input_file, "positions", n_beads)
     if centroid and len(positions) < n_beads:
         positions = centroid
     return Run(
         name=folder.resolve().name,
         system="molecule" if len(atoms) == 3 else "bulk",
         motion=motion,
-        grid=_ipi_grid(deck),
+        grid=_ipi_grid(input_file),
         engine=f"i-PI {importlib.metadata.version('ipi')}",
         n_atoms=len(atoms),
         n_beads=n_beads,
-        timestep=_ipi_timestep(deck),
+        timestep=_ipi_timestep(input_file),
         steps=0,
         positions=positions,
         centroid=bool(centroid) and positions is centroid,
-        temperature=_ipi_temperature(deck) if motion in ("nvt", "npt") else None,
-        velocities=_ipi_files(deck, "velocities", n_beads),
-        forces=_ipi_files(deck, "forces", n_beads),
-        rotations=_ipi_files(deck, "extras", n_beads, has="raw_energy_ev"),
-        properties=deck.properties,
-        provenance=provenance(deck.path, deck.models, settings),
+        temperature=_ipi_temperature(input_file) if motion in ("nvt", "npt") else None,
+        velocities=_ipi_files(input_file, "velocities", n_beads),
+        forces=_ipi_files(input_file, "forces", n_beads),
+        rotations=_ipi_files(input_file, "extras", n_beads, has="raw_energy_ev"),
+        properties=input_file.properties,
+        provenance=provenance(input_file.path, input_file.models, settings),
         folder=folder,
     )
 
 
-def _ipi_motion(deck: IPIDeck) -> str:
-    motion = deck.root.find(".//motion")
+def _ipi_motion(input_file: IPIInput) -> str:
+    motion = input_file.root.find(".//motion")
     mode = motion.get("mode", "dynamics").strip()
     if mode == "dynamics":
         mode = motion.find("dynamics").get("mode", "nve").strip()
     mode = _IPI_MOTIONS.get(mode, mode)
     if mode not in ("nve", "nvt", "npt", "relaxation", "replay"):
-        raise PetDriverError(f"{deck.path}: motion {mode}: only nve, nvt, npt, minimize and replay")
+        raise PetDriverError(
+            f"{input_file.path}: motion {mode}: only nve, nvt, npt, minimize and replay"
+        )
     return mode
 
 
-def _ipi_timestep(deck: IPIDeck) -> float:
+def _ipi_timestep(input_file: IPIInput) -> float:
     """fs."""
-    element = deck.root.find(".//dynamics/timestep")
+    element = input_file.root.find(".//dynamics/timestep")
     if element is None:
         return 0.0
     unit = element.get("units", "atomic_unit").strip()
-    return float(element.text) * 1e3 * factor("time", unit, str(deck.path))
+    return float(element.text) * 1e3 * factor("time", unit, str(input_file.path))
 
 
-def _ipi_temperature(deck: IPIDeck) -> float | None:
+def _ipi_temperature(input_file: IPIInput) -> float | None:
     """K."""
-    element = deck.root.find(".//ensemble/temperature")
+    element = input_file.root.find(".//ensemble/temperature")
     if element is None or not element.text or not _NUMBER.fullmatch(element.text.strip()):
         return None
     unit = element.get("units", "atomic_unit").strip()
-    return float(element.text) * factor("temperature", unit, str(deck.path))
+    return float(element.text) * factor("temperature", unit, str(input_file.path))
 
 
-def _ipi_grid(deck: IPIDeck) -> str:
+def _ipi_grid(input_file: IPIInput) -> str:
     """The grid of the sum of all forces: raw forces that are added and taken away cancel."""
     weights: dict[str, float] = {}
-    fields = {field.get("name"): field for field in deck.force_fields}
-    for force in deck.root.findall(".//forces/force"):
+    fields = {field.get("name"): field for field in input_file.force_fields}
+    for force in input_file.root.findall(".//forces/force"):
         field = fields.get(force.get("forcefield"))
         if field is None:
             continue
-        found = ipi_deck.parameters(field)
-        grid = ipi_deck.grid(found)
+        found = ipi_input.parameters(field)
+        grid = ipi_input.grid(found)
         steps = force.findtext("mts_weights", "1")
         total = sum(float(word) for word in re.findall(r"[-+.\deE]+", steps))
         weights[grid] = weights.get(grid, 0.0) + float(force.get("weight", "1")) * total
     if not weights:
-        asked = [force.get("forcefield") for force in deck.root.findall(".//forces/force")]
+        asked = [force.get("forcefield") for force in input_file.root.findall(".//forces/force")]
         raise PetDriverError(
-            f"{deck.path}: its forces name {', '.join(map(str, asked)) or 'no forcefield'}; the "
+            f"{input_file.path}: its forces name {', '.join(map(str, asked)) or 'no forcefield'}; the "
             f"force fields are {', '.join(map(str, fields))}; let both agree"
         )
     return max(weights, key=weights.get)
 
 
-def _ipi_files(deck: IPIDeck, quantity: str, n_beads: int, has: str = "") -> list[str]:
+def _ipi_files(input_file: IPIInput, quantity: str, n_beads: int, has: str = "") -> list[str]:
     """The files of a trajectory, named as i-PI does: one by bead, or for 0 beads the only one."""
-    for trajectory in deck.root.findall("output/trajectory"):
+    for trajectory in input_file.root.findall("output/trajectory"):
         text = (trajectory.text or "").strip()
         if re.match(rf"{quantity}\b", text) and has in trajectory.get("extra_type", ""):
             width = len(str(n_beads))
             suffix = "" if quantity == "extras" else _SUFFIX[trajectory.get("format", "xyz")]
-            name = deck.file(trajectory.get("filename", "traj"))
+            name = input_file.file(trajectory.get("filename", "traj"))
             if n_beads == 0:
                 return [f"{name}{suffix}"]
             bead = int(trajectory.get("bead", "-1"))  # -n: every n-th one
@@ -127,22 +129,22 @@ def _ipi_files(deck: IPIDeck, quantity: str, n_beads: int, has: str = "") -> lis
     return []
 
 
-def describe_lammps(deck: LAMMPSDeck, folder: Path, settings: Settings) -> Run:
+def describe_lammps(input_file: LAMMPSInput, folder: Path, settings: Settings) -> Run:
     """The record of a run of LAMMPS; the number of atoms comes from its log."""
-    values = {**dict(_CONSTANT.findall(deck.text)), **deck.defaults}
-    values |= lammps_deck.variables(deck, settings)
-    text = re.sub(r"\$\{(\w+)\}", lambda match: values.get(match[1], match[0]), deck.text)
-    model = lammps_deck.model_path(deck, settings)
+    values = {**dict(_CONSTANT.findall(input_file.text)), **input_file.defaults}
+    values |= lammps_input.variables(input_file, settings)
+    text = re.sub(r"\$\{(\w+)\}", lambda match: values.get(match[1], match[0]), input_file.text)
+    model = lammps_input.model_path(input_file, settings)
     grid = re.search(r"^pair_style.*\bgrid\s+(\S+)", text, re.MULTILINE)
     timestep = re.search(r"^timestep\s+(\S+)", text, re.MULTILINE)
     dump = re.search(r"^dump\s+\S+\s+\S+\s+\S+\s+\S+\s+(\S+)", text, re.MULTILINE)
     if timestep and not _NUMBER.fullmatch(timestep[1]):
         raise PetDriverError(
-            f"{deck.path}: timestep {timestep[1]}: write a number, or a variable of style index"
+            f"{input_file.path}: timestep {timestep[1]}: write a number, or a variable of style index"
         )
     units = re.search(r"^units\s+(\S+)", text, re.MULTILINE)
     is_real = units is not None and units[1] == "real"
-    n_atoms = _lammps_atoms(folder / lammps_deck.LOG)
+    n_atoms = _lammps_atoms(folder / lammps_input.LOG)
     motion = _lammps_motion(text, values)
     return Run(
         name=folder.resolve().name,
@@ -159,8 +161,8 @@ def describe_lammps(deck: LAMMPSDeck, folder: Path, settings: Settings) -> Run:
         positions=[dump[1]] if dump else [],
         units=units[1] if units else "",
         temperature=_lammps_temperature(text, motion),
-        properties=lammps_deck.LOG,
-        provenance=provenance(deck.path, [model], settings),
+        properties=lammps_input.LOG,
+        provenance=provenance(input_file.path, [model], settings),
         folder=folder,
     )
 

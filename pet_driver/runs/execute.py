@@ -1,4 +1,4 @@
-"""Running a deck to its end, over as many legs as it takes."""
+"""Running an input file to its end, over as many run segments as it takes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from pet_driver.errors import PetDriverError
-from pet_driver.runs import ipi_deck, lammps_deck
+from pet_driver.runs import ipi_input, lammps_input
 from pet_driver.runs.ipi_resume import beyond
-from pet_driver.runs.leg_files import LOCK
-from pet_driver.runs.legs import IPILeg, LAMMPSLeg, Leg
 from pet_driver.runs.record import FILE, Run, read_run
+from pet_driver.runs.segment_files import LOCK
+from pet_driver.runs.segments import IPISegment, LAMMPSSegment, Segment
 from pet_driver.runs.settings import IDENTITY, Settings
 from pet_driver.runs.supervise import SCREEN, Outcome, supervise
 
@@ -24,19 +24,19 @@ RECORD_INTERVAL = 5.0  # s between updates of run.json
 
 
 def execute(
-    deck: Path,
+    input_file: Path,
     folder: Path,
     settings: Settings | None = None,
     advance: Callable[[int, int], None] = lambda step, total: None,
 ) -> Run:
-    """Run a deck in a folder of its own, or resume it where it stopped.
+    """Run an input file in a folder of its own, or resume it where it stopped.
 
     Args:
-        deck: an input of i-PI with PET in an ``<ffdirect>``, or one of LAMMPS with `pair_style
+        input file: an input of i-PI with PET in an ``<ffdirect>``, or one of LAMMPS with `pair_style
             pet`. It is copied with its paths made absolute.
         folder: made if it is not there. One that holds the same run, stopped, is resumed; one
             that holds it finished is left as it is.
-        settings: what to change in the deck.
+        settings: what to change in the input file.
         advance: called twice a second with the last step and the total.
 
     Returns:
@@ -49,38 +49,38 @@ def execute(
     """
     settings = settings or Settings()
     settings.check()
-    leg = read_leg(deck, folder, settings)
+    segment = read_segment(input_file, folder, settings)
     if folder.exists() and not folder.is_dir():
         raise PetDriverError(f"{folder} is a file; a run needs a folder")
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        previous = find_previous(folder, leg)
-        if previous is not None and is_done(previous, leg.total):
+        previous = find_previous(folder, segment)
+        if previous is not None and is_done(previous, segment.total):
             return previous
-        if previous is not None and leg.is_complete():
-            if (step := leg.last_step()) > leg.total:
-                raise beyond(folder, step, leg.total)
+        if previous is not None and segment.is_complete():
+            if (step := segment.last_step()) > segment.total:
+                raise beyond(folder, step, segment.total)
             # Its supervisor was killed; the engine came to its end all the same.
             run = replace(
-                leg.describe(),
+                segment.describe(),
                 state="finished",
-                steps=leg.total,
-                asked=leg.total,
+                steps=segment.total,
+                asked=segment.total,
                 wall_time=previous.wall_time,
                 command=previous.command,
             )
             run.write()
             return run
-        return _execute(leg, previous, advance)
+        return _execute(segment, previous, advance)
 
 
-def read_leg(deck: Path, folder: Path, settings: Settings) -> Leg:
-    """A deck of either engine, ready to be run in ``folder``."""
-    if not deck.is_file():
-        raise PetDriverError(f"there is no deck at {deck}")
-    if "<simulation" in deck.read_text(errors="replace"):
-        return IPILeg(ipi_deck.read_deck(deck), folder, settings)
-    return LAMMPSLeg(lammps_deck.read_deck(deck), folder, settings)
+def read_segment(input_file: Path, folder: Path, settings: Settings) -> Segment:
+    """An input file of either engine, ready to be run in ``folder``."""
+    if not input_file.is_file():
+        raise PetDriverError(f"there is no input file at {input_file}")
+    if "<simulation" in input_file.read_text(errors="replace"):
+        return IPISegment(ipi_input.read_input(input_file), folder, settings)
+    return LAMMPSSegment(lammps_input.read_input(input_file), folder, settings)
 
 
 def is_done(run: Run, total: int) -> bool:
@@ -89,45 +89,47 @@ def is_done(run: Run, total: int) -> bool:
     return run.state == "finished" and (came_to_its_end or run.steps >= total)
 
 
-def _execute(leg: Leg, previous: Run | None, advance: Callable[[int, int], None]) -> Run:
-    folder = leg.folder
+def _execute(segment: Segment, previous: Run | None, advance: Callable[[int, int], None]) -> Run:
+    folder = segment.folder
     before = previous.wall_time if previous else 0.0
-    described = leg.describe()  # what is wrong with the deck comes to light before there is a file
+    described = (
+        segment.describe()
+    )  # what is wrong with the input file comes to light before there is a file
     run = replace(described, state="running", wall_time=before)
     begins = not (folder / FILE).is_file()
     if previous is None:
         run.write()  # first of all, or a disk that is full leaves files that are no run's
     try:
-        commands = leg.start(fresh=previous is None)
+        commands = segment.start(fresh=previous is None)
     except PetDriverError:
         if begins:
             (folder / FILE).unlink()
         raise
-    run = replace(run, command=" ".join(leg.shown))
+    run = replace(run, command=" ".join(segment.shown))
     run.write()
-    first = leg.last_step()
+    first = segment.last_step()
     start = recorded = time.monotonic()
 
     def watch() -> int:
         nonlocal recorded
-        step = leg.last_step()
-        advance(step, leg.total)
+        step = segment.last_step()
+        advance(step, segment.total)
         if time.monotonic() - recorded > RECORD_INTERVAL:
             recorded = time.monotonic()
             replace(run, steps=step, wall_time=before + recorded - start).write()
         return step
 
-    outcome = supervise(commands, folder, watch, leg.deadline, leg.environment())
+    outcome = supervise(commands, folder, watch, segment.deadline, segment.environment())
     failed = outcome is Outcome.FAILED
-    finished = not failed and leg.is_finished(outcome)
-    described = leg.describe()
-    step = leg.total if finished and not described.ends_itself else leg.last_step()
-    advance(step, leg.total)
+    finished = not failed and segment.is_finished(outcome)
+    described = segment.describe()
+    step = segment.total if finished and not described.ends_itself else segment.last_step()
+    advance(step, segment.total)
     run = replace(
         described,
         state="finished" if finished else "stopped",
         steps=step,
-        asked=leg.total,
+        asked=segment.total,
         wall_time=before + time.monotonic() - start,
         command=run.command,
     )
@@ -147,8 +149,8 @@ def last_words(screen: str) -> str:
     return "\n".join(lines) if found is None else "\n".join(lines[found:]).removeprefix(ours)
 
 
-def find_previous(folder: Path, leg: Leg) -> Run | None:
-    """The record of an earlier leg of the same run; none where it failed before its first step.
+def find_previous(folder: Path, segment: Segment) -> Run | None:
+    """The record of an earlier run segment of the same run; none where it failed before its first step.
 
     Raises:
         PetDriverError: the folder holds another run, or files that are no run's.
@@ -158,8 +160,8 @@ def find_previous(folder: Path, leg: Leg) -> Run | None:
         if any(entry.name != LOCK for entry in folder.iterdir()):
             raise PetDriverError(f"{folder} holds files that are no run's; name another folder")
         return None
-    previous, new = read_run(path), leg.describe()
-    # an archive's default grid is in neither deck, weights nor settings
+    previous, new = read_run(path), segment.describe()
+    # an archive's default grid is in neither input file, weights nor settings
     pairs = [(key, previous.provenance.get(key), new.provenance[key]) for key in IDENTITY]
     for key, before, now in [*pairs, ("grid", previous.grid, new.grid)]:
         if before != now and previous.steps == 0:

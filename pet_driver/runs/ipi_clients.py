@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pet_driver.runs.ipi_deck import is_pet, parameters, structures_of, write
+from pet_driver.runs.ipi_input import is_pet, parameters, structures_of, write
 
 SOCKETS = "/tmp/ipi_"  # where i-PI makes its Unix sockets
 

@@ -8,9 +8,9 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from pet_driver.errors import PetDriverError
-from pet_driver.runs.ipi_deck import (
+from pet_driver.runs.ipi_input import (
     DEFAULT_PREFIX,
-    IPIDeck,
+    IPIInput,
     child,
     grid,
     parameters,
@@ -23,7 +23,7 @@ from pet_driver.symmetry.grid_names import draws, parse_grid_name
 RESUMED = "resumed.xml"
 
 
-def resume(deck: IPIDeck, folder: Path, total_steps: int) -> int | None:
+def resume(input_file: IPIInput, folder: Path, total_steps: int) -> int | None:
     """Write an input that resumes from the latest whole checkpoint in ``folder``.
 
     Returns:
@@ -33,13 +33,13 @@ def resume(deck: IPIDeck, folder: Path, total_steps: int) -> int | None:
         PetDriverError: more steps are done than are asked for.
     """
     found = []
-    for path in [folder / "RESTART", *folder.glob(deck.file("chk*"))]:
+    for path in [folder / "RESTART", *folder.glob(input_file.file("chk*"))]:
         try:
             root = ElementTree.parse(path).getroot()
         except (FileNotFoundError, ElementTree.ParseError):
             continue
         output = root.find("output")
-        if output is None or output.get("prefix", DEFAULT_PREFIX).strip() != deck.prefix:
+        if output is None or output.get("prefix", DEFAULT_PREFIX).strip() != input_file.prefix:
             continue  # of another run
         step = int(root.findtext("step", "0"))
         if step > total_steps:
@@ -52,8 +52,8 @@ def resume(deck: IPIDeck, folder: Path, total_steps: int) -> int | None:
     step, root = max(found, key=lambda entry: entry[0])
     # A checkpoint leaves out whatever is i-PI's default.
     child(root, "total_steps").text = str(total_steps)
-    for planned in deck.force_fields:
-        # The checkpoint has a socket instead if the last leg had clients.
+    for planned in input_file.force_fields:
+        # The checkpoint has a socket instead if the last run segment had clients.
         name = planned.get("name")
         place, old = next((k, e) for k, e in enumerate(root) if e.get("name") == name)
         field = copy.deepcopy(planned)

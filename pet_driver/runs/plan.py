@@ -12,14 +12,14 @@ from typing import NamedTuple
 import torch
 from ase import Atoms
 
-from pet_driver.ensemble import Ensemble, load
+from pet_driver.building.structures import read_structures
 from pet_driver.errors import PetDriverError
-from pet_driver.evaluator import Model
-from pet_driver.runs import ipi_deck, ipi_resume, lammps_deck
-from pet_driver.runs.execute import read_leg
-from pet_driver.runs.legs import IPILeg, LAMMPSLeg
+from pet_driver.model.ensemble import Ensemble, load
+from pet_driver.model.evaluator import Model
+from pet_driver.runs import ipi_input, ipi_resume, lammps_input
+from pet_driver.runs.execute import read_segment
+from pet_driver.runs.segments import IPISegment, LAMMPSSegment
 from pet_driver.runs.settings import Settings
-from pet_driver.structures import read_structures
 
 REPEATS = 3
 IPI_OVERHEAD = 5e-4  # s a step and bead: i-PI's own work, a few thousand atoms or less
@@ -57,8 +57,8 @@ class Plan:
         return 86400 / self.step_time * self.timestep * 1e-6
 
 
-def plan(deck: Path, settings: Settings | None = None) -> Plan:
-    """Time the evaluations that a step of a deck asks for.
+def plan(input_file: Path, settings: Settings | None = None) -> Plan:
+    """Time the evaluations that a step of an input file asks for.
 
     The model of the cost: a step takes the sum of its evaluations, each of all beads that a force
     asks for in one batch, and i-PI's own 0.5 ms a bead. Ranks and clients are not in it: divide by
@@ -69,15 +69,17 @@ def plan(deck: Path, settings: Settings | None = None) -> Plan:
     """
     settings = settings or Settings()
     settings.check()
-    leg = read_leg(deck, Path("plan"), settings)
-    found = leg.describe()
-    demand = _demand_of_ipi(leg) if isinstance(leg, IPILeg) else _demand_of_lammps(leg)
+    segment = read_segment(input_file, Path("plan"), settings)
+    found = segment.describe()
+    demand = (
+        _demand_of_ipi(segment) if isinstance(segment, IPISegment) else _demand_of_lammps(segment)
+    )
     model, atoms, counts = load(demand.model, demand.device), demand.atoms, demand.evaluations
     times = [n * evaluation_time(model, atoms, *batch) for batch, n in counts.items()]
     return Plan(
         atoms=len(atoms),
         beads=found.n_beads,
-        steps=leg.total,
+        steps=segment.total,
         timestep=found.timestep,
         evaluations=tuple((*batch, n) for batch, n in counts.items()),
         step_time=sum(times) + demand.overhead,
@@ -97,7 +99,7 @@ def evaluation_time(model: Model | Ensemble, atoms: Atoms, grid: str, beads: int
 
 
 class _Demand(NamedTuple):
-    """What a deck asks for."""
+    """What an input file asks for."""
 
     model: str
     device: str
@@ -106,31 +108,31 @@ class _Demand(NamedTuple):
     overhead: float  # s a step, of the engine itself
 
 
-def _demand_of_ipi(leg: IPILeg) -> _Demand:
-    root = leg.deck.root
+def _demand_of_ipi(segment: IPISegment) -> _Demand:
+    root = segment.input_file.root
     counts: Counter[tuple[str, int]] = Counter()
-    for field in leg.deck.force_fields:
+    for field in segment.input_file.force_fields:
         name = field.get("name")
         often = float(ipi_resume.evaluations_a_step(root, name))
         if name in ipi_resume.idle(root):
             stride = ipi_resume.looked_at(root)
             often = 0.0 if stride is None else 1.0 / stride
         if often:
-            grid = ipi_deck.grid(ipi_deck.parameters(field))
-            counts[grid, ipi_deck.structures_of(root, name)] += often
-    atoms = read_structures(leg.deck.start)[0]
-    device = ipi_deck.parameters(leg.deck.force_fields[0]).get("device", "cpu")
-    own = IPI_OVERHEAD * leg.describe().n_beads
-    return _Demand(leg.deck.models[0], device, atoms, counts, own)
+            grid = ipi_input.grid(ipi_input.parameters(field))
+            counts[grid, ipi_input.structures_of(root, name)] += often
+    atoms = read_structures(segment.input_file.start)[0]
+    device = ipi_input.parameters(segment.input_file.force_fields[0]).get("device", "cpu")
+    own = IPI_OVERHEAD * segment.describe().n_beads
+    return _Demand(segment.input_file.models[0], device, atoms, counts, own)
 
 
-def _demand_of_lammps(leg: LAMMPSLeg) -> _Demand:
-    if "data" not in leg.values:
+def _demand_of_lammps(segment: LAMMPSSegment) -> _Demand:
+    if "data" not in segment.values:
         raise PetDriverError(
-            f"{leg.deck.path}: no 'variable data index ...': which atoms does it begin with?"
+            f"{segment.input_file.path}: no 'variable data index ...': which atoms does it begin with?"
         )
-    atoms = read_structures(leg.deck.path.parent / leg.values["data"])[0]
-    atoms = atoms.repeat(int(leg.values.get("replicate", "1")))
-    model = lammps_deck.model_path(leg.deck, leg.settings)
-    device = leg.values.get("device", "auto")
-    return _Demand(model, device, atoms, Counter({(leg.describe().grid, 1): 1.0}), 0.0)
+    atoms = read_structures(segment.input_file.path.parent / segment.values["data"])[0]
+    atoms = atoms.repeat(int(segment.values.get("replicate", "1")))
+    model = lammps_input.model_path(segment.input_file, segment.settings)
+    device = segment.values.get("device", "auto")
+    return _Demand(model, device, atoms, Counter({(segment.describe().grid, 1): 1.0}), 0.0)

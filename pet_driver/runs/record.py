@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pet_driver.errors import PetDriverError
-from pet_driver.files import write_whole
+from pet_driver.files import write_atomically
 
 FILE = "run.json"
 SYSTEMS = ("molecule", "bulk")
@@ -39,9 +39,9 @@ class Run:
         rotations: i-PI's extras with the raw energy and the spread over rotations, one by bead.
         centroid: whether ``positions`` are those of the centroid of all beads.
         units: LAMMPS' style of units; "" for i-PI, whose files name theirs.
-        temperature: K, of the ensemble; None where the deck does not say it plainly.
+        temperature: K, of the ensemble; None where the input file does not say it plainly.
         state: "running", "stopped" (to be continued) or "finished".
-        wall_time: s, all legs of the run together; 0 where nobody measured it.
+        wall_time: s, all run segments of the run together; 0 where nobody measured it.
         command: that made it, to be repeated in the folder.
         provenance: checksums and versions.
     """
@@ -74,7 +74,7 @@ class Run:
         """Write ``run.json``; whoever reads at the same time sees the old one or the new one."""
         entries = {key: value for key, value in asdict(self).items() if key != "folder"}
         text = json.dumps(entries, indent=1) + "\n"
-        write_whole(self.folder / FILE, text.encode())
+        write_atomically(self.folder / FILE, text.encode())
 
     def path(self, name: str) -> Path:
         """The path of one of the run's files.
@@ -132,7 +132,9 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
     runs = [run for path in sorted(paths) if (run := read_run(path)).steps > 0]
     if not runs:
         where = ", ".join(map(str, folders))
-        raise PetDriverError(f"no {FILE} in or below {where}: run a deck with `pet-driver run`")
+        raise PetDriverError(
+            f"no {FILE} in or below {where}: run an input file with `pet-driver run`"
+        )
     return _with_names_of_their_own(runs)
 
 

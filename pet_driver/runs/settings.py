@@ -1,4 +1,4 @@
-"""What one may change in a deck without editing it."""
+"""What one may change in an input file without editing it."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pet_driver import models
-from pet_driver.archive import read_metadata
 from pet_driver.errors import PetDriverError
+from pet_driver.model import shipped
+from pet_driver.model.archive import read_metadata
 from pet_driver.symmetry.grids import RotationGrids
 
-# What must be the same for a run to be continued by another leg; steps may grow.
-IDENTITY = ("deck (SHA-256)", "weights (SHA-256)", "settings")
+# What must be the same for a run to be continued by another run segment; steps may grow.
+IDENTITY = ("input file (SHA-256)", "weights (SHA-256)", "settings")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Changes to a deck; None leaves what the deck says.
+    """Changes to an input file; None leaves what the input file says.
 
     Attributes:
         steps: total number of steps, from the very start.
         model: archive or shipped name; several joined with plus signs.
         structure: to start from: any file of ASE's for i-PI, a data file for LAMMPS.
-        grid: rotations to average over; in a deck with several force fields, those of its averaged
+        grid: rotations to average over; in an input file with several force fields, those of its averaged
             ones.
         device: torch device; with several clients or ranks ``cuda`` gives each its own.
         seed: of velocities and thermostats.
-        variables: of a LAMMPS deck, beside those above.
+        variables: of a LAMMPS input file, beside those above.
         ranks: MPI ranks of LAMMPS.
         clients: socket clients of i-PI; 0 evaluates inside i-PI's process.
         time_limit: s after which the run stops with a restart file; None: never.
@@ -50,13 +50,13 @@ class Settings:
     time_limit: float | None = None
 
     def check(self) -> None:
-        """Refuse what no deck could mean.
+        """Refuse what no input file could mean.
 
         Raises:
             PetDriverError: an unknown model or grid, or a number out of its range.
         """
         if self.model is not None:
-            models.resolve_all(self.model)
+            shipped.resolve_all(self.model)
         if self.structure is not None and not self.structure.is_file():
             raise PetDriverError(f"there is no structure at {self.structure}")
         if self.grid is not None:
@@ -77,9 +77,9 @@ class Settings:
     @property
     def absolute_model(self) -> str | None:
         """The model as every folder understands it."""
-        if self.model is None or models.is_shipped(self.model):
+        if self.model is None or shipped.is_shipped(self.model):
             return self.model
-        return "+".join(str(path.resolve()) for path in models.resolve_all(self.model))
+        return "+".join(str(path.resolve()) for path in shipped.resolve_all(self.model))
 
     def identity(self) -> str:
         """The settings that decide on the trajectory, as text."""
@@ -90,17 +90,17 @@ class Settings:
         return " ".join(f"{key}={value}" for key, value in pairs.items() if value is not None)
 
 
-def provenance(deck: Path, names: Sequence[str], settings: Settings) -> dict[str, str]:
-    """What a run was made of: deck, weights, versions, machine.
+def provenance(input_file: Path, names: Sequence[str], settings: Settings) -> dict[str, str]:
+    """What a run was made of: input file, weights, versions, machine.
 
     Args:
-        names: of its models, of which a deck with several forces may have more than one.
+        names: of its models, of which an input file with several forces may have more than one.
     """
-    paths = [models.resolve_all(name) for name in names]
+    paths = [shipped.resolve_all(name) for name in names]
     sums = [[read_metadata(path)["weights_sha256"] for path in ensemble] for ensemble in paths]
     return {
-        "deck": "/".join(deck.resolve().parts[-2:]),
-        "deck (SHA-256)": hashlib.sha256(deck.read_bytes()).hexdigest(),
+        "input file": "/".join(input_file.resolve().parts[-2:]),
+        "input file (SHA-256)": hashlib.sha256(input_file.read_bytes()).hexdigest(),
         "archive": ", ".join("+".join(path.name for path in ensemble) for ensemble in paths),
         "weights (SHA-256)": ", ".join("+".join(ensemble) for ensemble in sums),
         "settings": settings.identity(),
@@ -112,7 +112,7 @@ def provenance(deck: Path, names: Sequence[str], settings: Settings) -> dict[str
 
 def default_grid(model: str) -> str:
     """What an archive averages over by itself."""
-    return read_metadata(models.resolve_all(model)[0])["default_grid"]
+    return read_metadata(shipped.resolve_all(model)[0])["default_grid"]
 
 
 def parse_duration(text: str) -> float:

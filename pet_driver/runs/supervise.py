@@ -160,7 +160,7 @@ def _start(command, folder: Path, output, environment: dict[str, str]) -> subpro
 
 
 def _end_with_parent() -> None:
-    """An engine that outlives its supervisor would write into the folder of the next leg."""
+    """An engine that outlives its supervisor would write into the folder of the next run segment."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -180,8 +180,8 @@ class RotationAverage(nn.Module):
         step = max(1, max_edges // max(1, n_edges))
         for start in range(0, rotations.shape[0], step):
             matrices = rotations[start : start + step]
-            seeds = weights[start : start + step, None] * counted
-            energies, by_vector, by_factor = self.rotated_pass(edges, matrices, seeds)
+            grad_outputs = weights[start : start + step, None] * counted
+            energies, by_vector, by_factor = self.rotated_pass(edges, matrices, grad_outputs)
             # v = r R, so dE/dr = dE/dv R^T.
             vector_gradients += torch.matmul(by_vector, matrices.transpose(1, 2)).sum(dim=0)
             factor_gradients += by_factor.sum(dim=0)
@@ -189,12 +189,12 @@ class RotationAverage(nn.Module):
         return torch.cat(by_atom), vector_gradients, factor_gradients
 
     def rotated_pass(
-        self, edges: Edges, matrices: Tensor, seeds: Tensor
+        self, edges: Edges, matrices: Tensor, grad_outputs: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The network on C copies of a batch, each rotated by its own of ``matrices``.
 
         Returns:
-            its output [C, N]; the gradients, float64, of the sum of ``seeds`` [C, N] times it, by
+            its output [C, N]; the gradients, float64, of the sum of ``grad_outputs`` [C, N] times it, by
             rotated vectors [C, E, 3] and by factors [C, E].
         """
         species, vectors, factors, centers, neighbors, reverse = edges
@@ -207,7 +207,13 @@ class RotationAverage(nn.Module):
             neighbors = (neighbors + n_atoms * copies).view(n_copies * n_edges)
             reverse = (reverse + n_edges * copies).view(n_copies * n_edges)
         energies, by_vector, by_factor = self.network.differentiate(
-            species, rotated, factors, centers, neighbors, reverse, seeds.view(n_copies * n_atoms)
+            species,
+            rotated,
+            factors,
+            centers,
+            neighbors,
+            reverse,
+            grad_outputs.view(n_copies * n_atoms),
         )
         return (
             energies.view(n_copies, n_atoms),

@@ -202,9 +202,9 @@ class FrameAverage(RotationAverage):
         species = torch.arange(n_species, device=types.device)
         none = torch.zeros(0, dtype=torch.int64, device=types.device)
         vectors = torch.zeros(0, 3, dtype=self.zero.dtype, device=types.device)
-        seeds = torch.zeros(n_species, dtype=torch.float64, device=types.device)
+        grad_outputs = torch.zeros(n_species, dtype=torch.float64, device=types.device)
         energies, _, _ = self.network.differentiate(
-            species, vectors, vectors[:, 0], none, none, none, seeds
+            species, vectors, vectors[:, 0], none, none, none, grad_outputs
         )
         return self.scale * energies
 

@@ -68,10 +68,10 @@ def ipi_input(steps: int) -> str:
 """
 
 
-def run_ipi(folder: Path, deck: str) -> None:
+def run_ipi(folder: Path, input_file: str) -> None:
     """Run i-PI in ``folder``; fail with its own words."""
     done = subprocess.run(
-        [BIN / "i-pi", deck], cwd=folder, capture_output=True, text=True, timeout=180
+        [BIN / "i-pi", input_file], cwd=folder, capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -135,7 +135,7 @@ def memory_water(
     return u
 
 
-LAMMPS_DECK = """units {units}
+LAMMPS_INPUT = """units {units}
 atom_style atomic
 boundary p p p
 read_data water.data
@@ -169,7 +169,7 @@ def lammps_run(request, tmp_path_factory) -> tuple[Path, str]:
     box = "".join(f"-1 7 {a}lo {a}hi\n" for a in "xyz")
     (folder / "water.data").write_text(f"{header}{box}\nAtoms # atomic\n\n" + "\n".join(rows))
     timestep = {"metal": 0.001, "real": 1.0}[units]
-    (folder / "in.lmp").write_text(LAMMPS_DECK.format(units=units, timestep=timestep))
+    (folder / "in.lmp").write_text(LAMMPS_INPUT.format(units=units, timestep=timestep))
     lmp = shutil.which("lmp", path=str(BIN)) or "lmp"
     done = subprocess.run(
         [lmp, "-in", "in.lmp"], cwd=folder, capture_output=True, text=True, timeout=180

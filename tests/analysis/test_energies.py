@@ -38,7 +38,7 @@ def properties(folder, columns: dict[str, np.ndarray], name="run.out"):
 def extras(folder, bead: int, raw, spread, steps=None, digits=12):
     steps = np.arange(FRAMES) * 4 if steps is None else steps
     text = "".join(
-        f" #EXTRAS(raw_energy_ev,rotation_spread_ev)# Step:  {step:10d} \n"
+        f" #EXTRAS(raw_energy_ev,rotation_std_ev)# Step:  {step:10d} \n"
         f" {a:.{digits}e}   {b:.{digits}e}\n"
         for step, a, b in zip(steps, raw, spread, strict=True)
     )
@@ -150,7 +150,7 @@ def test_equivariance_error(tmp_path, beads):
     np.testing.assert_allclose(found.time, TIME, atol=1e-9)
     np.testing.assert_array_equal(found.step, np.arange(FRAMES) * 4)
     assert found.rms == pytest.approx(np.sqrt(2e-3**2 + 8e-3**2 / 2), rel=0.01)
-    assert found.mean == pytest.approx(2e-3, abs=2e-4) and found.mean_spread == 0.014
+    assert found.mean == pytest.approx(2e-3, abs=2e-4) and found.mean_std == 0.014
     spectrum = power_spectrum(found.error, found.time[1] - found.time[0], segment=0.4)
     assert spectrum.frequency[np.argmax(spectrum.power)] == pytest.approx(300, abs=45)
     assert len(equivariance_error(path, start=0.4).error) == FRAMES // 2
@@ -187,7 +187,7 @@ def test_equivariance_error_of_lammps(tmp_path, units, ev):
     )  # fmt: skip
     found = equivariance_error(path)
     np.testing.assert_allclose(found.error, [0.01, 0.0], atol=1e-6)
-    np.testing.assert_allclose(found.spread, 0.02, rtol=1e-6)
+    np.testing.assert_allclose(found.rotation_std, 0.02, rtol=1e-6)
     np.testing.assert_allclose(found.time, [0.0, 0.005], atol=1e-12)
     np.testing.assert_allclose(LAMMPSLog(path).energy("c_rotations[2]"), 0.02, rtol=1e-6)
     with pytest.raises(PetDriverError, match=r"c_pet\[1\]"):
@@ -198,9 +198,9 @@ def test_extras_of_a_restart_and_of_a_killed_run(tmp_path):
     path, _ = planted(tmp_path)
     text = path.read_text()
     whole = ExtrasFile(path)
-    assert list(whole) == ["step", "raw_energy_ev", "rotation_spread_ev"]
+    assert list(whole) == ["step", "raw_energy_ev", "rotation_std_ev"]
     assert whole.units["raw_energy_ev"] == "electronvolt"
-    again = text.index("#EXTRAS(raw_energy_ev,rotation_spread_ev)# Step:         800") - 1
+    again = text.index("#EXTRAS(raw_energy_ev,rotation_std_ev)# Step:         800") - 1
     path.write_text(text + text[again:])
     np.testing.assert_array_equal(ExtrasFile(path)["raw_energy_ev"], whole["raw_energy_ev"])
     assert len(ExtrasFile(path, duplicates="keep")) == FRAMES + 200
@@ -228,7 +228,7 @@ def test_damaged_extras(tmp_path):
         (text.replace(row, row + " 1.0"), "step 4: 3 numbers for 2 names"),
         (text.replace(row, row[:-6] + "0.0.0"), "step 4"),
         (text.replace(row, " nan 0.0"), "not finite"),
-        (text.replace("(raw_energy_ev,rotation_spread_ev)# Step:           4", "(a,b)# Step: 4"),
+        (text.replace("(raw_energy_ev,rotation_std_ev)# Step:           4", "(a,b)# Step: 4"),
          "extras change"),
     ):  # fmt: skip
         path.write_text(content)

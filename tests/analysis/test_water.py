@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pet_driver.analysis import AngularMomentum, water_universe
-from pet_driver.analysis.frames import water_indices
+from pet_driver.analysis.base import water_indices
 from pet_driver.analysis.units import AMU_A2_PS2_TO_EV
 from pet_driver.analysis.water import find_molecules
 from pet_driver.errors import PetDriverError

@@ -10,7 +10,8 @@ from ase.io import read
 import pet_driver
 from pet_driver import building
 from pet_driver.building.liquid import on_lattice
-from pet_driver.neighbors import Edges, Structure, find_edges
+from pet_driver.neighbors.neighbor_list import Edges, find_edges
+from pet_driver.neighbors.structure import Structure
 
 
 def molecular_axes(atoms: Atoms) -> np.ndarray:
@@ -136,7 +137,7 @@ def test_files_are_read_again(tmp_path: Path, name: str) -> None:
         building.write_structure(tmp_path / "ice.pdb", ice)
 
 
-def test_the_box_of_the_decks_keeps_nothing_of_its_lattice() -> None:
+def test_the_box_of_the_inputs_keeps_nothing_of_its_lattice() -> None:
     """It was made from a cubic one, 4 x 4 x 4, whose order outlives some picoseconds."""
     box = read(Path(__file__).parents[2] / "inputs" / "structures" / "water-64.xyz")
     oxygens = box.positions[box.numbers == 8]

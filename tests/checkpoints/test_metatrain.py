@@ -10,11 +10,11 @@ from ase import Atoms
 from ase.io import read
 
 import pet_driver
-from pet_driver.archive import Archive, save
 from pet_driver.checkpoints import read_checkpoint
 from pet_driver.checkpoints.metatrain import source_of_model
-from pet_driver.evaluator import Model
-from pet_driver.exporting import check_structure
+from pet_driver.model.archive import Archive, save
+from pet_driver.model.evaluator import Model
+from pet_driver.model.export import check_structure
 from tests import metatrain_peer as peer
 
 FOLDER = Path(peer.metatrain.__file__).parent / "pet" / "tests" / "checkpoints"

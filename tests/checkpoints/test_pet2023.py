@@ -10,8 +10,9 @@ from torch.nn import functional
 
 import pet_driver
 from pet_driver.checkpoints import read_checkpoint
-from pet_driver.exporting import check_structure
-from pet_driver.neighbors import Edges, Structure, find_edges
+from pet_driver.model.export import check_structure
+from pet_driver.neighbors.neighbor_list import Edges, find_edges
+from pet_driver.neighbors.structure import Structure
 
 SPECIES = [1, 8]
 WIDTH, HEADS, HIDDEN, NEURONS = 16, 4, 24, 12

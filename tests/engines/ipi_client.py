@@ -11,7 +11,7 @@ import os
 import signal
 
 from pet_driver.engines.ipi.client import serve
-from pet_driver.evaluator import Model, load
+from pet_driver.model.evaluator import Model, load
 
 
 class CountingModel(Model):

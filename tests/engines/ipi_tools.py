@@ -57,7 +57,7 @@ def write_input(
     folder.mkdir(parents=True, exist_ok=True)
     (atoms or skewed_dimer()).write(folder / "start.xyz", format="extxyz")
     path = folder / "input.xml"
-    extras = "raw_energy_ev,rotation_spread_ev"
+    extras = "raw_energy_ev,rotation_std_ev"
     path.write_text(INPUT.format(forcefield=forcefield, beads=beads, steps=steps, extras=extras))
     return path
 

@@ -14,11 +14,11 @@ from ase import Atoms
 from ase.io import read
 
 import pet_driver
-from pet_driver.archive import Archive, save
 from pet_driver.engines.ipi.potential import BOHR_PER_ANGSTROM, HARTREE_PER_EV
+from pet_driver.model.archive import Archive, save
 
 from .ipi_tools import client, direct, new_server, seen, simulation, write_input
-from .lammps_deck import evaluate, water_box
+from .lammps_input import evaluate, water_box
 
 ENERGY = {"f64": 1e-9, "deep": 1e-9, "zbl": 1e-9, "f32": 1e-6}  # eV/atom
 FORCE = {"f64": 1e-8, "deep": 1e-8, "zbl": 1e-8, "f32": 1e-4}  # eV/A
@@ -105,7 +105,7 @@ def test_lammps_with_repulsion(
     found = evaluate(tmp_path, atoms, archive_zbl, ranks=ranks, keywords=f"grid {grid}")
     assert_same((found.energy, found.forces, found.virial, found.energies), expected, "zbl")
     assert found.raw_energy == pytest.approx(expected.raw_energy, abs=1e-8)
-    assert found.spread == pytest.approx(expected.spread, abs=1e-8)
+    assert found.rotation_std == pytest.approx(expected.rotation_std, abs=1e-8)
 
 
 @pytest.mark.parametrize(

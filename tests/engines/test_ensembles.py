@@ -21,7 +21,7 @@ from tests.engines.ipi_tools import (
     running,
     write_input,
 )
-from tests.engines.lammps_deck import (
+from tests.engines.lammps_input import (
     KCAL_PER_EV,
     Outcome,
     evaluate,
@@ -37,7 +37,7 @@ SIGNAL = 1e-3  # eV, eV/A: a spread of less, near the tolerances, would prove no
 
 N_STEPS = 24  # more than one vibration of O-H
 
-FIX = "fix spread all pair 1 pet force_spread 0"
+FIX = "fix spread all pair 1 pet force_std 0"
 DUMP = "write_dump all custom spread.dump id f_spread modify sort id format float %.16e"
 
 
@@ -62,16 +62,16 @@ def lone_molecule() -> Atoms:
 
 
 def assert_same(outcome: Outcome, spreads: np.ndarray, expected: pet_driver.Results) -> None:
-    for name in ("energy", "raw_energy", "spread", "ensemble_spread"):
+    for name in ("energy", "raw_energy", "rotation_std", "ensemble_std"):
         value = getattr(outcome, name)
         assert value == pytest.approx(getattr(expected, name), abs=ENERGY_TOLERANCE), name
     for name in ("energies", "virial"):
         found, wanted = getattr(outcome, name), getattr(expected, name)
         np.testing.assert_allclose(found, wanted, atol=ENERGY_TOLERANCE, rtol=0)
     np.testing.assert_allclose(outcome.forces, expected.forces, atol=FORCE_TOLERANCE, rtol=0)
-    np.testing.assert_allclose(spreads, expected.force_spread, atol=FORCE_TOLERANCE, rtol=0)
-    assert outcome.largest_force_spread == pytest.approx(spreads.max(), abs=FORCE_TOLERANCE)
-    assert min(expected.ensemble_spread, expected.force_spread.max()) > SIGNAL
+    np.testing.assert_allclose(spreads, expected.force_std, atol=FORCE_TOLERANCE, rtol=0)
+    assert outcome.largest_force_std == pytest.approx(spreads.max(), abs=FORCE_TOLERANCE)
+    assert min(expected.ensemble_std, expected.force_std.max()) > SIGNAL
 
 
 CASES = {
@@ -115,9 +115,9 @@ def test_lammps_with_a_shipped_ensemble(tmp_path: Path, archive_f64: Path) -> No
     ):
         found, expected = evaluate(tmp_path, skewed(), name), model.evaluate(skewed())
         # networks in float32
-        assert found.ensemble_spread == pytest.approx(expected.ensemble_spread, abs=1e-5)
+        assert found.ensemble_std == pytest.approx(expected.ensemble_std, abs=1e-5)
         np.testing.assert_allclose(found.forces, expected.forces, atol=1e-5, rtol=0)
-        assert expected.ensemble_spread > SIGNAL
+        assert expected.ensemble_std > SIGNAL
 
 
 def test_lammps_hybrid_with_members_of_different_cutoff(
@@ -139,7 +139,7 @@ def test_lammps_hybrid_with_members_of_different_cutoff(
 
 def test_lammps_single_model_has_no_spread(members: list[Path], tmp_path: Path) -> None:
     outcome = evaluate(tmp_path, lone_molecule(), members[0], ranks=2, after=FIX, end=DUMP)
-    assert outcome.ensemble_spread == outcome.largest_force_spread == 0.0
+    assert outcome.ensemble_std == outcome.largest_force_std == 0.0
     assert not np.loadtxt(tmp_path / "spread.dump", skiprows=9)[:, 1].any()
 
 
@@ -166,7 +166,7 @@ def run_lammps(folder: Path, arguments: str, ranks: int = 1) -> subprocess.Compl
 
 @pytest.fixture(scope="module")
 def spreads(members: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[float]:
-    """The largest force spread in each step of a run without thresholds."""
+    """The largest force standard deviation in each step of a run without thresholds."""
     name = "+".join(map(str, members))
     free = run_lammps(tmp_path_factory.mktemp("free"), f"{name} device cpu")
     assert free.returncode == 0, free.stdout + free.stderr
@@ -187,9 +187,9 @@ def test_lammps_warns_and_stops(
     ended = run_lammps(tmp_path, f"{name} device cpu warn 1e-6 stop {stop}", ranks)
     output = ended.stdout + ended.stderr
     assert ended.returncode != 0
-    assert output.count("WARNING: pair_style pet: force spread") == 1, output
+    assert output.count("WARNING: pair_style pet: force standard deviation") == 1, output
     (found,) = re.findall(
-        r"ERROR: .*force spread of (\S+) eV/A at atom [123] in step (\d+)", output
+        r"ERROR: .*force standard deviation of (\S+) eV/A at atom [123] in step (\d+)", output
     )
     assert float(found[0]) == pytest.approx(spreads[last], rel=1e-3)
     assert int(found[1]) == last
@@ -200,8 +200,11 @@ def test_lammps_warns_and_stops(
 
 LAMMPS_ERRORS = {
     "one model": ("a.pt warn 1", "warn and stop need an ensemble"),
-    "zero": ("a.pt+b.pt warn 0", "warn needs a force spread above zero, not '0'"),
-    "no number": ("a.pt+b.pt stop much", "stop needs a force spread above zero, not 'much'"),
+    "zero": ("a.pt+b.pt warn 0", "warn needs a force standard deviation above zero, not '0'"),
+    "no number": (
+        "a.pt+b.pt stop much",
+        "stop needs a force standard deviation above zero, not 'much'",
+    ),
     "order": ("a.pt+b.pt warn 2 stop 1", "warn is above stop"),
     "absent": ("a.pt+absent.pt", "there is no archive 'absent.pt'"),
     "grids": ("a.pt+averaged.pt", "the default grid of a.pt is 0, that of averaged.pt is i"),
@@ -226,11 +229,11 @@ def test_lammps_file_with_a_plus_sign(members: list[Path], tmp_path: Path) -> No
     outcome = evaluate(tmp_path, lone_molecule(), "a+b.pt+c.pt")
     expected = pet_driver.load(members[:2]).evaluate(lone_molecule())
     assert outcome.energy == pytest.approx(expected.energy, abs=ENERGY_TOLERANCE)
-    assert outcome.ensemble_spread == pytest.approx(expected.ensemble_spread, abs=ENERGY_TOLERANCE)
+    assert outcome.ensemble_std == pytest.approx(expected.ensemble_std, abs=ENERGY_TOLERANCE)
 
 
-OUTPUTS = """<trajectory filename="spreads" extra_type="raw_energy_ev,ensemble_spread_ev,\
-max_force_spread_ev_ang"> extras </trajectory>
+OUTPUTS = """<trajectory filename="spreads" extra_type="raw_energy_ev,ensemble_std_ev,\
+max_force_std_ev_ang"> extras </trajectory>
     <trajectory filename="forces" format="ase"> forces{ase} </trajectory>
     <properties filename="energies"> [ step, potential{electronvolt} ] </properties>
   </output>"""
@@ -272,8 +275,8 @@ def test_ipi_and_ase(
     raw, spread, largest = np.loadtxt(tmp_path / "run.spreads_0")[0]
     assert min(spread, largest) > SIGNAL
     assert raw == pytest.approx(energy, abs=1e-5)
-    assert spread == pytest.approx(results["ensemble_spread"], abs=IPI_TOLERANCE)
-    assert largest == pytest.approx(results["force_spread"].max(), abs=IPI_TOLERANCE)
+    assert spread == pytest.approx(results["ensemble_std"], abs=IPI_TOLERANCE)
+    assert largest == pytest.approx(results["force_std"].max(), abs=IPI_TOLERANCE)
     assert np.loadtxt(tmp_path / "run.energies")[0, 1] == pytest.approx(energy, abs=1e-5)
     found = read(tmp_path / "run.forces_0.extxyz", 0).get_forces()
     np.testing.assert_allclose(found, forces, atol=IPI_TOLERANCE, rtol=0)
@@ -281,11 +284,11 @@ def test_ipi_and_ase(
 
 @pytest.fixture(scope="module")
 def largest(members: list[Path], tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
-    """The largest force spread in each step of a run without thresholds."""
+    """The largest force standard deviation in each step of a run without thresholds."""
     folder = tmp_path_factory.mktemp("free")
     write_run(folder, direct("+".join(map(str, members))), steps=N_STEPS)
     with running("i-pi", "input.xml", folder=folder) as process:
-        assert "force spread" not in finish(process)
+        assert "force standard deviation" not in finish(process)
     return np.loadtxt(folder / "run.spreads_0")[:, 2]
 
 
@@ -316,7 +319,7 @@ def test_ipi_warns_and_stops(
                 output = finish(ended)
                 finish(process)
     assert ended.returncode == 1, output
-    assert output.count("pet-driver: warning: force spread") == 1
+    assert output.count("pet-driver: warning: force standard deviation") == 1
     assert f"is above stop {stop:g}:" in output
     assert "Traceback" not in output
     seen = np.loadtxt(folder / "run.spreads_0", ndmin=2)[:, 2]
@@ -326,8 +329,8 @@ def test_ipi_warns_and_stops(
 
 IPI_ERRORS = {
     "one model": ({"model": "water-small", "warn": 1.0}, "is a single model"),
-    "zero": ({"stop": 0}, "stop 0: give a force spread in eV/A, above zero"),
-    "no number": ({"stop": "much"}, "stop 'much': give a force spread"),
+    "zero": ({"stop": 0}, "stop 0: give a force standard deviation in eV/A, above zero"),
+    "no number": ({"stop": "much"}, "stop 'much': give a force standard deviation"),
     "order": ({"warn": 2, "stop": 1}, "warn 2 is above stop 1"),
     "no bound": ({"max_edges": 0}, "max_edges: 0 is no whole number above zero"),
     "absent": ({"model": "water-small+absent.pt"}, "absent.pt is neither a file nor a shipped"),
@@ -349,4 +352,4 @@ def test_extras_of_a_single_model_stay_as_they_are(members: list[Path], tmp_path
     cell, positions = np.eye(3) * 56.0, lone_molecule().positions / 0.529177
     energy, _, _, extras = driver.compute(cell, positions)
     assert np.isfinite(energy / HARTREE_PER_EV)
-    assert "ensemble" not in extras and "force_spread" not in extras
+    assert "ensemble" not in extras and "force_std" not in extras

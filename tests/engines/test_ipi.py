@@ -113,7 +113,7 @@ def test_extras_are_trajectories(archive_f64, tmp_path):
     model = pet_driver.load(archive_f64)
     expected = model.evaluate(read(tmp_path / "start.xyz"), grid="2")
     assert raw == pytest.approx(expected.raw_energy, abs=1e-5)
-    assert spread == pytest.approx(expected.spread, rel=1e-5)
+    assert spread == pytest.approx(expected.rotation_std, rel=1e-5)
 
 
 def test_the_cost_of_frames_is_stated_once(archive_f64):

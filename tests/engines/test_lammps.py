@@ -10,11 +10,11 @@ import torch
 from ase import Atoms
 
 import pet_driver
-from pet_driver.archive import save
 from pet_driver.checkpoints import Source
+from pet_driver.model.archive import save
 from pet_driver.network import PET, Hypers
 
-from .lammps_deck import Outcome, evaluate, launch, water_box, write_structure
+from .lammps_input import Outcome, evaluate, launch, water_box, write_structure
 
 # Both sides run one network in float64 and differ by the order of sums only.
 ENERGY_TOLERANCE = 1e-9  # eV, of totals near 3e4 eV
@@ -30,7 +30,7 @@ SYMMETRY_SIGNAL = 1e-4  # eV, the same of what an average changes: a hundred tho
 def assert_same(outcome: Outcome, expected: pet_driver.Results | Outcome) -> None:
     assert outcome.energy == pytest.approx(expected.energy, abs=ENERGY_TOLERANCE)
     assert outcome.raw_energy == pytest.approx(expected.raw_energy, abs=ENERGY_TOLERANCE)
-    assert outcome.spread == pytest.approx(expected.spread, abs=ENERGY_TOLERANCE)
+    assert outcome.rotation_std == pytest.approx(expected.rotation_std, abs=ENERGY_TOLERANCE)
     np.testing.assert_allclose(outcome.energies, expected.energies, atol=ENERGY_TOLERANCE, rtol=0)
     np.testing.assert_allclose(outcome.forces, expected.forces, atol=FORCE_TOLERANCE, rtol=0)
     np.testing.assert_allclose(outcome.virial, expected.virial, atol=VIRIAL_TOLERANCE, rtol=0)
@@ -129,7 +129,7 @@ def test_agrees_with_the_evaluator(
         assert f"grid {grid} with" in outcome.output
         assert ("raw evaluations a step" in outcome.output) == ("ecse" in grid)
     if grid == "2i":
-        assert outcome.spread > SYMMETRY_SIGNAL
+        assert outcome.rotation_std > SYMMETRY_SIGNAL
 
 
 @pytest.mark.parametrize("featurizer", ["residual", "feedforward"])

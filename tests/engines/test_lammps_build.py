@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pet_driver.compiling import find_compiler
+from pet_driver.backends.compiler_cache import find_compiler
 from pet_driver.engines import lammps
 from pet_driver.engines.lammps.environment import find_environment
 from pet_driver.engines.lammps.launch import command, variables
 from pet_driver.errors import PetDriverError
 
-from .lammps_deck import water_box, write_structure
+from .lammps_input import water_box, write_structure
 
 
 def test_build_is_kept() -> None:
@@ -53,9 +53,9 @@ def test_launcher_loads_the_plugin(tmp_path: Path) -> None:
 
 
 def test_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    deck = tmp_path / "in.version"
-    deck.write_text("units metal\nplugin list\n")
-    assert lammps.run(["-in", str(deck), "-log", "none"], ranks=2) == 0
+    input_file = tmp_path / "in.version"
+    input_file.write_text("units metal\nplugin list\n")
+    assert lammps.run(["-in", str(input_file), "-log", "none"], ranks=2) == 0
     assert "pair style plugin pet" in capfd.readouterr().out
     assert lammps.run(["-in", str(tmp_path / "missing"), "-log", "none"]) != 0
     with pytest.raises(PetDriverError, match="0 MPI ranks"):
@@ -132,8 +132,8 @@ def test_threads_are_those_that_a_rank_may_use(tmp_path: Path) -> None:
     """Of all that the machine has, a cluster's launcher gives a rank a few."""
     lammps.build()
     write_structure(tmp_path / "structure.data", water_box(1, 3.1))
-    deck = "units metal\nread_data structure.data\npair_style pet water-small\n"
-    (tmp_path / "in.threads").write_text(deck)
+    input_file = "units metal\nread_data structure.data\npair_style pet water-small\n"
+    (tmp_path / "in.threads").write_text(input_file)
     line = command(find_environment(), ["-in", "in.threads", "-log", "none"], ranks=1)
     environment = variables(find_environment())
     environment.pop("OMP_NUM_THREADS", None)

@@ -9,9 +9,9 @@ from ase import Atoms
 
 import pet_driver
 
-from .lammps_deck import launch, water_box, write_structure
+from .lammps_input import launch, water_box, write_structure
 
-DECK = """
+INPUT = """
 units metal
 atom_style {atom_style}
 box tilt large
@@ -104,7 +104,7 @@ def run(folder: Path, archive: Path, case: str, ranks: int) -> np.ndarray:
     values = {"atom_style": "atomic", "before": "", "style": PET} | parts
     values["style"] = values["style"].format(archive=archive, keywords=keywords)
     values["commands"] = TAGS + values["commands"]
-    process = launch(folder, DECK.format(**values), ranks)
+    process = launch(folder, INPUT.format(**values), ranks)
     output = process.stdout + process.stderr
     assert process.returncode == 0, output
     first, again = numbers(output, "FIRST"), numbers(output, "AGAIN")
@@ -185,7 +185,7 @@ def test_an_atom_that_becomes_another(
     commands = (
         TAGS + 'fix hold all setforce 0 0 0\nrun 2 post no pre no every 1 "set atom 1 type 2"'
     )
-    process = launch(tmp_path, DECK.format(**parts, commands="run 0 post no\n" + commands))
+    process = launch(tmp_path, INPUT.format(**parts, commands="run 0 post no\n" + commands))
     assert process.returncode == 0, process.stdout
     atoms.symbols[0] = "H"
     found = numbers(process.stdout, "FIRST")[0]

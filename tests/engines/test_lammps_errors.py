@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from pet_driver.archive import save
 from pet_driver.checkpoints import Source
 from pet_driver.engines.lammps import build
 from pet_driver.engines.lammps.environment import find_environment
 from pet_driver.engines.lammps.launch import variables
+from pet_driver.model.archive import save
 from pet_driver.network import PET, Hypers
 
-from .lammps_deck import launch, water_box, write_structure
+from .lammps_input import launch, water_box, write_structure
 
-DECK = """
+INPUT = """
 units {units}
 {before}
 atom_style {atom_style}
@@ -40,7 +40,7 @@ def error_of(folder: Path, ranks: int = 1, **parts: str) -> str:
         "after": "",
         "coefficients": "* * O H",
     } | parts
-    process = launch(folder, DECK.format(**values), ranks)
+    process = launch(folder, INPUT.format(**values), ranks)
     output = process.stdout + process.stderr
     assert process.returncode != 0, output
     assert "ERROR" in output, output
@@ -254,7 +254,7 @@ def test_warnings(case: str, tmp_path: Path) -> None:
     parts, texts = DOUBTFUL[case]
     values = {"units": "metal", "before": "", "after": "", "atom_style": "atomic", "run": "run 0"}
     values |= {"arguments": "water-small", "coefficients": "* * O H"} | parts
-    process = launch(tmp_path, DECK.replace("run 0", "{run}").format(**values))
+    process = launch(tmp_path, INPUT.replace("run 0", "{run}").format(**values))
     assert process.returncode == 0, process.stdout
     assert all(text in process.stdout for text in texts)
     assert process.stdout.count("WARNING: pair_style pet") == len(texts)

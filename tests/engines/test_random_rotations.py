@@ -14,7 +14,7 @@ from pet_driver.engines.ipi.driver import PETDriver
 from pet_driver.engines.ipi.potential import BOHR_PER_ANGSTROM, HARTREE_PER_EV
 
 from .ipi_tools import direct, finish, running, seen, simulation, write_input
-from .lammps_deck import evaluate, launch, water_box, write_structure
+from .lammps_input import evaluate, launch, water_box, write_structure
 
 FORCE_TOLERANCE = 1e-9  # eV/A
 GRID = "2i+random@7"
@@ -76,7 +76,7 @@ def test_lammps_takes_every_grid(
     expected = model_f64.evaluate(atoms, grid, counter=0)
     assert found.energy == pytest.approx(expected.energy, abs=1e-9)
     assert found.raw_energy == pytest.approx(expected.raw_energy, abs=1e-9)
-    assert found.spread == pytest.approx(expected.spread, abs=1e-9)
+    assert found.rotation_std == pytest.approx(expected.rotation_std, abs=1e-9)
     np.testing.assert_allclose(found.forces, expected.forces, atol=FORCE_TOLERANCE, rtol=0)
 
 

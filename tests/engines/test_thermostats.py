@@ -71,7 +71,7 @@ def test_optimal_sampling():
     frequencies = np.geomspace(0.4, 4000.0, 60) * PER_CM
     kappa = [efficiency(drift, omega) for omega in frequencies]
     assert 0.35 < min(kappa) < max(kappa) < 0.45
-    # the Langevin deck beside it reaches a tenth of that at both ends
+    # the Langevin input file beside it reaches a tenth of that at both ends
     langevin = np.array([[1.0 / (100.0e-15 / units._aut)]])
     assert max(efficiency(langevin, omega) for omega in frequencies[[0, -1]]) < 0.05
     free = stationary(drift, np.eye(5), 500 * PER_CM)

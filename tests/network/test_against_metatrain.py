@@ -5,9 +5,9 @@ import pytest
 import torch
 from ase import Atoms
 
-from pet_driver.archive import Archive, save
 from pet_driver.checkpoints.metatrain import source_of_model
-from pet_driver.evaluator import Model
+from pet_driver.model.archive import Archive, save
+from pet_driver.model.evaluator import Model
 from tests import metatrain_peer as peer
 
 ENERGY = 1e-9  # eV
@@ -81,7 +81,8 @@ def test_interaction_range_is_reached_and_not_exceeded(featurizer: str, adaptive
 
 def position_gradient(module, atoms: Atoms, owned: torch.Tensor) -> np.ndarray:
     """Gradient of the owned atoms' energy by the positions of all."""
-    from pet_driver.neighbors import Structure, find_edges
+    from pet_driver.neighbors.neighbor_list import find_edges
+    from pet_driver.neighbors.structure import Structure
 
     edges = find_edges(Structure.from_ase(atoms), module.cutoff)
     raw = module.grid("0")

@@ -10,8 +10,9 @@ from ase import Atoms
 from ase.data import covalent_radii
 
 import pet_driver
-from pet_driver.archive import Archive, read_metadata, save
-from pet_driver.neighbors import Structure, find_edges
+from pet_driver.model.archive import Archive, read_metadata, save
+from pet_driver.neighbors.neighbor_list import find_edges
+from pet_driver.neighbors.structure import Structure
 from pet_driver.network import Repulsion
 from tests.conftest import lattice_water
 
@@ -143,7 +144,7 @@ def test_it_comes_once_with_every_grid(models: tuple, grid: str, make) -> None:
         "energy": energy,
         "raw_energy": energy,
         "rotation_energies": energy,
-        "spread": 0.0,
+        "rotation_std": 0.0,
         "energies": by_atom,
         "forces": forces,
         "full_virial": -edges.vectors.T @ gradients,
@@ -194,8 +195,8 @@ def test_it_is_in_an_ensemble(models: tuple) -> None:
     each = [model.evaluate(atoms) for model in models]
     found = ensemble.evaluate(atoms)
     assert found.energy == pytest.approx(np.mean([one.energy for one in each]), abs=1e-9)
-    assert found.ensemble_spread == pytest.approx(0.5 * (each[1].energy - each[0].energy))
-    assert found.ensemble_spread > REPULSIVE
+    assert found.ensemble_std == pytest.approx(0.5 * (each[1].energy - each[0].energy))
+    assert found.ensemble_std > REPULSIVE
 
 
 def test_further_than_the_network() -> None:

@@ -1,4 +1,4 @@
-"""The model under test, and runs of decks with it.
+"""The model under test, and runs of input files with it.
 
 python -m pytest -m physical --model=my-model.pt --model-device cuda
 python -m pytest -m physical --length 0.01 -s          # a first look; -s shows the figures
@@ -43,22 +43,22 @@ def steps(request: pytest.FixtureRequest) -> Callable[[float], int]:
 
 
 @pytest.fixture(scope="session")
-def run_deck(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Execute:
-    """A function of a deck and of what to change in it; gives the finished run.
+def run_input(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Execute:
+    """A function of an input file and of what to change in it; gives the finished run.
 
     With --runs a run that was stopped, or has fewer steps than now, is resumed.
     """
 
-    def run(deck: str, **changes: object) -> Run:
+    def run(input_file: str, **changes: object) -> Run:
         options = request.config.option
         settings = Settings(model=options.model, device=options.model_device, **changes)
         if options.runs is None:
             folder = tmp_path_factory.mktemp("runs") / "run"
         else:
-            words = [deck.replace("/", "-"), *map("-".join, settings.variables.items())]
+            words = [input_file.replace("/", "-"), *map("-".join, settings.variables.items())]
             folder = Path(options.runs) / "-".join(words)
-        found = execute(INPUTS / deck, folder, settings)
-        assert found.state == "finished", f"{deck} was stopped at step {found.steps}"
+        found = execute(INPUTS / input_file, folder, settings)
+        assert found.state == "finished", f"{input_file} was stopped at step {found.steps}"
         return found
 
     return run

@@ -44,9 +44,9 @@ def water_energy(model: pet_driver.Model) -> float:
     return water.get_potential_energy()
 
 
-def test_relaxes(run_deck: Execute) -> None:
+def test_relaxes(run_input: Execute) -> None:
     """96 molecules relaxed: still ice, every oxygen with four neighbours."""
-    run = run_deck("ice-relaxation/in.ice", variables={"force": "0.02"})
+    run = run_input("ice-relaxation/in.ice", variables={"force": "0.02"})
     universe = analysis.water_universe(run.path(run.positions[0]))
     universe.trajectory[-1]
     oxygens = universe.select_atoms("element O")
@@ -57,11 +57,11 @@ def test_relaxes(run_deck: Execute) -> None:
     check("fourth O-O", four.max(), 2.6, 3.0, "A")
 
 
-def test_stays_solid(run_deck: Execute, steps: Callable[[float], int], tmp_path: Path) -> None:
+def test_stays_solid(run_input: Execute, steps: Callable[[float], int], tmp_path: Path) -> None:
     """10 ps at 200 K."""
     data = tmp_path / "ice.data"
     building.write_structure(data, building.ice_ih((3, 2, 2), seed=1))
-    run = run_deck(
+    run = run_input(
         "water-liquid-nvt/in.water",
         steps=steps(10),
         structure=data,

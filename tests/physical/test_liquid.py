@@ -9,7 +9,7 @@ from pet_driver import analysis
 from pet_driver.runs import Run
 from tests.physical.conftest import Execute, check
 
-DECK = "water-liquid-nvt/in.water"
+INPUT = "water-liquid-nvt/in.water"
 # First maxima (r in A, g) of revPBE0-D3 water, classical: B. Cheng et al., PNAS 116 (2019) 1110.
 REFERENCE = {"OO": (2.83, 2.74), "OH": (1.87, 1.30), "HH": (2.38, 1.49)}
 FIRST_SHELL = {"OO": 3.4, "OH": 2.4, "HH": 2.9}  # A, upper end
@@ -22,9 +22,9 @@ BAROSTAT = 0.5  # ps, its time constant
 
 
 @pytest.fixture(scope="module")
-def liquid(run_deck: Execute, steps: Callable[[float], int]) -> Run:
+def liquid(run_input: Execute, steps: Callable[[float], int]) -> Run:
     """100 ps at 300 K and 0.999 g/cm^3."""
-    return run_deck(DECK, steps=steps(100))
+    return run_input(INPUT, steps=steps(100))
 
 
 def longest_bond(run: Run) -> float:
@@ -62,23 +62,23 @@ def test_diffusion(liquid: Run) -> None:
     check("diffusion", value, 0.17 - wide, 0.38 + wide, "A^2/ps")
 
 
-def test_density(run_deck: Execute, steps: Callable[[float], int]) -> None:
+def test_density(run_input: Execute, steps: Callable[[float], int]) -> None:
     """50 ps at 300 K and 1 bar: 0.940 g/cm^3 for revPBE0-D3 with classical nuclei."""
-    run = run_deck("water-liquid-npt/in.water", steps=steps(50))
+    run = run_input("water-liquid-npt/in.water", steps=steps(50))
     density = analysis.LAMMPSLog(run.path(run.properties))["Density"]
     wide = OSCILLATION if run.duration < 10 * BAROSTAT else 0.0
     check("density", density[len(density) // 3 :].mean(), 0.89 - wide, 0.99 + wide, "g/cm^3")
 
 
-def test_whole_at_600_K(run_deck: Execute, steps: Callable[[float], int]) -> None:
+def test_whole_at_600_K(run_input: Execute, steps: Callable[[float], int]) -> None:
     """20 ps."""
-    run = run_deck(DECK, steps=steps(20), variables={"temperature": "600"})
+    run = run_input(INPUT, steps=steps(20), variables={"temperature": "600"})
     check("longest O-H", longest_bond(run), 0.9, LONGEST[600], "A")
 
 
-def test_energy_is_conserved(run_deck: Execute, steps: Callable[[float], int]) -> None:
+def test_energy_is_conserved(run_input: Execute, steps: Callable[[float], int]) -> None:
     """20 ps at constant energy."""
-    run = run_deck(DECK, steps=steps(20), variables={"ensemble": "nve"})
+    run = run_input(INPUT, steps=steps(20), variables={"ensemble": "nve"})
     drift = analysis.conserved_drift(run.path(run.properties), n_atoms=run.n_atoms)
     print(f"liquid: {drift}")
     bar = max(DRIFT, 3 * drift.error)

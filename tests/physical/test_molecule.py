@@ -42,12 +42,14 @@ def test_harmonic_frequencies(relaxed, tmp_path) -> None:
         check("frequency", value, 0.97 * reference, 1.03 * reference, "cm^-1")
 
 
-@pytest.mark.parametrize("deck", ["ipi-raw.xml", "ipi-2i.xml"])
-def test_energy_is_conserved(run_deck: Execute, steps: Callable[[float], int], deck: str) -> None:
+@pytest.mark.parametrize("input file", ["ipi-raw.xml", "ipi-2i.xml"])
+def test_energy_is_conserved(
+    run_input: Execute, steps: Callable[[float], int], input_file: str
+) -> None:
     """100 ps at constant energy."""
-    run = run_deck(f"water-molecule-nve/{deck}", steps=steps(100))
+    run = run_input(f"water-molecule-nve/{input_file}", steps=steps(100))
     drift = analysis.conserved_drift(run.path(run.properties), n_atoms=3)
-    print(f"{deck}: {drift}")
+    print(f"{input_file}: {drift}")
     universe = analysis.water_universe(run.path(run.positions[0]))
     longest = max(float(universe.atoms.bonds.bonds().max()) for _ in universe.trajectory)
     check("longest O-H", longest, 0.7, LONGEST, "A")

@@ -18,15 +18,15 @@ KINETIC = {"H": (0.130, 0.165), "O": (0.046, 0.066)}
 
 
 @pytest.fixture(scope="module")
-def quantum(run_deck: Execute, steps: Callable[[float], int]) -> Run:
+def quantum(run_input: Execute, steps: Callable[[float], int]) -> Run:
     """10 ps."""
-    return run_deck("water-liquid-pimd/ipi-piglet.xml", steps=steps(10))
+    return run_input("water-liquid-pimd/ipi-piglet.xml", steps=steps(10))
 
 
 @pytest.fixture(scope="module")
-def classical(run_deck: Execute, steps: Callable[[float], int]) -> Run:
+def classical(run_input: Execute, steps: Callable[[float], int]) -> Run:
     """10 ps."""
-    return run_deck("water-liquid-nvt/in.water", steps=steps(10))
+    return run_input("water-liquid-nvt/in.water", steps=steps(10))
 
 
 def bond_lengths(run: Run) -> np.ndarray:

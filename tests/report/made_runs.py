@@ -53,7 +53,7 @@ def write_extras(path: Path, raw: np.ndarray, stride: int = 1) -> None:
     """The raw energies (eV) among i-PI's extras."""
     with open(path, "w") as file:
         for index, value in enumerate(raw):
-            file.write(f" #EXTRAS(raw_energy_ev,rotation_spread_ev)# Step: {index * stride:11d} \n")
+            file.write(f" #EXTRAS(raw_energy_ev,rotation_std_ev)# Step: {index * stride:11d} \n")
             file.write(f" {value:.10e} 0.0\n")
 
 
@@ -70,7 +70,7 @@ def record(folder: Path, **entries) -> Run:
         "timestep": STEP,
         "positions": ["made.pos_0.xyz"],
         "properties": "made.out",
-        "provenance": {"weights (SHA-256)": "0123", "deck": "made"},
+        "provenance": {"weights (SHA-256)": "0123", "input file": "made"},
         "command": "i-pi made.xml",
     }
     run = Run(**(defaults | entries), folder=folder)

@@ -41,7 +41,9 @@ def test_grids_in_words(grid, label):
 
 def test_runs_that_differ_in_the_grid_alone_share_a_group():
     averaged, raw = (
-        a_run(name, grid=grid, provenance={"deck (SHA-256)": name, "weights (SHA-256)": "0123"})
+        a_run(
+            name, grid=grid, provenance={"input file (SHA-256)": name, "weights (SHA-256)": "0123"}
+        )
         for name, grid in (("b", "2i"), ("a", "0"))
     )
     groups, notes = compare([averaged, raw], lambda run: run.name)

@@ -1,4 +1,4 @@
-"""Shortened decks of the shipped model, run by i-PI, and the probe: what the engines write."""
+"""Shortened input files of the shipped model, run by i-PI, and the probe: what the engines write."""
 
 import re
 import shutil
@@ -21,10 +21,10 @@ def test_molecule(tmp_path):
     folder = tmp_path / "inputs" / "water-molecule-nve"
     shutil.copytree(ROOT / "inputs" / "water-molecule-nve", folder)
     (tmp_path / "pet_driver").symlink_to(ROOT / "pet_driver")
-    deck = folder / "ipi-2i.xml"
-    text = re.sub(r"<total_steps>.*?</", f"<total_steps> {STEPS} </", deck.read_text())
-    deck.write_text(text)
-    with running("i-pi", deck.name, folder=folder) as process:
+    input_file = folder / "ipi-2i.xml"
+    text = re.sub(r"<total_steps>.*?</", f"<total_steps> {STEPS} </", input_file.read_text())
+    input_file.write_text(text)
+    with running("i-pi", input_file.name, folder=folder) as process:
         printed = finish(process)
     assert process.returncode == 0, printed
     run = Run(

@@ -19,50 +19,50 @@ PATIENCE = 300  # s
 
 
 @pytest.fixture
-def molecule_deck(tmp_path: Path) -> Path:
+def molecule_input(tmp_path: Path) -> Path:
     """One molecule at constant energy in i-PI, with a checkpoint every 20 steps."""
     text = (INPUTS / "water-molecule-nve" / "ipi-raw.xml").read_text()
     assert 'stride="1000"' in text
-    folder = tmp_path / "decks"
+    folder = tmp_path / "input files"
     folder.mkdir()
     shutil.copy(INPUTS / "water-molecule-nve" / "water.xyz", folder)
-    deck = folder / "ipi-raw.xml"
-    deck.write_text(text.replace('stride="1000"', 'stride="20"'))
-    return deck
+    input_file = folder / "ipi-raw.xml"
+    input_file.write_text(text.replace('stride="1000"', 'stride="20"'))
+    return input_file
 
 
 @pytest.fixture
-def liquid_deck(tmp_path: Path) -> Path:
+def liquid_input(tmp_path: Path) -> Path:
     """64 molecules at constant energy in LAMMPS, with a restart file every 10 steps."""
     text = (INPUTS / "water-liquid-nvt" / "in.water").read_text()
     for old, new in (("restart       500 ", "restart       10 "), ("custom 20 ", "custom 5 ")):
         assert old in text
         text = text.replace(old, new)
-    folder = tmp_path / "decks"
+    folder = tmp_path / "input files"
     folder.mkdir()
     shutil.copy(INPUTS / "water-liquid-nvt" / "water.data", folder)
-    deck = folder / "in.water"
-    deck.write_text(text.replace("thermo        20", "thermo        5"))
-    return deck
+    input_file = folder / "in.water"
+    input_file.write_text(text.replace("thermo        20", "thermo        5"))
+    return input_file
 
 
-def command(deck: Path, folder: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "pet_driver", "run", str(deck), "-o", str(folder), *options]
+def command(input_file: Path, folder: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "pet_driver", "run", str(input_file), "-o", str(folder), *options]
 
 
-def run(deck: Path, folder: Path, *options: str) -> subprocess.CompletedProcess:
+def run(input_file: Path, folder: Path, *options: str) -> subprocess.CompletedProcess:
     """`pet-driver run`, to its end."""
     return subprocess.run(
-        command(deck, folder, *options), capture_output=True, text=True, timeout=PATIENCE
+        command(input_file, folder, *options), capture_output=True, text=True, timeout=PATIENCE
     )
 
 
 def interrupt(
-    deck: Path, folder: Path, *options: str, when: Callable[[], bool], by: signal.Signals
+    input_file: Path, folder: Path, *options: str, when: Callable[[], bool], by: signal.Signals
 ) -> int:
     """`pet-driver run`, and a signal to it alone; its exit code, once its engine is gone too."""
     process = subprocess.Popen(
-        command(deck, folder, *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(input_file, folder, *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     end = time.monotonic() + PATIENCE
     while not when():

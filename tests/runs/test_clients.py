@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from pet_driver.engines.ipi import PARAMETERS
-from pet_driver.runs import Settings, execute, ipi_clients, ipi_deck, ipi_resume, read_run
+from pet_driver.runs import Settings, execute, ipi_clients, ipi_input, ipi_resume, read_run
 from pet_driver.runs import supervise as supervise_module
 from pet_driver.runs.supervise import Commands, Outcome, supervise
 from tests.runs.conftest import INPUTS, PATIENCE, command, positions, steps_in
 
 
-def test_clients_do_what_the_process_does(molecule_deck, tmp_path):
-    alone = execute(molecule_deck, tmp_path / "alone", Settings(steps=40, grid="i"))
-    served = execute(molecule_deck, tmp_path / "served", Settings(steps=40, grid="i", clients=2))
+def test_clients_do_what_the_process_does(molecule_input, tmp_path):
+    alone = execute(molecule_input, tmp_path / "alone", Settings(steps=40, grid="i"))
+    served = execute(molecule_input, tmp_path / "served", Settings(steps=40, grid="i", clients=2))
     assert alone.grid == served.grid == "i"
     ours, theirs = (positions(r.path(r.positions[0])) for r in (alone, served))
     np.testing.assert_allclose(ours, theirs, atol=1e-7)
@@ -29,12 +29,12 @@ def test_clients_do_what_the_process_does(molecule_deck, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("deck", "sizes"), [("ipi-in-process.xml", [3]), ("ipi-corrected.xml", [3, 1, 1])]
+    ("input file", "sizes"), [("ipi-in-process.xml", [3]), ("ipi-corrected.xml", [3, 1, 1])]
 )
-def test_clients_share_beads(deck, sizes, tmp_path):
+def test_clients_share_beads(input_file, sizes, tmp_path):
     """Eight beads for three clients: a batch of all eight would leave two of them idle."""
     path = tmp_path / "ipi.xml"
-    path.write_bytes((INPUTS / "water-liquid-pimd" / deck).read_bytes())
+    path.write_bytes((INPUTS / "water-liquid-pimd" / input_file).read_bytes())
     commands = ipi_clients.with_clients(path, tmp_path, clients=3)
     fields = ElementTree.parse(path).getroot().findall("ffsocket")
     assert [len(group) for group in commands] == [3] * len(fields)
@@ -56,12 +56,12 @@ def test_clients_get_all_parameters(tmp_path):
     assert "--max-edges" in options and all(option in told.stdout for option in options)
 
 
-def test_clients_go_on_where_clients_stopped(molecule_deck, tmp_path):
-    """The checkpoint has sockets in place of what the deck has; a stale one is in the way."""
-    whole = execute(molecule_deck, tmp_path / "whole", Settings(steps=24))
+def test_clients_go_on_where_clients_stopped(molecule_input, tmp_path):
+    """The checkpoint has sockets in place of what the input file has; a stale one is in the way."""
+    whole = execute(molecule_input, tmp_path / "whole", Settings(steps=24))
     folder = tmp_path / "parts"
     for steps, clients in ((8, 1), (16, 2), (24, 0)):
-        part = execute(molecule_deck, folder, Settings(steps=steps, clients=clients))
+        part = execute(molecule_input, folder, Settings(steps=steps, clients=clients))
         assert part.state == "finished" and part.steps == steps
         for address in re.findall(r"pet-driver-[0-9a-f]+-0", (folder / "RESTART").read_text()):
             stale = socket.socket(socket.AF_UNIX)
@@ -90,14 +90,14 @@ def test_counter_of_rotations_counts_beads(grid, batch, counter, tmp_path):
     text = text.replace("device: cpu", f"device: cpu, grid: {grid}")
     path = tmp_path / "ipi.xml"
     path.write_text(re.sub("<batch_size>.*?</", f"<batch_size> {batch} </", text))
-    deck = ipi_deck.read_deck(path)
-    assert deck.prefix == ElementTree.parse(path).getroot().find("output").get("prefix")
-    step = ElementTree.SubElement(deck.root, "step")
+    input_file = ipi_input.read_input(path)
+    assert input_file.prefix == ElementTree.parse(path).getroot().find("output").get("prefix")
+    step = ElementTree.SubElement(input_file.root, "step")
     step.text = "100"
-    ipi_deck.write(deck.root, tmp_path / "RESTART")
-    assert ipi_resume.resume(deck, tmp_path, 200) == 100
+    ipi_input.write(input_file.root, tmp_path / "RESTART")
+    assert ipi_resume.resume(input_file, tmp_path, 200) == 100
     resumed = ElementTree.parse(tmp_path / ipi_resume.RESUMED).getroot().find("ffdirect")
-    assert int(ipi_deck.parameters(resumed)["counter"]) == counter
+    assert int(ipi_input.parameters(resumed)["counter"]) == counter
 
 
 def test_a_client_that_was_killed_does_not_hang_the_run(tmp_path, monkeypatch):
@@ -128,10 +128,10 @@ def test_the_first_steps_of_a_run_have_more_time(monkeypatch):
     assert pace.is_stalled
 
 
-def test_a_run_whose_clients_died_fails(molecule_deck, tmp_path):
+def test_a_run_whose_clients_died_fails(molecule_input, tmp_path):
     folder = tmp_path / "run"
     process = subprocess.Popen(
-        command(molecule_deck, folder, "--steps", "100000", "--clients", "1"),
+        command(molecule_input, folder, "--steps", "100000", "--clients", "1"),
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -1,4 +1,4 @@
-"""How a run ends, and what is made of decks and folders that are not as they should be."""
+"""How a run ends, and what is made of input files and folders that are not as they should be."""
 
 import errno
 import fcntl
@@ -14,17 +14,17 @@ from ase.build import molecule
 
 import pet_driver
 from pet_driver import analysis
-from pet_driver.archive import Archive, save
 from pet_driver.errors import PetDriverError
-from pet_driver.runs import Settings, execute, lammps_deck
-from pet_driver.runs.execute import is_done, locked, read_leg
+from pet_driver.model.archive import Archive, save
+from pet_driver.runs import Settings, execute, lammps_input
+from pet_driver.runs.execute import is_done, locked, read_segment
 from pet_driver.runs.ipi_resume import RESUMED
-from pet_driver.runs.leg_files import set_aside
+from pet_driver.runs.segment_files import set_aside
 from tests.runs.conftest import INPUTS, positions
 
 
 def copied(name: str, folder: Path) -> Path:
-    """A deck with what lies beside it, in a folder of its own."""
+    """An input file with what lies beside it, in a folder of its own."""
     source = INPUTS / name
     shutil.copytree(source.parent, folder, ignore=shutil.ignore_patterns("*.md", "*.py"))
     return folder / source.name
@@ -32,33 +32,35 @@ def copied(name: str, folder: Path) -> Path:
 
 def test_a_relaxation_that_was_stopped_goes_on(tmp_path):
     """i-PI ends with exit code 0 at its <total_time>, as it does at a minimum."""
-    deck = copied("ice-relaxation/ipi-raw.xml", tmp_path / "deck")
-    text = deck.read_text()
-    deck.write_text(text.replace("<total_steps>", "<total_time> 2 </total_time>\n  <total_steps>"))
-    stopped = execute(deck, tmp_path / "run", Settings())
+    input_file = copied("ice-relaxation/ipi-raw.xml", tmp_path / "input file")
+    text = input_file.read_text()
+    input_file.write_text(
+        text.replace("<total_steps>", "<total_time> 2 </total_time>\n  <total_steps>")
+    )
+    stopped = execute(input_file, tmp_path / "run", Settings())
     assert stopped.state == "stopped" and stopped.steps > 0
-    again = execute(deck, tmp_path / "run", Settings())
+    again = execute(input_file, tmp_path / "run", Settings())
     assert again.steps > stopped.steps and not list((tmp_path / "run").glob("set-aside-*"))
     frames = positions(again.path(again.positions[0]))
     assert len(frames) >= again.steps, "every step has its frame"
 
 
 def test_a_relaxation_in_lammps_goes_on(tmp_path):
-    deck = copied("ice-relaxation/in.ice", tmp_path / "deck")
-    deck.write_text(deck.read_text().replace("restart       20 ", "restart       2 "))
+    input_file = copied("ice-relaxation/in.ice", tmp_path / "input file")
+    input_file.write_text(input_file.read_text().replace("restart       20 ", "restart       2 "))
     settings = Settings(time_limit=2)
-    stopped = execute(deck, tmp_path / "run", settings)
+    stopped = execute(input_file, tmp_path / "run", settings)
     assert stopped.state == "stopped" and stopped.steps > 0
-    again = execute(deck, tmp_path / "run", settings)
+    again = execute(input_file, tmp_path / "run", settings)
     assert again.steps > stopped.steps and not list((tmp_path / "run").glob("set-aside-*"))
 
 
 def test_a_relaxation_whose_steps_ran_out_goes_on(tmp_path):
-    deck = INPUTS / "ice-relaxation" / "ipi-raw.xml"
-    short = execute(deck, tmp_path / "run", Settings(steps=2))
+    input_file = INPUTS / "ice-relaxation" / "ipi-raw.xml"
+    short = execute(input_file, tmp_path / "run", Settings(steps=2))
     assert (short.state, short.steps, short.ran_out) == ("finished", 2, True)
-    assert execute(deck, tmp_path / "run", Settings(steps=2)) == short
-    longer = execute(deck, tmp_path / "run", Settings(steps=4))
+    assert execute(input_file, tmp_path / "run", Settings(steps=2)) == short
+    longer = execute(input_file, tmp_path / "run", Settings(steps=4))
     assert (longer.steps, longer.asked) == (4, 4)
     at_a_minimum = replace(longer, asked=100)
     assert not at_a_minimum.ran_out and is_done(at_a_minimum, 500)
@@ -66,38 +68,40 @@ def test_a_relaxation_whose_steps_ran_out_goes_on(tmp_path):
 
 def test_frames_that_are_no_beads(tmp_path):
     """i-PI would start from the mean of a trajectory."""
-    deck = INPUTS / "water-molecule-nve" / "ipi-raw.xml"
+    input_file = INPUTS / "water-molecule-nve" / "ipi-raw.xml"
     frames = tmp_path / "frames.xyz"
     ase.io.write(frames, [molecule("H2O", vacuum=5.0)] * 3)
     with pytest.raises(PetDriverError, match="has 3 frames, which i-PI takes for beads"):
-        execute(deck, tmp_path / "run", Settings(structure=frames))
+        execute(input_file, tmp_path / "run", Settings(structure=frames))
     assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_a_replay_of_other_frames(tmp_path):
-    deck = INPUTS / "grid-scan" / "ipi.xml"
+    input_file = INPUTS / "grid-scan" / "ipi.xml"
     frames = ase.io.read(INPUTS / "grid-scan" / "frames.xyz", ":")
     for frame in frames:
         frame.positions *= 1.01
         frame.cell *= 1.01
     ase.io.write(tmp_path / "other.xyz", frames)
-    run = execute(deck, tmp_path / "run", Settings(structure=tmp_path / "other.xyz", steps=3))
+    run = execute(input_file, tmp_path / "run", Settings(structure=tmp_path / "other.xyz", steps=3))
     found = analysis.PropertyFile(run.path(run.properties))["pot_component_raw(0)"]
     expected = pet_driver.load("water-small").evaluate(frames[:2])
-    # i-PI's step 0 is the mean of all frames; see the deck's README.
+    # i-PI's step 0 is the mean of all frames; see the input file's README.
     assert found[1] == pytest.approx(expected[0].energy, abs=1e-3)
     assert found[2] == pytest.approx(expected[1].energy, abs=1e-3)
 
 
 def test_a_run_that_begins_with_a_checkpoint(tmp_path):
     """Positions and velocities of one run are those that another begins with."""
-    deck = copied("water-molecule-nve/ipi-raw.xml", tmp_path / "deck")
-    execute(deck, tmp_path / "first", Settings(steps=8))
-    text = deck.read_text()
+    input_file = copied("water-molecule-nve/ipi-raw.xml", tmp_path / "input file")
+    execute(input_file, tmp_path / "first", Settings(steps=8))
+    text = input_file.read_text()
     before, rest = text.split('<initialize nbeads="1">')
     file = f'<file mode="chk"> {tmp_path / "first" / "RESTART"} </file>'
-    deck.write_text(f'{before}<initialize nbeads="1">{file}{rest[rest.index("</initialize>") :]}')
-    run = execute(deck, tmp_path / "second", Settings(steps=4))
+    input_file.write_text(
+        f'{before}<initialize nbeads="1">{file}{rest[rest.index("</initialize>") :]}'
+    )
+    run = execute(input_file, tmp_path / "second", Settings(steps=4))
     assert run.steps == 4 and run.n_atoms == 3
     first = tmp_path / "first"
     for name, array in ((run.positions[0], "positions"), (run.velocities[0], "velocities")):
@@ -106,29 +110,29 @@ def test_a_run_that_begins_with_a_checkpoint(tmp_path):
         assert np.allclose(begun.arrays[array], last.arrays[array], atol=1e-6)
 
 
-def test_another_ensemble_than_the_deck_knows(liquid_deck, tmp_path):
+def test_another_ensemble_than_the_input_knows(liquid_input, tmp_path):
     with pytest.raises(PetDriverError, match="variable ensemble is nvt or nve, not NVT"):
-        execute(liquid_deck, tmp_path / "run", Settings(variables={"ensemble": "NVT"}, steps=10))
+        execute(liquid_input, tmp_path / "run", Settings(variables={"ensemble": "NVT"}, steps=10))
 
 
-def test_a_halt_is_no_end(liquid_deck, tmp_path):
-    text = liquid_deck.read_text()
+def test_a_halt_is_no_end(liquid_input, tmp_path):
+    text = liquid_input.read_text()
     halt = "variable now equal step\nfix stop all halt 5 v_now >= 10 error soft\nrun           ${st"
-    liquid_deck.write_text(text.replace("run           ${st", halt))
+    liquid_input.write_text(text.replace("run           ${st", halt))
     settings = Settings(steps=40, variables={"equilibrate": "1"})
-    found = execute(liquid_deck, tmp_path / "run", settings)
+    found = execute(liquid_input, tmp_path / "run", settings)
     assert (found.state, found.steps) == ("stopped", 10)
 
 
-def test_draws_of_an_archive_that_is_random_by_itself_go_on(molecule_deck, tmp_path):
-    """The deck names no grid: it is that of the archive, and its counter follows from the step."""
+def test_draws_of_an_archive_that_is_random_by_itself_go_on(molecule_input, tmp_path):
+    """The input file names no grid: it is that of the archive, and its counter follows from the step."""
     archive = tmp_path / "random.pt"
     save(Archive.load("water-small").source(), archive, grid="random@3")
-    assert "grid: 0, " in molecule_deck.read_text()
-    molecule_deck.write_text(molecule_deck.read_text().replace("grid: 0, ", ""))
+    assert "grid: 0, " in molecule_input.read_text()
+    molecule_input.write_text(molecule_input.read_text().replace("grid: 0, ", ""))
     settings = {"model": str(archive)}
-    execute(molecule_deck, tmp_path / "run", Settings(steps=20, **settings))
-    execute(molecule_deck, tmp_path / "run", Settings(steps=24, **settings))
+    execute(molecule_input, tmp_path / "run", Settings(steps=20, **settings))
+    execute(molecule_input, tmp_path / "run", Settings(steps=24, **settings))
     resumed = ElementTree.parse(tmp_path / "run" / RESUMED).getroot()
     assert "counter: 20" in resumed.findtext("ffdirect/parameters")
 
@@ -142,56 +146,58 @@ def test_no_locks_on_this_file_system(tmp_path, monkeypatch, capsys):
         assert f"{tmp_path} cannot be locked (No locks available)" in capsys.readouterr().err
 
 
-def test_spaces_in_paths_of_lammps(liquid_deck, tmp_path, archive_f32):
-    """Of a model, of what lies beside the deck, and of a structure that is named for it."""
+def test_spaces_in_paths_of_lammps(liquid_input, tmp_path, archive_f32):
+    """Of a model, of what lies beside the input file, and of a structure that is named for it."""
     models = tmp_path / "my models"
     models.mkdir()
     for name in ("a.pt", "b c.pt"):
         shutil.copy(archive_f32, models / name)
-    deck = shutil.copytree(liquid_deck.parent, tmp_path / "my decks") / liquid_deck.name
+    input_file = (
+        shutil.copytree(liquid_input.parent, tmp_path / "my input files") / liquid_input.name
+    )
     variables = {"equilibrate": "1"}
     settings = Settings(steps=4, model=str(models / "b c.pt"), variables=variables)
-    found = execute(deck, tmp_path / "my runs", settings)
+    found = execute(input_file, tmp_path / "my runs", settings)
     assert found.state == "finished"
     assert (tmp_path / "my runs" / "b_c.pt").resolve() == models / "b c.pt"
-    assert (tmp_path / "my runs" / "water.data").resolve() == deck.with_name("water.data")
-    structure = deck.with_name("water.data")
+    assert (tmp_path / "my runs" / "water.data").resolve() == input_file.with_name("water.data")
+    structure = input_file.with_name("water.data")
     other = Settings(steps=4, structure=structure, variables=variables)
-    assert execute(liquid_deck, tmp_path / "other", other).state == "finished"
+    assert execute(liquid_input, tmp_path / "other", other).state == "finished"
     both = Settings(steps=4, model=f"{models / 'a.pt'}+{models / 'b c.pt'}")
     with pytest.raises(PetDriverError, match=r"b c.pt' has a space in it.*without one"):
-        execute(liquid_deck, tmp_path / "third", both)
+        execute(liquid_input, tmp_path / "third", both)
 
 
 @pytest.mark.parametrize("name", ["water-small+mine.pt", "my+model.pt", "a+b.pt+mine.pt"])
 @pytest.mark.parametrize("by_variable", [True, False])
-def test_plus_signs_in_names(liquid_deck, tmp_path, archive_f32, name, by_variable):
+def test_plus_signs_in_names(liquid_input, tmp_path, archive_f32, name, by_variable):
     for one in ("mine.pt", "my+model.pt", "a+b.pt"):
-        shutil.copy(archive_f32, liquid_deck.parent / one)
-    text = liquid_deck.read_text()
+        shutil.copy(archive_f32, liquid_input.parent / one)
+    text = liquid_input.read_text()
     before, old = ("index ", "water-small ") if by_variable else ("pet ", "${model} ")
     assert before + old in text
-    liquid_deck.write_text(text.replace(before + old, f"{before}{name} "))
-    deck = lammps_deck.read_deck(liquid_deck)
-    changed = lammps_deck.with_absolute_paths(deck, tmp_path)
+    liquid_input.write_text(text.replace(before + old, f"{before}{name} "))
+    input_file = lammps_input.read_input(liquid_input)
+    changed = lammps_input.with_absolute_paths(input_file, tmp_path)
     (tmp_path / "in.changed").write_text(changed)
-    written = lammps_deck.read_deck(tmp_path / "in.changed").model
-    here = liquid_deck.parent
+    written = lammps_input.read_input(tmp_path / "in.changed").model
+    here = liquid_input.parent
     expected = {
         "water-small+mine.pt": f"water-small+{here}/mine.pt",
         "my+model.pt": f"{here}/my+model.pt",
         "a+b.pt+mine.pt": f"{here}/a+b.pt+{here}/mine.pt",
     }
-    assert written == expected[name] == lammps_deck.model_path(deck, Settings())
+    assert written == expected[name] == lammps_input.model_path(input_file, Settings())
 
 
-def test_a_force_field_that_is_not_there(molecule_deck, tmp_path):
-    text = molecule_deck.read_text()
+def test_a_force_field_that_is_not_there(molecule_input, tmp_path):
+    text = molecule_input.read_text()
     assert 'forcefield="' in text
     head, _, rest = text.partition('forcefield="')
-    molecule_deck.write_text(f'{head}forcefield="mistyped"{rest.partition(chr(34))[2]}')
+    molecule_input.write_text(f'{head}forcefield="mistyped"{rest.partition(chr(34))[2]}')
     with pytest.raises(PetDriverError, match=r"forces name mistyped; the force fields are \w+"):
-        execute(molecule_deck, tmp_path / "run", Settings(steps=4))
+        execute(molecule_input, tmp_path / "run", Settings(steps=4))
 
 
 def test_numbers_of_what_was_set_aside(tmp_path):
@@ -202,73 +208,73 @@ def test_numbers_of_what_was_set_aside(tmp_path):
     assert (tmp_path / "set-aside-11" / "mine.txt").read_text() == "mine"
 
 
-def test_what_decks_say_of_their_ensemble(tmp_path):
-    for deck, temperature, units in (
+def test_what_inputs_say_of_their_ensemble(tmp_path):
+    for input_file, temperature, units in (
         ("water-liquid-pimd/ipi-piglet.xml", 300.0, ""),
         ("water-molecule-nve/ipi-raw.xml", None, ""),
         ("water-liquid-nvt/in.water", 300.0, "metal"),
         ("water-liquid-npt/in.water", 300.0, "metal"),
     ):
-        found = read_leg(INPUTS / deck, tmp_path, Settings()).describe()
-        assert (found.temperature, found.units) == (temperature, units), deck
+        found = read_segment(INPUTS / input_file, tmp_path, Settings()).describe()
+        assert (found.temperature, found.units) == (temperature, units), input_file
     hot = Settings(variables={"temperature": "350"})
-    assert read_leg(INPUTS / deck, tmp_path, hot).describe().temperature == 350.0
-    trpmd = read_leg(INPUTS / "water-liquid-trpmd" / "ipi.xml", tmp_path, Settings()).describe()
+    assert read_segment(INPUTS / input_file, tmp_path, hot).describe().temperature == 350.0
+    trpmd = read_segment(INPUTS / "water-liquid-trpmd" / "ipi.xml", tmp_path, Settings()).describe()
     assert trpmd.centroid
 
 
-def test_ensembles_have_their_name_in_decks(liquid_deck, tmp_path):
+def test_ensembles_have_their_name_in_inputs(liquid_input, tmp_path):
     """It is no file, and LAMMPS finds its members."""
     settings = Settings(steps=2, model="water-small-ensemble", variables={"equilibrate": "1"})
-    found = execute(liquid_deck, tmp_path / "run", settings)
+    found = execute(liquid_input, tmp_path / "run", settings)
     assert found.state == "finished"
     members = len(pet_driver.load("water-small-ensemble").members)
     assert len(found.provenance["weights (SHA-256)"].split("+")) == members == 3
 
 
-def test_another_default_of_the_archive_is_another_run(molecule_deck, tmp_path):
-    """The deck names no grid: the same archive, exported anew, would go on with another energy."""
-    text = molecule_deck.read_text()
+def test_another_default_of_the_archive_is_another_run(molecule_input, tmp_path):
+    """The input file names no grid: the same archive, exported anew, would go on with another energy."""
+    text = molecule_input.read_text()
     assert "grid: 0, " in text
-    molecule_deck.write_text(text.replace("grid: 0, ", ""))
+    molecule_input.write_text(text.replace("grid: 0, ", ""))
     archive, folder = tmp_path / "mine.pt", tmp_path / "run"
     pet_driver.export("water-small", archive, grid="0")
-    assert execute(molecule_deck, folder, Settings(steps=8, model=str(archive))).grid == "0"
+    assert execute(molecule_input, folder, Settings(steps=8, model=str(archive))).grid == "0"
     pet_driver.export("water-small", archive, grid="2i")
     with pytest.raises(PetDriverError, match=r"holds another run \(grid: '0', now '2i'\)"):
-        execute(molecule_deck, folder, Settings(steps=16, model=str(archive)))
+        execute(molecule_input, folder, Settings(steps=16, model=str(archive)))
 
 
-def test_a_checkpoint_of_another_run_is_left_alone(molecule_deck, tmp_path):
+def test_a_checkpoint_of_another_run_is_left_alone(molecule_input, tmp_path):
     other, folder = tmp_path / "other", tmp_path / "run"
-    execute(molecule_deck, other, Settings(steps=48))
-    deck = molecule_deck.with_name("ipi-mine.xml")
-    deck.write_text(molecule_deck.read_text().replace('prefix="raw"', 'prefix="mine"'))
-    execute(deck, folder, Settings(steps=24))
+    execute(molecule_input, other, Settings(steps=48))
+    input_file = molecule_input.with_name("ipi-mine.xml")
+    input_file.write_text(molecule_input.read_text().replace('prefix="raw"', 'prefix="mine"'))
+    execute(input_file, folder, Settings(steps=24))
     shutil.copy(other / "RESTART", folder)
-    found = execute(deck, folder, Settings(steps=64))
+    found = execute(input_file, folder, Settings(steps=64))
     assert found.state == "finished"
     assert analysis.PropertyFile(folder / "mine.out")["step"][-1] == 64
     assert not list(folder.glob("raw.*"))
 
 
-def test_what_failed_before_its_first_step_is_in_nobodys_way(molecule_deck, tmp_path):
+def test_what_failed_before_its_first_step_is_in_nobodys_way(molecule_input, tmp_path):
     wrong, folder = tmp_path / "salt.xyz", tmp_path / "run"
     ase.io.write(wrong, ase.Atoms("NaCl", [[0, 0, 0], [3, 0, 0]], cell=[9, 9, 9], pbc=True))
     with pytest.raises(PetDriverError, match="does not know the element Na, Cl") as raised:
-        execute(molecule_deck, folder, Settings(steps=8, structure=wrong))
+        execute(molecule_input, folder, Settings(steps=8, structure=wrong))
     assert "Traceback" not in str(raised.value) and len(str(raised.value).splitlines()) == 2
-    assert execute(molecule_deck, folder, Settings(steps=8)).state == "finished"
+    assert execute(molecule_input, folder, Settings(steps=8)).state == "finished"
 
 
-def test_the_folder_one_stands_in(molecule_deck, tmp_path, monkeypatch):
+def test_the_folder_one_stands_in(molecule_input, tmp_path, monkeypatch):
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    assert execute(molecule_deck, Path("."), Settings(steps=8)).name == "here"
+    assert execute(molecule_input, Path("."), Settings(steps=8)).name == "here"
 
 
-def test_data_files_of_lammps_are_not_for_i_pi(molecule_deck, tmp_path):
+def test_data_files_of_lammps_are_not_for_i_pi(molecule_input, tmp_path):
     data = INPUTS / "water-liquid-nvt" / "water.data"
     with pytest.raises(PetDriverError, match="data file of LAMMPS, which i-PI does not read"):
-        execute(molecule_deck, tmp_path / "run", Settings(steps=8, structure=data))
+        execute(molecule_input, tmp_path / "run", Settings(steps=8, structure=data))

@@ -1,4 +1,4 @@
-"""What a run will cost: how often a step asks for what, deck by deck."""
+"""What a run will cost: how often a step asks for what, input file by input file."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pet_driver.runs import Settings
 from pet_driver.runs import plan as planning
 from tests.runs.conftest import INPUTS
 
-# Grid and structures in a batch -> how often a step, as the decks' comments have it.
+# Grid and structures in a batch -> how often a step, as the input files' comments have it.
 EVALUATIONS = {
     "water-molecule-nve/ipi-2i.xml": {("2i", 1): 1},
     "water-molecule-delta/ipi.xml": {("0", 1): 1, ("2i", 1): 0.25},
@@ -30,12 +30,12 @@ def evaluations_cost(monkeypatch) -> None:
     )
 
 
-@pytest.mark.parametrize("deck", EVALUATIONS)
-def test_a_step_is_the_sum_of_its_evaluations(deck: str, evaluations_cost) -> None:
-    found = planning.plan(INPUTS / deck)
-    assert {(grid, beads): n for grid, beads, n in found.evaluations} == EVALUATIONS[deck]
-    own = 5e-4 * found.beads if deck.endswith(".xml") else 0.0
-    expected = own + sum(n * b * COSTS[grid] for (grid, b), n in EVALUATIONS[deck].items())
+@pytest.mark.parametrize("input file", EVALUATIONS)
+def test_a_step_is_the_sum_of_its_evaluations(input_file: str, evaluations_cost) -> None:
+    found = planning.plan(INPUTS / input_file)
+    assert {(grid, beads): n for grid, beads, n in found.evaluations} == EVALUATIONS[input_file]
+    own = 5e-4 * found.beads if input_file.endswith(".xml") else 0.0
+    expected = own + sum(n * b * COSTS[grid] for (grid, b), n in EVALUATIONS[input_file].items())
     assert found.step_time == pytest.approx(expected)
     assert found.hours == pytest.approx(expected * found.steps / 3600)
 
@@ -49,11 +49,11 @@ def test_what_is_simulated(evaluations_cost) -> None:
     assert planning.plan(INPUTS / "water-large-lammps" / "in.water", larger).atoms == 8 * 192
 
 
-def test_a_deck_that_does_not_say_with_which_atoms_it_begins(tmp_path: Path) -> None:
-    deck = tmp_path / "in.box"
-    deck.write_text("variable steps index 10\npair_style pet water-small\nrun ${steps}\n")
+def test_a_input_that_does_not_say_with_which_atoms_it_begins(tmp_path: Path) -> None:
+    input_file = tmp_path / "in.box"
+    input_file.write_text("variable steps index 10\npair_style pet water-small\nrun ${steps}\n")
     with pytest.raises(PetDriverError, match="no 'variable data index"):
-        planning.plan(deck)
+        planning.plan(input_file)
 
 
 def test_the_time_of_an_evaluation_grows_with_the_beads(water) -> None:

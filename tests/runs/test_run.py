@@ -1,4 +1,4 @@
-"""`pet-driver run`: decks in real engines, killed, stopped, resumed."""
+"""`pet-driver run`: input files in real engines, killed, stopped, resumed."""
 
 import json
 import signal
@@ -11,7 +11,7 @@ import pytest
 from pet_driver import analysis
 from pet_driver.errors import PetDriverError
 from pet_driver.runs import Settings, execute, find_runs, parse_duration, read_run
-from pet_driver.runs.execute import locked, read_leg
+from pet_driver.runs.execute import locked, read_segment
 from tests.runs.conftest import INPUTS, interrupt, positions, run, steps_in
 
 
@@ -27,16 +27,16 @@ def wait_until_free(folder: Path) -> None:
             time.sleep(0.1)
 
 
-def test_molecule_goes_on_as_if_never_interrupted(molecule_deck, archive_f64, tmp_path):
+def test_molecule_goes_on_as_if_never_interrupted(molecule_input, archive_f64, tmp_path):
     """Once killed, once stopped, and with random rotations, which must be those of the step."""
     options = ("--steps", "2400", "--grid", "random@3", "--model", str(archive_f64))
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    done = run(molecule_deck, whole, *options)
+    done = run(molecule_input, whole, *options)
     assert done.returncode == 0, done.stderr
     for by, state in ((signal.SIGKILL, "running"), (signal.SIGTERM, "stopped")):
         rows = steps_in(broken / "raw.out")
         code = interrupt(
-            molecule_deck,
+            molecule_input,
             broken,
             *options,
             when=lambda rows=rows: steps_in(broken / "raw.out") > rows + 20,
@@ -45,7 +45,7 @@ def test_molecule_goes_on_as_if_never_interrupted(molecule_deck, archive_f64, tm
         assert code == (75 if by is signal.SIGTERM else -signal.SIGKILL)
         assert read_run(broken / "run.json").state == state
         wait_until_free(broken)
-    done = run(molecule_deck, broken, *options)
+    done = run(molecule_input, broken, *options)
     assert done.returncode == 0, done.stderr
     name = "raw.pos_0.extxyz"
     ours, theirs = positions(broken / name), positions(whole / name)
@@ -57,19 +57,19 @@ def test_molecule_goes_on_as_if_never_interrupted(molecule_deck, archive_f64, tm
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_liquid_goes_on_after_a_kill(liquid_deck, tmp_path):
+def test_liquid_goes_on_after_a_kill(liquid_input, tmp_path):
     options = ("--steps", "25", "--var", "ensemble=nve", "--var", "equilibrate=2")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert run(liquid_deck, whole, *options).returncode == 0
+    assert run(liquid_input, whole, *options).returncode == 0
     interrupt(
-        liquid_deck,
+        liquid_input,
         broken,
         *options,
         when=lambda: (broken / "water_restart_1").is_file(),
         by=signal.SIGKILL,
     )
     wait_until_free(broken)
-    done = run(liquid_deck, broken, *options)
+    done = run(liquid_input, broken, *options)
     assert done.returncode == 0, done.stderr
     name = "water.lammpstrj"
     ours, theirs = positions(broken / name), positions(whole / name)
@@ -80,70 +80,72 @@ def test_liquid_goes_on_after_a_kill(liquid_deck, tmp_path):
     np.testing.assert_allclose(ours["TotEng"][-6:], theirs["TotEng"][-6:], atol=2e-3)
 
 
-def test_time_limit(liquid_deck, tmp_path):
+def test_time_limit(liquid_input, tmp_path):
     folder = tmp_path / "run"
     options = ("--steps", "4000", "--var", "equilibrate=5")
-    done = run(liquid_deck, folder, *options, "--time-limit", "8")
+    done = run(liquid_input, folder, *options, "--time-limit", "8")
     assert done.returncode == 75, done.stderr
     stopped = read_run(folder / "run.json")
     assert stopped.state == "stopped" and 0 < stopped.steps < 4000
     settings = Settings(steps=stopped.steps + 10, variables={"equilibrate": "5"})
-    finished = execute(liquid_deck, folder, settings)
+    finished = execute(liquid_input, folder, settings)
     assert finished.state == "finished" and finished.steps == stopped.steps + 10
     assert finished.wall_time > stopped.wall_time
     assert len(positions(folder / "water.lammpstrj")) == finished.steps // 5 + 1
 
 
-def test_what_a_deck_wrote_beside_itself_stays(liquid_deck, tmp_path):
-    """The same deck, run by hand before, has left files of the names that it writes."""
-    old = [liquid_deck.parent / name for name in ("water.lammpstrj", "water.final.data")]
+def test_what_a_input_wrote_beside_itself_stays(liquid_input, tmp_path):
+    """The same input file, run by hand before, has left files of the names that it writes."""
+    old = [liquid_input.parent / name for name in ("water.lammpstrj", "water.final.data")]
     for path in old:
         path.write_text("mine\n")
-    run = execute(liquid_deck, tmp_path / "run", Settings(steps=10, variables={"equilibrate": "5"}))
+    run = execute(
+        liquid_input, tmp_path / "run", Settings(steps=10, variables={"equilibrate": "5"})
+    )
     assert run.path(run.positions[0]).parent == tmp_path / "run"
     assert len(positions(run.path(run.positions[0]))) == 3
     assert [path.read_text() for path in old] == ["mine\n", "mine\n"]
 
 
-def test_files_that_are_not_of_the_run_stay(molecule_deck, tmp_path):
+def test_files_that_are_not_of_the_run_stay(molecule_input, tmp_path):
     folder = tmp_path / "run"
-    execute(molecule_deck, folder, Settings(steps=4))
+    execute(molecule_input, folder, Settings(steps=4))
     for name in ("raw.notes", "raw.png"):
         (folder / name).write_bytes(b"one\nno newline at the end")
-    execute(molecule_deck, folder, Settings(steps=8))
+    execute(molecule_input, folder, Settings(steps=8))
     for name in ("raw.notes", "raw.png"):
         assert (folder / name).read_bytes().endswith(b"at the end")
 
 
-def test_binary_trajectories_are_cut_at_frames(molecule_deck, tmp_path):
-    text = molecule_deck.read_text().replace(
+def test_binary_trajectories_are_cut_at_frames(molecule_input, tmp_path):
+    text = molecule_input.read_text().replace(
         'format="ase"> positions{ase}', 'format="bin"> positions'
     )
-    molecule_deck.write_text(text)
-    whole = execute(molecule_deck, tmp_path / "whole", Settings(steps=16))
-    broken = execute(molecule_deck, tmp_path / "broken", Settings(steps=8))
+    molecule_input.write_text(text)
+    whole = execute(molecule_input, tmp_path / "whole", Settings(steps=16))
+    broken = execute(molecule_input, tmp_path / "broken", Settings(steps=8))
     path = broken.path(broken.positions[0])
     assert path.suffix == ".bin"
     path.write_bytes(path.read_bytes() + path.read_bytes()[:150])
-    execute(molecule_deck, tmp_path / "broken", Settings(steps=16))
+    execute(molecule_input, tmp_path / "broken", Settings(steps=16))
     expected = positions(whole.path(whole.positions[0]))
     np.testing.assert_allclose(positions(path), expected, atol=1e-5)  # they are float32
 
 
 @pytest.mark.parametrize(
-    ("engine", "variables"), [("molecule_deck", {}), ("liquid_deck", {"equilibrate": "1"})]
+    ("engine", "variables"), [("molecule_input", {}), ("liquid_input", {"equilibrate": "1"})]
 )
-def test_an_ensemble_beside_the_deck(engine, variables, request, archive_f32, archive_f64):
-    deck = request.getfixturevalue(engine)
+def test_an_ensemble_beside_the_input(engine, variables, request, archive_f32, archive_f64):
+    input_file = request.getfixturevalue(engine)
     for name, archive in (("a.pt", archive_f32), ("b.pt", archive_f64)):
-        (deck.parent / name).write_bytes(archive.read_bytes())
-    deck.write_text(deck.read_text().replace("water-small", "a.pt+b.pt"))
+        (input_file.parent / name).write_bytes(archive.read_bytes())
+    input_file.write_text(input_file.read_text().replace("water-small", "a.pt+b.pt"))
     settings = Settings(steps=4, variables=variables)
-    assert execute(deck, deck.parent / "run", settings).state == "finished"
+    assert execute(input_file, input_file.parent / "run", settings).state == "finished"
 
 
-def test_record(molecule_deck, tmp_path):
-    found = execute(molecule_deck, tmp_path / "run", Settings(steps=20, seed=7))
+def test_record(molecule_input, tmp_path):
+    found = execute(molecule_input, tmp_path / "run", Settings(steps=20, seed=7))
     assert (found.system, found.motion, found.grid, found.n_atoms) == ("molecule", "nve", "0", 3)
     assert (found.timestep, found.steps, found.n_beads) == (0.5, 20, 1)
     files = [*found.positions, *found.velocities, *found.forces, *found.rotations]
@@ -153,12 +155,12 @@ def test_record(molecule_deck, tmp_path):
     assert found.provenance["settings"] == "seed=7"
     assert find_runs([tmp_path]) == [found]
     before = json.loads((tmp_path / "run" / "run.json").read_text())
-    again = execute(molecule_deck, tmp_path / "run", Settings(steps=20, seed=7))
+    again = execute(molecule_input, tmp_path / "run", Settings(steps=20, seed=7))
     assert again.wall_time == before["wall_time"], "a finished run is left as it is"
 
 
 @pytest.mark.parametrize(
-    ("deck", "grid", "motion", "n_beads", "timestep"),
+    ("input file", "grid", "motion", "n_beads", "timestep"),
     [
         ("water-molecule-delta/ipi.xml", "0", "nve", 1, 0.5),
         ("water-molecule-nvt/ipi.xml", "2i", "nvt", 1, 5.0),
@@ -173,22 +175,22 @@ def test_record(molecule_deck, tmp_path):
         ("ice-relaxation/in.ice", "0", "relaxation", 1, 0.0),
     ],
 )
-def test_decks_are_understood(tmp_path, deck, grid, motion, n_beads, timestep):
-    found = read_leg(INPUTS / deck, tmp_path, Settings()).describe()
+def test_inputs_are_understood(tmp_path, input_file, grid, motion, n_beads, timestep):
+    found = read_segment(INPUTS / input_file, tmp_path, Settings()).describe()
     assert (found.grid, found.motion, found.n_beads) == (grid, motion, n_beads)
     assert found.timestep == pytest.approx(timestep, rel=1e-6)
 
 
-def test_files_beside_a_deck_are_found_from_elsewhere(tmp_path):
+def test_files_beside_a_input_are_found_from_elsewhere(tmp_path):
     folder = INPUTS / "water-liquid-pimd"
-    leg = read_leg(folder / "ipi-piglet.xml", tmp_path, Settings())
-    names = [element.text.strip() for element in leg.deck.root.iter() if element.text]
+    segment = read_segment(folder / "ipi-piglet.xml", tmp_path, Settings())
+    names = [element.text.strip() for element in segment.input_file.root.iter() if element.text]
     assert str(folder / "piglet-8.a") in names and str(folder / "piglet-8.c") in names
 
 
 def test_centroids_stand_for_beads(tmp_path):
-    deck = INPUTS / "water-liquid-trpmd" / "ipi.xml"
-    found = read_leg(deck, tmp_path, Settings()).describe()
+    input_file = INPUTS / "water-liquid-trpmd" / "ipi.xml"
+    found = read_segment(input_file, tmp_path, Settings()).describe()
     assert found.positions == ["trpmd.centroid.extxyz"] and found.n_beads == 8
 
 
@@ -202,40 +204,40 @@ def test_centroids_stand_for_beads(tmp_path):
         (Settings(ranks=2), "variables and ranks are for LAMMPS"),
     ],
 )
-def test_settings_that_mean_nothing(molecule_deck, tmp_path, settings, message):
+def test_settings_that_mean_nothing(molecule_input, tmp_path, settings, message):
     with pytest.raises(PetDriverError, match=message):
-        execute(molecule_deck, tmp_path / "run", settings)
+        execute(molecule_input, tmp_path / "run", settings)
     assert not (tmp_path / "run" / "screen.txt").exists()
 
 
-def test_variables_that_a_deck_does_not_have(liquid_deck, tmp_path):
+def test_variables_that_a_input_does_not_have(liquid_input, tmp_path):
     with pytest.raises(PetDriverError, match=r"no variable pressure .* it has model, device"):
-        execute(liquid_deck, tmp_path / "run", Settings(variables={"pressure": "5"}))
+        execute(liquid_input, tmp_path / "run", Settings(variables={"pressure": "5"}))
     with pytest.raises(PetDriverError, match="clients are for i-PI"):
-        execute(liquid_deck, tmp_path / "run", Settings(clients=2))
+        execute(liquid_input, tmp_path / "run", Settings(clients=2))
 
 
-def test_folders_of_something_else(molecule_deck, tmp_path):
+def test_folders_of_something_else(molecule_input, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "thesis.tex").write_text("years of work")
     with pytest.raises(PetDriverError, match="holds files that are no run's"):
-        execute(molecule_deck, folder, Settings(steps=4))
+        execute(molecule_input, folder, Settings(steps=4))
     assert (folder / "thesis.tex").is_file()
     (folder / "thesis.tex").unlink()
-    execute(molecule_deck, folder, Settings(steps=4))
+    execute(molecule_input, folder, Settings(steps=4))
     with pytest.raises(PetDriverError, match=r"holds another run \(settings: '', now 'grid=i'\)"):
-        execute(molecule_deck, folder, Settings(steps=4, grid="i"))
+        execute(molecule_input, folder, Settings(steps=4, grid="i"))
 
 
-def test_a_run_without_a_checkpoint_begins_again_and_loses_nothing(molecule_deck, tmp_path):
+def test_a_run_without_a_checkpoint_begins_again_and_loses_nothing(molecule_input, tmp_path):
     folder = tmp_path / "run"
-    found = execute(molecule_deck, folder, Settings(steps=4))
+    found = execute(molecule_input, folder, Settings(steps=4))
     for path in [folder / "RESTART", *folder.glob("raw.chk*")]:
         path.unlink()
     (folder / "notes.txt").write_text("looks good")
     before = (folder / found.positions[0]).read_text()
-    assert execute(molecule_deck, folder, Settings(steps=8)).steps == 8
+    assert execute(molecule_input, folder, Settings(steps=8)).steps == 8
     assert (folder / "set-aside-1" / "notes.txt").read_text() == "looks good"
     assert (folder / "set-aside-1" / found.positions[0]).read_text() == before
 
@@ -247,36 +249,36 @@ def killed_at_the_end(folder: Path) -> None:
     assert read_run(record).state == "running"
 
 
-def test_an_engine_that_came_to_its_end_alone(molecule_deck, tmp_path):
+def test_an_engine_that_came_to_its_end_alone(molecule_input, tmp_path):
     folder = tmp_path / "run"
-    execute(molecule_deck, folder, Settings(steps=40))
+    execute(molecule_input, folder, Settings(steps=40))
     killed_at_the_end(folder)
     before = (folder / "raw.pos_0.extxyz").read_bytes()
-    again = execute(molecule_deck, folder, Settings(steps=40))
+    again = execute(molecule_input, folder, Settings(steps=40))
     assert again.state == "finished" and again.steps == 40
     assert (folder / "raw.pos_0.extxyz").read_bytes() == before
     assert not list(folder.glob("set-aside-*"))
     # It is still there to be resumed.
-    assert execute(molecule_deck, folder, Settings(steps=80)).steps == 80
+    assert execute(molecule_input, folder, Settings(steps=80)).steps == 80
 
 
-def test_a_checkpoint_of_the_last_step_is_not_the_end(molecule_deck, tmp_path):
+def test_a_checkpoint_of_the_last_step_is_not_the_end(molecule_input, tmp_path):
     """Without a RESTART the engine was killed before it wrote all."""
     folder = tmp_path / "run"
-    execute(molecule_deck, folder, Settings(steps=40))
+    execute(molecule_input, folder, Settings(steps=40))
     before = positions(folder / "raw.pos_0.extxyz")
     killed_at_the_end(folder)
     (folder / "RESTART").unlink()
-    assert execute(molecule_deck, folder, Settings(steps=40)).state == "finished"
+    assert execute(molecule_input, folder, Settings(steps=40)).state == "finished"
     np.testing.assert_allclose(positions(folder / "raw.pos_0.extxyz"), before, atol=2e-6)
 
 
-def test_as_many_steps_as_i_pi_does_by_default(molecule_deck, tmp_path):
+def test_as_many_steps_as_i_pi_does_by_default(molecule_input, tmp_path):
     """i-PI's checkpoints leave out what has its default value: of 1000 steps, the number."""
     folder = tmp_path / "run"
-    execute(molecule_deck, folder, Settings(steps=1000))
+    execute(molecule_input, folder, Settings(steps=1000))
     assert "total_steps" not in (folder / "RESTART").read_text()
-    assert execute(molecule_deck, folder, Settings(steps=1010)).steps == 1010
+    assert execute(molecule_input, folder, Settings(steps=1010)).steps == 1010
 
 
 @pytest.mark.parametrize(
@@ -287,34 +289,36 @@ def test_as_many_steps_as_i_pi_does_by_default(molecule_deck, tmp_path):
         (", template: water.xyz", "", "no template among the <parameters>"),
     ],
 )
-def test_a_mended_deck_runs_in_the_same_folder(molecule_deck, tmp_path, right, wrong, message):
-    text = molecule_deck.read_text()
+def test_a_mended_input_runs_in_the_same_folder(molecule_input, tmp_path, right, wrong, message):
+    text = molecule_input.read_text()
     assert right in text
-    molecule_deck.write_text(text.replace(right, wrong))
+    molecule_input.write_text(text.replace(right, wrong))
     with pytest.raises(PetDriverError, match=message):
-        execute(molecule_deck, tmp_path / "run", Settings(steps=None if "20" in right else 4))
-    molecule_deck.write_text(text)
-    assert execute(molecule_deck, tmp_path / "run", Settings(steps=4)).state == "finished"
+        execute(molecule_input, tmp_path / "run", Settings(steps=None if "20" in right else 4))
+    molecule_input.write_text(text)
+    assert execute(molecule_input, tmp_path / "run", Settings(steps=4)).state == "finished"
 
 
-def test_no_compiler_leaves_the_folder_as_it_was(liquid_deck, tmp_path, monkeypatch):
+def test_no_compiler_leaves_the_folder_as_it_was(liquid_input, tmp_path, monkeypatch):
     monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CXX", "no-compiler")
     for _ in range(2):
         with pytest.raises(PetDriverError, match="no C\\+\\+ compiler found"):
-            execute(liquid_deck, tmp_path / "run")
+            execute(liquid_input, tmp_path / "run")
     assert not (tmp_path / "run" / "in.water").exists()
 
 
-def test_variables_that_are_files_are_found_from_the_folder_of_the_run(liquid_deck, tmp_path):
-    leg = read_leg(liquid_deck, tmp_path / "run", Settings(variables={"data": "water.data"}))
-    assert leg.values["data"] == str(liquid_deck.with_name("water.data"))
+def test_variables_that_are_files_are_found_from_the_folder_of_the_run(liquid_input, tmp_path):
+    segment = read_segment(
+        liquid_input, tmp_path / "run", Settings(variables={"data": "water.data"})
+    )
+    assert segment.values["data"] == str(liquid_input.with_name("water.data"))
 
 
-def test_files_that_are_no_decks(tmp_path):
-    with pytest.raises(PetDriverError, match="there is no deck at"):
+def test_files_that_are_no_inputs(tmp_path):
+    with pytest.raises(PetDriverError, match="there is no input file at"):
         execute(tmp_path / "in.water", tmp_path / "run", Settings())
-    wrong = tmp_path / "deck"
+    wrong = tmp_path / "input file"
     wrong.write_text("<simulation><output>")
     with pytest.raises(PetDriverError, match="not a well-formed input of i-PI"):
         execute(wrong, tmp_path / "run")
@@ -326,11 +330,11 @@ def test_files_that_are_no_decks(tmp_path):
         execute(socket, tmp_path / "run")
 
 
-def test_an_engine_that_fails(molecule_deck, tmp_path):
-    text = molecule_deck.read_text()
-    molecule_deck.write_text(text.replace("template: water.xyz", "template: air.xyz"))
+def test_an_engine_that_fails(molecule_input, tmp_path):
+    text = molecule_input.read_text()
+    molecule_input.write_text(text.replace("template: water.xyz", "template: air.xyz"))
     with pytest.raises(PetDriverError, match=r"(?s)failed at step 0 .*air\.xyz"):
-        execute(molecule_deck, tmp_path / "run", Settings(steps=4))
+        execute(molecule_input, tmp_path / "run", Settings(steps=4))
     assert read_run(tmp_path / "run" / "run.json").state == "stopped"
 
 

@@ -30,7 +30,7 @@ def test_average_is_the_mean_of_separate_calls(
     assert abs(average.energy - energy) < ENERGY
     assert np.abs(average.forces - forces).max() < FORCE
     assert np.abs(average.virial - virial).max() < ENERGY
-    assert abs(average.spread - np.sqrt(weights @ (energies - energy) ** 2)) < ENERGY
+    assert abs(average.rotation_std - np.sqrt(weights @ (energies - energy) ** 2)) < ENERGY
     assert abs(average.raw_energy - model_f64.evaluate(small_box, "0").energy) < ENERGY
 
 

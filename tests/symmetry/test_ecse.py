@@ -12,10 +12,11 @@ from ase.build import molecule
 from scipy.spatial.transform import Rotation
 
 import pet_driver
-from pet_driver.archive import save
 from pet_driver.checkpoints import Source
-from pet_driver.cost import predict_cost
-from pet_driver.neighbors import Structure, find_edges
+from pet_driver.model.archive import save
+from pet_driver.model.cost import predict_cost
+from pet_driver.neighbors.neighbor_list import find_edges
+from pet_driver.neighbors.structure import Structure
 from pet_driver.network import PET, Hypers
 from pet_driver.probe.potentials import turn
 from pet_driver.symmetry import SymmetrizedPotential
@@ -323,7 +324,7 @@ def test_inversion_comes_with_an_i(get_model) -> None:
     assert both[0].energy == pytest.approx(np.mean(plain), abs=ENERGY)
     assert np.abs(both[0].forces).max() > BROKEN
     assert np.abs(both[0].forces + both[1].forces).max() < FORCE
-    assert both[0].spread == pytest.approx(abs(plain[0] - plain[1]) / 2, abs=ENERGY)
+    assert both[0].rotation_std == pytest.approx(abs(plain[0] - plain[1]) / 2, abs=ENERGY)
 
 
 def test_the_cost_is_known_before_and_linear(get_model) -> None:

@@ -130,7 +130,7 @@ def test_random_averages_lead_to_the_invariant_energy(
     exact = model_f64.evaluate(water, "4i")
     drawn = [model_f64.evaluate(water, "random25i", counter=k) for k in range(4)]
     mean = np.mean([one.energy for one in drawn])
-    error = exact.spread / np.sqrt(100)
+    error = exact.rotation_std / np.sqrt(100)
     assert error > 1e-5
     assert abs(mean - exact.energy) < 4 * error
 

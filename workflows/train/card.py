@@ -20,8 +20,8 @@ from training.record import Record, read_record
 from training.sections import Subject
 
 import pet_driver
-from pet_driver import models
 from pet_driver.errors import PetDriverError
+from pet_driver.model import shipped
 
 # Title by section; None: without a title of its own.
 SECTIONS = {
@@ -59,12 +59,12 @@ def write_card(
     Raises:
         PetDriverError: no record, or data that are missing or not those of the training.
     """
-    if len(models.resolve_all(name_or_path)) > 1:
+    if len(shipped.resolve_all(name_or_path)) > 1:
         return _write_ensemble_card(str(name_or_path), data, device, only)
-    path = models.resolve(name_or_path)
+    path = shipped.resolve(name_or_path)
     record = read_record(path.with_suffix(".json"))
     _gather_curve(record, path, write=only is None)
-    shown = str(name_or_path) if models.is_shipped(str(name_or_path)) else path
+    shown = str(name_or_path) if shipped.is_shipped(str(name_or_path)) else path
     subject = Subject(
         name=path.stem,
         path=path,
@@ -80,9 +80,9 @@ def write_card(
 
 def _write_ensemble_card(names: str, data: Path, device: str, only: str | None) -> str:
     """As :func:`write_card`; a card of archives beside each other is ``ensemble.md``."""
-    paths = models.resolve_all(names)
+    paths = shipped.resolve_all(names)
     records = [read_record(path.with_suffix(".json")) for path in paths]
-    shipped = models.is_shipped(names)
+    is_shipped = shipped.is_shipped(names)
     if any(one.split != records[0].split for one in records):
         raise PetDriverError(
             f"members of {names} were trained on different splits: what one was trained on is held "
@@ -90,8 +90,8 @@ def _write_ensemble_card(names: str, data: Path, device: str, only: str | None) 
         )
     own, split = _frames(records[0], data), records[0].split
     subject = ensemble_sections.Subject(
-        name=names if shipped else "ensemble",
-        path=(models.FOLDER / f"{names}.md") if shipped else paths[0].with_name("ensemble.md"),
+        name=names if is_shipped else "ensemble",
+        path=(shipped.FOLDER / f"{names}.md") if is_shipped else paths[0].with_name("ensemble.md"),
         model=pet_driver.load(names, device),
         frames={
             name: [frames[index] for index in split[name]["held_out"]]

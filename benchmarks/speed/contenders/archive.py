@@ -59,7 +59,7 @@ def install(model: Any, device: str) -> Clock:
 
 def prepare(model: Path, device: str) -> Evaluate:
     import pet_driver as package
-    from pet_driver.neighbors import Structure
+    from pet_driver.neighbors.structure import Structure
 
     loaded = package.load(model, device=device, grid="0")
     clock = install(loaded, device)

@@ -10,7 +10,7 @@ from benchmarks.speed.contenders import Answer, Evaluate, EvaluateBatch, Frame, 
 
 def versions() -> dict[str, str]:
     import pet_driver
-    from pet_driver.kernels import binding
+    from pet_driver.backends.cpu import binding
 
     # the first model that is loaded compiles the kernels: here, where nobody looks at the clock
     instructions = binding.level(pet_driver.load("water-small").archive.module)
@@ -34,7 +34,7 @@ def prepare(model: Path, device: str, grid: str = "0") -> Evaluate:
 def prepare_batch(model: Path, device: str, grid: str = "0") -> EvaluateBatch:
     """Several structures in one call."""
     import pet_driver
-    from pet_driver.neighbors import Structure
+    from pet_driver.neighbors.structure import Structure
 
     loaded = pet_driver.load(model, device=device, grid=grid)
 

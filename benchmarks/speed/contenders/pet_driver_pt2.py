@@ -21,9 +21,9 @@ def prepare_batch(model: Path, device: str, grid: str = "0") -> EvaluateBatch:
 def compiled(model: Path, device: str) -> Path:
     """The same archive with its network compiled for ``device``, once: it takes minutes."""
     from pet_driver import export
-    from pet_driver.archive import read_metadata
-    from pet_driver.compiled import conditions
-    from pet_driver.devices import check_device
+    from pet_driver.backends.devices import check_device
+    from pet_driver.backends.inductor import conditions
+    from pet_driver.model.archive import read_metadata
 
     path = model.with_name(f"{model.stem}-{device}.pt2")
     wanted = (read_metadata(model)["weights_sha256"], conditions(check_device(device)))

@@ -11,9 +11,9 @@ import numpy as np
 
 from pet_driver.engines.ipi.potential import Potential, read_numbers
 from pet_driver.engines.ipi.protocol import Connection, Disconnected, SharedMemoryConnection
-from pet_driver.ensemble import Ensemble, load
 from pet_driver.errors import PetDriverError
-from pet_driver.evaluator import Model
+from pet_driver.model.ensemble import Ensemble, load
+from pet_driver.model.evaluator import Model
 from pet_driver.symmetry.grid_names import parse_grid_name
 
 RETRY_INTERVAL = 0.1  # seconds between two attempts to reach a server that is not there yet
@@ -95,8 +95,8 @@ def serve(
         report: receives lines for the user; ``None`` means they go to standard error.
         counter: the first draw of a random grid, see
             :class:`pet_driver.engines.ipi.potential.Potential`; every client counts its own.
-        warn: force spread of an ensemble (eV/A) above which there is a warning.
-        stop: force spread of an ensemble (eV/A) above which the client ends.
+        warn: force standard deviation of an ensemble (eV/A) above which there is a warning.
+        stop: force standard deviation of an ensemble (eV/A) above which the client ends.
         max_edges: bound on edges times rotations in one pass, hence on memory, where ``model`` is
             not loaded yet; ``None`` goes by the device.
 
@@ -105,7 +105,7 @@ def serve(
 
     Raises:
         PetDriverError: bad input, a server that is not there within ``timeout``, NaN in positions
-            or forces, a force spread above ``stop``, or a connection that breaks before its work is
+            or forces, a force standard deviation above ``stop``, or a connection that breaks before its work is
             done.
     """
     report = report or (lambda line: print(line, file=sys.stderr, flush=True))

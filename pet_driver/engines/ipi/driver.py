@@ -22,10 +22,10 @@ from pet_driver.engines.ipi import PARAMETERS
 from pet_driver.engines.ipi.ending import end_program
 from pet_driver.engines.ipi.potential import Potential, read_numbers
 from pet_driver.engines.ipi.protocol import Forces
-from pet_driver.ensemble import Ensemble, unite
 from pet_driver.errors import PetDriverError
-from pet_driver.evaluator import Model, load
-from pet_driver.models import resolve_all
+from pet_driver.model.ensemble import Ensemble, unite
+from pet_driver.model.evaluator import Model, load
+from pet_driver.model.shipped import resolve_all
 
 _models: dict[tuple[str, str, int | None], Model] = {}
 _lock = threading.Lock()
@@ -49,8 +49,8 @@ class PETDriver(Dummy_driver):
         counter: the first draw of a random grid; the extras name the one that each evaluation had.
             i-PI's RESTART does not hold it: to resume with the same rotations, give the counter of
             the step that is restarted from, which i-PI evaluates again.
-        warn: force spread of an ensemble (eV/A) above which there is a warning.
-        stop: force spread of an ensemble (eV/A) above which i-PI ends.
+        warn: force standard deviation of an ensemble (eV/A) above which there is a warning.
+        stop: force standard deviation of an ensemble (eV/A) above which i-PI ends.
         max_edges: bound on edges times rotations in one pass, hence on memory; left out, it goes by
             the device.
 

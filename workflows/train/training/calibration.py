@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from scipy.stats import spearmanr
 
-from pet_driver.ensemble import Ensemble
+from pet_driver.model.ensemble import Ensemble
 from pet_driver.report.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, panels
 
 BINS = 8  # of a set's curve, with as many atoms each
@@ -25,15 +25,15 @@ class Calibration:
 
     Attributes:
         errors: by atom, how far the mean force is from the reference, meV/A.
-        spreads: by atom, ``force_spread``, meV/A.
+        spreads: by atom, ``force_std``, meV/A.
         energy_error: root mean square, meV/atom, after the mean error of the set is removed.
-        energy_spread: root mean square, meV/atom.
+        energy_std: root mean square, meV/atom.
     """
 
     errors: np.ndarray
     spreads: np.ndarray
     energy_error: float
-    energy_spread: float
+    energy_std: float
 
     @property
     def force_error(self) -> float:
@@ -41,7 +41,7 @@ class Calibration:
         return _rms(self.errors)
 
     @property
-    def force_spread(self) -> float:
+    def force_std(self) -> float:
         """Root mean square, meV/A."""
         return _rms(self.spreads)
 
@@ -57,14 +57,14 @@ def calibration(ensemble: Ensemble, frames: Sequence[Atoms]) -> Calibration:
     for atoms in frames:
         found = ensemble.evaluate(atoms)
         errors.append(np.linalg.norm(found.forces - atoms.get_forces(), axis=1))
-        spreads.append(found.force_spread)
+        spreads.append(found.force_std)
         energies.append((found.energy - atoms.get_potential_energy()) / len(atoms))
-        apart.append(found.ensemble_spread / len(atoms))
+        apart.append(found.ensemble_std / len(atoms))
     return Calibration(
         errors=1e3 * np.concatenate(errors),
         spreads=1e3 * np.concatenate(spreads),
         energy_error=1e3 * float(np.std(energies)),
-        energy_spread=1e3 * _rms(np.array(apart)),
+        energy_std=1e3 * _rms(np.array(apart)),
     )
 
 
@@ -82,12 +82,12 @@ def deformed(atoms: Atoms, seed: int = 0) -> dict[str, Atoms]:
     return found
 
 
-def largest_spreads(ensemble: Ensemble, frames: Sequence[Atoms]) -> dict[str, float]:
-    """By deformation: the largest force spread of an atom, meV/A, median over frames."""
+def largest_std(ensemble: Ensemble, frames: Sequence[Atoms]) -> dict[str, float]:
+    """By deformation: the largest force standard deviation of an atom, meV/A, median over frames."""
     found: dict[str, list[float]] = {}
     for number, atoms in enumerate(frames):
         for name, one in deformed(atoms, number).items():
-            spread = ensemble.evaluate(one).force_spread.max()
+            spread = ensemble.evaluate(one).force_std.max()
             found.setdefault(name, []).append(1e3 * float(spread))
     return {name: float(np.median(values)) for name, values in found.items()}
 
@@ -101,7 +101,7 @@ def draw(found: Mapping[str, Calibration], path: Path) -> None:
         axis.loglog(x, y, marker=mark, color=color, label=name)
     ends = axis.get_xlim()
     axis.loglog(ends, ends, color=GREY, lw=0.8, zorder=0)
-    axis.set(xlabel="force spread (meV/A)", ylabel="force error (meV/A)", xlim=ends)
+    axis.set(xlabel="force standard deviation (meV/A)", ylabel="force error (meV/A)", xlim=ends)
     axis.legend()
     figure.savefig(path, bbox_inches="tight")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ase import Atoms
 
-from pet_driver.ensemble import Ensemble
-from training.calibration import calibration, draw, largest_spreads
+from pet_driver.model.ensemble import Ensemble
+from training.calibration import calibration, draw, largest_std
 from training.errors import errors
 
 # Title by section; None: without a title of its own.
@@ -75,19 +75,19 @@ def spread(subject: Subject) -> str:
     """Whether the spread tells the error."""
     found = {name: calibration(subject.model, frames) for name, frames in subject.frames.items()}
     lines = [
-        "| set | atoms | force error | force spread | error to spread | rank correlation "
+        "| set | atoms | force error | force standard deviation | error to spread | rank correlation "
         "| energy error | energy spread |",
         "|---" * 8 + "|",
     ]
     for name, one in found.items():
         frames = len(subject.frames[name])
-        energies = f"{one.energy_error:.3g} | {one.energy_spread:.3g}" if frames > 1 else " | "
+        energies = f"{one.energy_error:.3g} | {one.energy_std:.3g}" if frames > 1 else " | "
         lines.append(
-            f"| {name} | {len(one.errors)} | {one.force_error:.3g} | {one.force_spread:.3g} | "
-            f"{one.force_error / one.force_spread:.2g} | {one.rank_correlation:.2f} | {energies} |"
+            f"| {name} | {len(one.errors)} | {one.force_error:.3g} | {one.force_std:.3g} | "
+            f"{one.force_error / one.force_std:.2g} | {one.rank_correlation:.2f} | {energies} |"
         )
     name, one = next(iter(found.items()))
-    ratio = one.force_error / one.force_spread
+    ratio = one.force_error / one.force_std
     if ratio > TOO_SMALL:
         lines.append(
             f"\nOn {name} the spread is {ratio:.2g} times smaller than the error: it is no error "
@@ -99,7 +99,7 @@ def spread(subject: Subject) -> str:
         draw(found, picture)
     lines.append(
         "\nRoot mean squares over atoms, of the error of the mean force (a vector, meV/A) and of "
-        "`force_spread`, and over frames, in meV/atom. The rank correlation (Spearman) is that "
+        "`force_std`, and over frames, in meV/atom. The rank correlation (Spearman) is that "
         "of error and spread of single atoms.\n\n"
         f"![Error against spread]({picture.name})\n\n"
         "Atoms in groups of similar spread; on the grey line the one is as large as the other."
@@ -110,7 +110,7 @@ def spread(subject: Subject) -> str:
 def beyond(subject: Subject) -> str:
     """What the spread is where no reference is."""
     found = {
-        name: largest_spreads(subject.model, frames[:DEFORMED_FRAMES])
+        name: largest_std(subject.model, frames[:DEFORMED_FRAMES])
         for name, frames in subject.frames.items()
     }
     kinds = list(next(iter(found.values())))
@@ -118,7 +118,7 @@ def beyond(subject: Subject) -> str:
     for name, one in found.items():
         lines.append(f"| {name} | " + " | ".join(f"{one[kind]:.3g}" for kind in kinds) + " |")
     lines.append(
-        "\nThe largest force spread of an atom in meV/A, which `warn` and `stop` are compared with "
+        "\nThe largest force standard deviation of an atom in meV/A, which `warn` and `stop` are compared with "
         f"(these are in eV/A); median over {DEFORMED_FRAMES} frames. Shaken: every coordinate by a "
         "random number of that standard deviation. Squeezed: all lengths times that."
     )

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from ase import Atoms
 
-from pet_driver.evaluator import Model
+from pet_driver.model.evaluator import Model
 
 CHUNK = 16  # frames in one call
 

@@ -17,7 +17,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_numbers
 
 from pet_driver.errors import PetDriverError
-from pet_driver.neighbors import Structure
+from pet_driver.neighbors.structure import Structure
 from training.settings import DataSet, Settings
 
 INDICES = "split.json"

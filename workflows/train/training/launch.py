@@ -21,8 +21,8 @@ from metatrain.__main__ import main
 from metatrain.pet.modules.transformer import CartesianTransformer
 from torch.optim.lr_scheduler import LambdaLR
 
-from pet_driver.archive import Archive
 from pet_driver.checkpoints.source import Source
+from pet_driver.model.archive import Archive
 from training.rows import by_rows
 from training.soap import Soap
 from training.start import begin_with

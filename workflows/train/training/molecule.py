@@ -13,7 +13,7 @@ from ase.optimize import BFGS
 from scipy.optimize import minimize
 
 import pet_driver
-from pet_driver.evaluator import Model
+from pet_driver.model.evaluator import Model
 
 MODES = ("bend", "symmetric stretch", "asymmetric stretch")
 STEP = 0.01  # A, of the finite differences: far above the rounding of a network in float32

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from pet_driver.errors import PetDriverError
-from pet_driver.files import write_whole
+from pet_driver.files import write_atomically
 from training.settings import Settings
 
 PACKAGES = ("pet-driver", "metatrain", "torch")
@@ -58,7 +58,7 @@ class Record:
     def write(self, path: Path) -> None:
         """Write as JSON, at once or not at all."""
         text = json.dumps(asdict(self), indent=1) + "\n"
-        write_whole(path, text.encode())
+        write_atomically(path, text.encode())
 
     @property
     def frames(self) -> int:

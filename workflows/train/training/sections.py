@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from ase import Atoms
 
-from pet_driver.evaluator import Model
+from pet_driver.model.evaluator import Model
 from training import paper
 from training.errors import Errors, errors
 from training.molecule import MODES, ReferenceSurface, equilibrium

@@ -12,7 +12,7 @@ import yaml
 from ase.data import atomic_numbers
 
 from pet_driver.errors import PetDriverError
-from pet_driver.models import beside
+from pet_driver.model.shipped import beside
 from pet_driver.network import Hypers
 
 OPTIMIZERS = ("adam", "soap")

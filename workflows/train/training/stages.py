@@ -142,7 +142,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint of any leg; one that a kill cut short is passed over."""
+    """The newest complete checkpoint of any run segment; one that a kill cut short is passed over."""
     found = sorted(_checkpoints(folder), key=lambda path: path.stat().st_mtime, reverse=True)
     return next((path for path in found if zipfile.is_zipfile(path)), None)
 
@@ -160,7 +160,7 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def history(folder: Path) -> list[dict[str, float]]:
-    """What metatrain logged, by epoch, over all legs; epochs done twice count once."""
+    """What metatrain logged, by epoch, over all run segments; epochs done twice count once."""
     rows: dict[int, dict[str, float]] = {}
     tables = sorted(folder.glob("outputs/*/*/train.csv"), key=lambda p: p.stat().st_mtime)
     for path in tables:
@@ -175,7 +175,7 @@ def history(folder: Path) -> list[dict[str, float]]:
 
 
 def wall_time(folder: Path) -> float:
-    """Seconds of all legs of a stage that came to their end in an orderly way."""
+    """Seconds of all run segments of a stage that came to their end in an orderly way."""
     path = folder / TIMES
     return sum(map(float, path.read_text().split())) if path.is_file() else 0.0
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from ase.data import chemical_symbols
 
-from pet_driver.archive import Archive
 from pet_driver.checkpoints.metatrain import network_names
 from pet_driver.checkpoints.source import Source
 from pet_driver.errors import PetDriverError
-from pet_driver.models import resolve
+from pet_driver.model.archive import Archive
+from pet_driver.model.shipped import resolve
 from pet_driver.network import Hypers
 from training.frames import Split
 from training.record import read_record

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from pet_driver.evaluator import Model
+from pet_driver.model.evaluator import Model
 from pet_driver.report.symmetry import Measured
 from pet_driver.report.symmetry import errors as draw_errors
 

@@ -1,0 +1,1 @@
+"""Exported models: files, evaluation, ensembles, export, shipped weights."""

@@ -1,0 +1,1 @@
+"""Structures, neighbour lists, Verlet lists, and edges."""

@@ -1,0 +1,110 @@
+"""Whether the kernels stand in for an archive's network, and what happens where they cannot."""
+
+import copy
+import gc
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+import pet_driver
+from pet_driver.backends.cpu import MODE, binding, library
+from pet_driver.cli.doctor import examine
+
+
+def level(model: pet_driver.Model) -> str | None:
+    return binding.level(model.archive.module)
+
+
+def test_with_and_without(monkeypatch: pytest.MonkeyPatch, small_box: Atoms) -> None:
+    monkeypatch.setenv(MODE, "on")
+    fast = pet_driver.load("water-small")
+    monkeypatch.setenv(MODE, "off")
+    slow = pet_driver.load("water-small")
+    assert level(fast) is not None and level(slow) is None
+    for grid in ("0", "i", "ecse"):
+        one, two = fast.evaluate(small_box, grid), slow.evaluate(small_box, grid)
+        assert one.energy == pytest.approx(two.energy, abs=1e-4)
+        assert np.abs(one.forces - two.forces).max() < 1e-4
+        assert np.abs(one.full_virial - two.full_virial).max() < 1e-3
+    assert fast.archive.metadata == slow.archive.metadata
+    sources = fast.archive.source(), slow.archive.source()
+    assert set(sources[0].weights) == set(sources[1].weights)
+
+
+def test_a_word_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MODE, "yes")
+    with pytest.raises(pet_driver.PetDriverError, match=r"'yes'; set it to auto, on or off"):
+        pet_driver.load("water-small")
+
+
+@pytest.mark.parametrize("why", ["name", "read-only", "homeless"])
+def test_no_cache(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    """A folder that cannot be looked at, one that cannot be written, and none."""
+    if why == "homeless":
+        monkeypatch.delenv("PET_DRIVER_CACHE", raising=False)
+        monkeypatch.setattr(Path, "home", nobody)
+    else:
+        monkeypatch.setenv("PET_DRIVER_CACHE", {"name": "/" + 300 * "a", "read-only": "/proc"}[why])
+    monkeypatch.setenv(MODE, "auto")
+    binding.load_library.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="set PET_DRIVER_CACHE to a folder"):
+            model = pet_driver.load("water-small")
+        assert level(model) is None
+        assert "PET_DRIVER_CACHE" in next(f for f in examine() if f.part == "kernels").state
+    finally:
+        binding.load_library.cache_clear()
+
+
+def nobody() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_kernels_that_do_not_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Compiled on another system, or torn."""
+    monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path))
+    monkeypatch.setenv(MODE, "auto")
+    library().parent.mkdir(parents=True)
+    library().write_bytes(b"no library")
+    binding.load_library.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match=f"delete {library()} to have them compiled anew"):
+            pet_driver.load("water-small")
+        assert "compiled anew" in next(f for f in examine() if f.part == "kernels").state
+    finally:
+        binding.load_library.cache_clear()
+
+
+def test_a_copy_outlives_what_it_was_copied_from(
+    monkeypatch: pytest.MonkeyPatch, small_box: Atoms
+) -> None:
+    monkeypatch.setenv(MODE, "on")
+    original = pet_driver.load("water-small")
+    expected = original.evaluate(small_box).energy
+    copied = copy.deepcopy(original)
+    del original
+    gc.collect()
+    assert copied.evaluate(small_box).energy == expected
+
+
+def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    binding.load_library.cache_clear()
+    try:
+        monkeypatch.setenv(MODE, "auto")
+        with pytest.warns(UserWarning, match="no-such-compiler.*PET_DRIVER_KERNELS=off"):
+            model = pet_driver.load("water-small")
+        assert level(model) is None
+        monkeypatch.setenv(MODE, "on")
+        with pytest.raises(pet_driver.PetDriverError, match="no-such-compiler"):
+            pet_driver.load("water-small")
+        monkeypatch.setenv(MODE, "off")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            pet_driver.load("water-small")
+    finally:
+        binding.load_library.cache_clear()

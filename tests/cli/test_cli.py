@@ -1,0 +1,189 @@
+"""The command line, as a user types it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ase import Atoms
+from ase.io import write
+
+from pet_driver.backends.threads import SPINS
+from pet_driver.building.structures import read_structures
+from pet_driver.cli.common import clear_errors
+from pet_driver.model.evaluator import load
+
+
+def pet_driver(*arguments: str | Path, timeout: float = 120.0) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pet_driver", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def test_export_inspect_evaluate(tmp_path: Path, water: Atoms) -> None:
+    archive = tmp_path / "averaged.pt"
+    exported = pet_driver("export", "water-small", "-o", archive, "--grid", "2i")
+    assert exported.returncode == 0, exported.stderr
+    assert "eV from the network in float64" in exported.stdout
+
+    inspected = pet_driver("inspect", archive)
+    assert inspected.returncode == 0, inspected.stderr
+    assert "2i" in inspected.stdout and "float32" in inspected.stdout
+
+    write(tmp_path / "water.xyz", [water, water])
+    evaluated = pet_driver("evaluate", archive, tmp_path / "water.xyz")
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert evaluated.stdout.count("-468.") == 2
+    assert "36 rotations for 3 atoms" in evaluated.stdout
+    exact = pet_driver("evaluate", archive, tmp_path / "water.xyz", "--grid", "ecse")
+    assert exact.stdout.count("-468.") == 2
+    assert "6 frames for 3 atoms, as many edges as in 7.0 raw evaluations" in exact.stdout
+    assert "the alternative: ecse-pooled: 2 frames" in exact.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("export", "absent.ckpt", "-o", "model.pt"), "no checkpoint at absent.ckpt"),
+        (("inspect", "absent"), "shipped are: water-small"),
+        (("export", "water-small", "-o", "model.pt", "--device", "cuda"), "is for --format pt2"),
+        (("evaluate", "water-small", "absent.xyz"), "no structure file at absent.xyz"),
+        (("evaluate", "water-small", "helium.xyz"), "does not know the element He"),
+        (("evaluate", "water-small", "water.xyz", "--grid", "9"), "unknown grid '9'"),
+        (("ipi", "water-small", "-a", "x", "-u"), "--template"),
+        (("ipi", "water-small", "-a", "x", "-u", "--shm", "-t", "water.xyz"), "exclude"),
+        (("report", "."), "no run.json in or below"),
+    ],
+)
+def test_errors_are_one_clear_line(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch, water: Atoms
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("helium.xyz", Atoms("He"))
+    write("water.xyz", water)
+    failed = pet_driver(*arguments)
+    assert failed.returncode == 1
+    assert message in failed.stderr
+    assert failed.stderr.startswith("pet-driver: error: ") and failed.stderr.count("\n") == 1
+    assert not Path("model.pt").exists()
+
+
+def test_doctor() -> None:
+    done = pet_driver("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "water-small" in done.stdout
+
+
+def test_doctor_looks_for_the_compiler_that_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-compiler")
+    assert "looked for no-compiler" in " ".join(pet_driver("doctor").stdout.split())
+
+
+def test_doctor_reads_the_switch_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PET_DRIVER_KERNELS", "yes")
+    monkeypatch.setenv("COLUMNS", "200")  # no line is broken
+    done = pet_driver("doctor")
+    assert done.returncode != 0
+    assert "is 'yes'; set it to auto, on or off" in " ".join(done.stdout.split())
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    """LAMMPS' launcher imports it at every start."""
+    code = (
+        "import sys; from pet_driver.engines.lammps import plugin_folder; plugin_folder(); "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_data_files_of_lammps_are_structures(tmp_path: Path) -> None:
+    for name in ("ice.xyz", "ice.data"):
+        done = pet_driver("build-water", "ice", "--repeats", "1", "1", "1", "-o", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+    [ours], [theirs] = (read_structures(tmp_path / f"ice.{end}") for end in ("data", "xyz"))
+    assert ours.symbols.get_chemical_formula() == theirs.symbols.get_chemical_formula()
+    assert ours.pbc.all()
+    model = load("water-small")
+    assert model.evaluate(ours).energy == pytest.approx(model.evaluate(theirs).energy, abs=1e-3)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "probe"])
+def test_what_is_no_number_is_an_error(tmp_path: Path, water: Atoms, command: str) -> None:
+    broken, path = water.copy(), tmp_path / "frames.extxyz"
+    broken.positions[2] = broken.positions[1]
+    write(path, [water, broken])
+    where = ["-o", tmp_path / "probe"] if command == "probe" else []
+    done = pet_driver(command, "water-small", path, *where)
+    assert done.returncode == 1 and not done.stdout.count("nan")
+    assert re.search(r"(frame|structure) 1: the (model|potential) returned NaN", done.stderr)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "probe"])
+def test_the_frame_that_is_wrong_is_named(tmp_path: Path, water: Atoms, command: str) -> None:
+    strange, path = water.copy(), tmp_path / "frames.extxyz"
+    strange.symbols[1] = "Na"
+    write(path, [water, water, strange])
+    where = ["-o", tmp_path / "probe"] if command == "probe" else []
+    done = pet_driver(command, "water-small", path, *where)
+    assert done.returncode == 1
+    assert f"{path}, frame 2: " in done.stderr and "element Na" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path: Path, water: Atoms) -> None:
+    path = tmp_path / "water.extxyz"
+    write(path, water)
+    done = pet_driver("probe", "water-small", path, "-o", "/proc/probe")
+    assert done.returncode == 1 and "/proc/probe" in done.stderr
+    assert not done.stdout
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """Here a limit on the size of files, which the system reports in the same way."""
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**18, 2**18));"
+        "from pet_driver.cli import app; app()"
+    )
+    command = [sys.executable, "-c", code, "export", "water-small", "-o", str(tmp_path / "x.pt")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "PET_DRIVER_KERNELS": "off"}
+    )
+    assert done.returncode == 1, done.stderr
+    assert "error: " in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_within_torchscript() -> None:
+    @clear_errors
+    def stopped() -> None:
+        raise RuntimeError("The following operation failed.\nRuntimeError: KeyboardInterrupt: <>")
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({}, SPINS),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, "None"),
+    ],
+)
+@pytest.mark.parametrize("entry", ["pet_driver.cli", "pet_driver.engines.ipi.pet_driver_ipi_shim"])
+def test_threads_do_not_wait_for_long(entry: str, chosen: dict[str, str], expected: str) -> None:
+    """Set before torch reads it, and only where the user has not chosen."""
+    code = (
+        "import os, sys; from importlib.abc import MetaPathFinder\n"
+        "class Watch(MetaPathFinder):\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'torch': print(os.environ.get('GOMP_SPINCOUNT'))\n"
+        f"sys.meta_path.insert(0, Watch()); import {entry}, torch"
+    )
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {k: v for k, v in os.environ.items() if k not in names} | chosen
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [expected], done.stderr

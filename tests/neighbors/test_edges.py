@@ -1,0 +1,73 @@
+"""The kernels around the network against torch, on one thread and on several."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from ase import Atoms
+
+from pet_driver.neighbors.edges import forces_and_virials
+from pet_driver.neighbors.structure import Structure
+from pet_driver.neighbors.verlet_list import SKIN, AtomBatch, EdgeBatch, VerletList
+from tests.conftest import lattice_water
+
+CUTOFF = 4.0
+
+
+@pytest.fixture(params=[1, 4])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def edges(frames: list[Atoms], by_kernels: bool) -> EdgeBatch:
+    structures = [Structure.from_ase(atoms) for atoms in frames]
+    atoms = AtomBatch.of(structures)
+    found = VerletList(structures, atoms, CUTOFF, SKIN, torch.device("cpu"), by_kernels).edges(
+        atoms
+    )
+    assert found is not None
+    return found
+
+
+def batch(number: int) -> list[Atoms]:
+    """Structures of different sizes, without edges at the beginning, in the middle and the end."""
+    alone = Atoms("O")
+    frames = [lattice_water(2 + k % 2, seed=k) for k in range(number)]
+    return [alone, *frames[:1], alone, *frames[1:], alone]
+
+
+@pytest.mark.parametrize("number", [1, 24])
+def test_edges(threads: int, number: int) -> None:
+    one, two = (edges(batch(number), by_kernels) for by_kernels in (False, True))
+    # large enough for a team of threads to share the work
+    assert (len(one.centers) > 3 * 8192) == (number == 24)
+    assert list(one.counts) == list(two.counts)
+    for name in ("centers", "neighbors", "reverse", "vectors"):
+        assert torch.equal(getattr(one, name), getattr(two, name)), name
+
+
+@pytest.mark.parametrize("number", [1, 24])
+def test_forces_and_virials(threads: int, number: int) -> None:
+    found = edges(batch(number), False)
+    generator = torch.Generator().manual_seed(1)
+    gradients = torch.randn(found.vectors.shape, generator=generator, dtype=torch.float64)
+    arguments = (found.pairs, found.vectors, gradients, found.structures, found.counts)
+    exact, fast = (forces_and_virials(*arguments, by_kernels) for by_kernels in (False, True))
+    for one, two in zip(exact, fast, strict=True):
+        assert one.shape == two.shape
+        assert (one - two).abs().max() < 1e-12 * one.abs().max()
+    again = forces_and_virials(*arguments, True)
+    assert all(torch.equal(one, two) for one, two in zip(fast, again, strict=True))
+
+
+def test_atoms_without_edges(threads: int) -> None:
+    found = edges([Atoms("O"), Atoms("H")], True)
+    assert len(found.centers) == 0 and list(found.counts) == [0, 0]
+    forces, virials = forces_and_virials(
+        found.pairs, found.vectors, found.vectors, found.structures, found.counts, True
+    )
+    assert torch.equal(forces, torch.zeros(2, 3, dtype=torch.float64))
+    assert torch.equal(virials, torch.zeros(2, 3, 3, dtype=torch.float64))

@@ -1,0 +1,213 @@
+"""The workflow of experiments: planned, run, killed, resumed."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import pet_driver
+
+WORKFLOW = Path(__file__).parents[2] / "workflows" / "experiments"
+PATIENCE = 300  # s
+
+pytest.importorskip("snakemake", reason="needs the extra `workflow`")
+psutil = pytest.importorskip("psutil")  # which snakemake needs
+
+
+def command(configuration: Path, *options: str, profile: str = "local") -> list[str]:
+    return [
+        *(sys.executable, "-m", "snakemake", "-s", str(WORKFLOW / "Snakefile")),
+        *("--configfile", str(configuration)),
+        *("--workflow-profile", str(WORKFLOW / "profiles" / profile)),
+        *options,
+    ]
+
+
+def snakemake(folder: Path, *arguments, **keywords) -> subprocess.CompletedProcess:
+    line = command(*arguments, **keywords)
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("profile", ["local", "slurm"])
+@pytest.mark.parametrize("name", ["quick", "paper"])
+def test_dry_run(tmp_path, name, profile):
+    done = snakemake(tmp_path, WORKFLOW / f"{name}.yaml", "-n", profile=profile)
+    assert done.returncode == 0, done.stdout + done.stderr
+    configuration = yaml.safe_load((WORKFLOW / f"{name}.yaml").read_text())
+    n_runs = sum(run.get("replicas", 1) for run in configuration["runs"].values())
+    assert f"run {n_runs}" in " ".join(done.stdout.split())
+
+
+def test_gpus(tmp_path):
+    """Runs and probes on a GPU ask for one; a run may have another device."""
+    entries = yaml.safe_load((WORKFLOW / "quick.yaml").read_text()) | {"device": "cuda"}
+    entries["runs"]["molecule-nve-raw"]["device"] = "cpu"
+    configuration = tmp_path / "gpus.yaml"
+    configuration.write_text(yaml.safe_dump(entries))
+    done = snakemake(tmp_path, configuration, "-n", "-p")
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = {}
+    for job in done.stdout.split("\nrule ")[1:]:
+        if found := re.search(r"wildcards: \w+=(\S+)", job):
+            device = re.search(r"--device (\S+)", job)
+            gpus = re.search(r"\bgpu=(\d)", job)
+            seen[found[1]] = device and device[1], int(gpus[1]) if gpus else 0
+    assert seen["molecule-nve-raw"] == ("cpu", 0)
+    assert seen["molecule-nve-2i"] == ("cuda", 1), "a run"
+    assert seen["liquid"] == ("cuda", 1), "a probe"
+
+
+def test_what_is_asked_of_slurm(tmp_path):
+    """For each run what it needs, on one node. There is no SLURM here: submissions fail."""
+    entries = small(tmp_path) | {"device": "cuda"}
+    shared = {"input file": "water-liquid-pimd/ipi-in-process.xml", "clients": 4, "gpus": 4}
+    entries["runs"] |= {
+        "shared": shared,
+        "ranks": {"input file": "water-large-lammps/in.water", "ranks": 2, "gpus": 2},
+    }
+    configuration = tmp_path / "slurm.yaml"
+    configuration.write_text(yaml.safe_dump(entries))
+    options = ("--retries", "0", "--slurm-init-seconds-before-status-checks", "1")
+    done = snakemake(tmp_path, configuration, *options, profile="slurm")
+    assert done.returncode != 0
+    found = re.findall(
+        r"wildcards: run=(\w+)\n.*\n +resources: .*gpu=(\d), nodes=1, cpus_per_task=(\d+)",
+        done.stdout + done.stderr,
+    )
+    asked = {name: (int(gpus), int(cores)) for name, gpus, cores in found}
+    assert asked == {"molecule": (1, 8), "shared": (4, 32), "ranks": (2, 16)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"runs": {"a": {"input file": "water/ipi.xml"}}}, "there is no input file"),
+        ({"runs": {"a": {"input file": "grid-scan/ipi.xml", "step": 5}}}, "run a: unknown step"),
+        ({"probes": {"p": {"run": "b"}}}, "probe p: b is not among"),
+        ({"model": None}, "has no 'model'"),
+    ],
+)
+def test_a_wrong_configuration(tmp_path, change, message):
+    entries = {**small(tmp_path), **change}
+    configuration = tmp_path / "wrong.yaml"
+    configuration.write_text(yaml.safe_dump({k: v for k, v in entries.items() if v is not None}))
+    done = snakemake(tmp_path, configuration, "-n")
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+
+
+def small(results: Path) -> dict:
+    return {
+        "results": str(results),
+        "model": "water-small",
+        "device": "cpu",
+        "runs": {"molecule": {"input file": "water-molecule-nve/ipi-raw.xml", "steps": 400}},
+    }
+
+
+@pytest.fixture
+def with_checkpoints(tmp_path, monkeypatch) -> Path:
+    """A copy of the workflow whose input file writes a checkpoint every 20 steps."""
+    root = tmp_path / "clone"
+    shutil.copytree(WORKFLOW, root / "workflows" / "experiments")
+    shutil.copytree(WORKFLOW.parents[1] / "inputs", root / "inputs")
+    input_file = root / "inputs" / "water-molecule-nve" / "ipi-raw.xml"
+    text = input_file.read_text()
+    assert 'stride="1000"' in text
+    input_file.write_text(text.replace('stride="1000"', 'stride="20"'))
+    monkeypatch.setattr(sys.modules[__name__], "WORKFLOW", root / "workflows" / "experiments")
+    return root
+
+
+def test_results_in_a_folder_with_a_space(with_checkpoints, tmp_path):
+    entries = small(tmp_path / "my results")
+    entries["runs"]["molecule"]["steps"] = 20
+    entries["structures"] = {"one.xyz": "molecule"}
+    entries["runs"]["molecule"]["structure"] = "one.xyz"
+    configuration = tmp_path / "spaces.yaml"
+    configuration.write_text(yaml.safe_dump(entries))
+    done = snakemake(tmp_path, configuration)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "my results" / "report" / "report.html").is_file()
+
+
+def test_other_weights_under_the_same_name(tmp_path):
+    """Refused, once, with the reason in the log; done anew where the run is taken away."""
+    model, run = tmp_path / "mine.pt", tmp_path / "runs" / "molecule"
+    pet_driver.export("water-small", model)
+    entries = small(tmp_path) | {"model": str(model)}
+    entries["runs"]["molecule"]["steps"] = 8
+    configuration = tmp_path / "mine.yaml"
+    configuration.write_text(yaml.safe_dump(entries))
+    done = snakemake(tmp_path, configuration, str(run / "done"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = snakemake(tmp_path, configuration, "-n", str(run / "done"))
+    assert "Nothing to be done" in done.stdout
+    pet_driver.export("water-small-ensemble-2", model)
+    refused = snakemake(tmp_path, configuration, "--retries", "2", str(run / "done"))
+    assert refused.returncode != 0
+    assert "holds another run (weights" in (tmp_path / "logs" / "molecule.log").read_text()
+    assert json.loads((run / "run.json").read_text())["state"] == "finished"
+    shutil.rmtree(run)
+    done = snakemake(tmp_path, configuration, str(run / "done"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_killed_and_started_again(with_checkpoints, tmp_path):
+    """The same numbers in the report as without the kill, and no frame more or less."""
+    numbers = {}
+    for name in ("whole", "broken"):
+        results = tmp_path / name
+        configuration = tmp_path / f"{name}.yaml"
+        configuration.write_text(yaml.safe_dump(small(results)))
+        if name == "broken":
+            kill_in_the_middle(tmp_path, configuration, results / "runs" / "molecule")
+        done = snakemake(tmp_path, configuration)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (results / "report" / "report.html").is_file()
+        numbers[name] = json.loads((results / "report" / "numbers.json").read_text())
+    # A checkpoint has fifteen digits, and the network is in single precision.
+    whole, broken = (flat(numbers[name]) for name in ("whole", "broken"))
+    assert list(broken) == list(whole)
+    np.testing.assert_allclose(list(broken.values()), list(whole.values()), rtol=1e-4, atol=1e-5)
+    resumed = json.loads((tmp_path / "broken" / "runs" / "molecule" / "run.json").read_text())
+    assert resumed["command"] == "i-pi resumed.xml" and resumed["steps"] == 400
+
+
+def flat(entry: dict, name: str = "") -> dict[str, float]:
+    """The numbers of nested dictionaries by their path."""
+    found = {}
+    for key, value in entry.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{name}/{key}")
+        elif isinstance(value, int | float):
+            found[f"{name}/{key}"] = float(value)
+    return found
+
+
+def kill_in_the_middle(folder: Path, configuration: Path, run: Path) -> None:
+    """SIGKILL to the workflow and all that it started, once a third of the run is done."""
+    process = subprocess.Popen(
+        command(configuration),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    end = time.monotonic() + PATIENCE
+    while not (run / "raw.out").is_file() or len((run / "raw.out").read_text().splitlines()) < 30:
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    # The engine is in a session of its own, and would still come to its end by itself.
+    for started in [*psutil.Process(process.pid).children(recursive=True), process]:
+        with suppress(psutil.NoSuchProcess):
+            started.kill()
+    process.wait()
