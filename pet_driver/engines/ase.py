@@ -1,10 +1,17 @@
-"""ASE calculator: energy, forces and stress of a PET archive, averaged over rotations or not."""
+"""ASE calculator with the energy, forces and stress of a PET model.
+
+from pet_driver import PETCalculator
+
+atoms.calc = PETCalculator("water-small", grid="2i")
+atoms.get_potential_energy()          # eV, averaged over the rotations of the grid
+atoms.calc.extras["rotation_std"]     # eV
+"""
 
 from __future__ import annotations
 
 import os
 import warnings
-from typing import Any, ClassVar
+from typing import Any
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
@@ -14,33 +21,37 @@ from pet_driver.engines.thresholds import Thresholds
 from pet_driver.errors import PetDriverError
 from pet_driver.model.ensemble import Ensemble, load
 from pet_driver.model.evaluator import Model
+from pet_driver.neighbors.structure import Structure
 from pet_driver.symmetry.grid_names import draws
 
 
 class PETCalculator(Calculator):
-    """``atoms.calc = PETCalculator(model, grid="2i")``.
+    """ASE calculator of one PET model or an ensemble.
 
-    Beside ASE's own properties in ``results``, ``extras`` holds ``raw_energy`` and ``rotation_std`` (eV):
-    the energy without the average, and its standard deviation over the grid; ``ensemble_std``
-    (eV) and ``force_std`` ([N] in eV/A): how far the members of an ensemble are apart; zero for
-    one model.
+    ``results`` holds the properties of ASE. ``extras`` holds what ASE has no name for:
+    ``raw_energy`` (eV), the energy without rotational averaging; ``rotation_std`` (eV), the
+    standard deviation of the energy over the rotations of the grid; ``ensemble_std`` (eV), the
+    standard deviation of the energy over the members of an ensemble; ``force_std`` ([N], eV/A),
+    the standard deviation of each atom's force over the members. The last two are zero for a
+    single model.
 
     Args:
-        model: from :func:`pet_driver.load`, one model or an ensemble; or the name or path to load.
+        model: model or ensemble from :func:`pet_driver.load`, or the name or path to load.
         grid: rotations to average over; ``None`` means the model's default.
-        counter: the first draw of a random grid. Every calculation takes the next one and leaves
-            its own in ``extras["counter"]``; a calculator that continues a run needs the value
-            with which the run broke off.
-        warn: force standard deviation of an ensemble (eV/A) above which there is a warning.
-        stop: force standard deviation of an ensemble (eV/A) above which a calculation is an error.
-        device, max_edges: as for :func:`pet_driver.load`, where ``model`` is yet to be loaded.
+        counter: index of the first draw of a random grid. Every calculation uses the next draw and
+            stores its index in ``extras["counter"]``. To resume a run with the same rotations,
+            give the counter of the calculation at which it stopped.
+        warn: force standard deviation of an ensemble (eV/A) above which a warning is issued.
+        stop: force standard deviation of an ensemble (eV/A) above which a calculation raises.
+        device: as for :func:`pet_driver.load`; only if ``model`` is a name or path.
+        max_edges: as for :func:`pet_driver.load`; only if ``model`` is a name or path.
 
     Raises:
-        PetDriverError: an unknown grid, thresholds that cannot be used, or a device for a model
-            that is on one already.
+        PetDriverError: the grid is unknown, the thresholds are invalid, or ``device`` or
+            ``max_edges`` is given for a model that is loaded already.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "energies", "forces", "stress"]
+    implemented_properties = ["energy", "energies", "forces", "stress"]  # noqa: RUF012 (as in ASE)
 
     def __init__(
         self,
@@ -64,7 +75,7 @@ class PETCalculator(Calculator):
         self.counter = counter
         self.grid = model.default_grid if grid is None else str(grid)
         self.thresholds = Thresholds(model, warn, stop)
-        model.rotations(self.grid)
+        model.rotations(self.grid)  # raises for an unknown grid
 
     def calculate(
         self,
@@ -72,25 +83,35 @@ class PETCalculator(Calculator):
         properties: list[str] | None = None,
         system_changes: list[str] = all_changes,
     ) -> None:
+        """Evaluate the model and fill ``results`` and ``extras``.
+
+        All properties are calculated, whichever are asked for. ``stress`` is set only if the
+        structure has three cell vectors.
+
+        Raises:
+            PetDriverError: an energy or force is not finite, or the force standard deviation is
+                above ``stop``.
+        """
         super().calculate(atoms, properties or ["energy"], system_changes)
-        found = self.model.evaluate(self.atoms, self.grid, self.counter)
-        found.check_finite()
-        self.thresholds.check(found.force_std, warnings.warn)
+        structure = Structure.from_ase(self.atoms)
+        result = self.model.compute([structure], self.grid, self.counter)[0]
+        result.check_finite()
+        self.thresholds.check(result.force_std, warnings.warn)
         self.results = {
-            "energy": found.energy,
-            "free_energy": found.energy,
-            "energies": found.energies,
-            "forces": found.forces,
+            "energy": result.energy,
+            "free_energy": result.energy,
+            "energies": result.energies,
+            "forces": result.forces,
         }
         self.extras = {
-            "raw_energy": found.raw_energy,
-            "rotation_std": found.rotation_std,
-            "ensemble_std": found.ensemble_std,
-            "force_std": found.force_std,
+            "raw_energy": result.raw_energy,
+            "rotation_std": result.rotation_std,
+            "ensemble_std": result.ensemble_std,
+            "force_std": result.force_std,
         }
         if draws(self.grid, 1):
             self.extras["counter"] = self.counter
             self.counter += 1
         if self.atoms.cell.rank == 3:
-            stress = -found.virial / self.atoms.get_volume()
+            stress = -result.virial / self.atoms.get_volume()
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)

@@ -332,7 +332,7 @@ IPI_ERRORS = {
     "zero": ({"stop": 0}, "stop 0: give a force standard deviation in eV/A, above zero"),
     "no number": ({"stop": "much"}, "stop 'much': give a force standard deviation"),
     "order": ({"warn": 2, "stop": 1}, "warn 2 is above stop 1"),
-    "no bound": ({"max_edges": 0}, "max_edges: 0 is no whole number above zero"),
+    "no bound": ({"max_edges": 0}, "max_edges: 0 is not valid; give an integer above 0"),
     "absent": ({"model": "water-small+absent.pt"}, "absent.pt is neither a file nor a shipped"),
 }
 

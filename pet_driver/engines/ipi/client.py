@@ -1,4 +1,15 @@
-"""The socket client of i-PI: serves forces to ``<ffsocket mode="unix | inet | shm">``."""
+"""Socket client of i-PI: serves forces to ``<ffsocket mode="unix | inet | shm">``.
+
+    <ffsocket name="pet" mode="unix">
+      <address> water </address>
+    </ffsocket>
+
+    pet-driver ipi water-small -t init.xyz -a water -u                   # mode="unix"
+    pet-driver ipi water-small -t init.xyz -a water --shm                # mode="shm"
+    pet-driver ipi water-small -t init.xyz -a localhost -p 31415         # mode="inet"
+
+In Python: ``serve("water-small", "init.xyz", "water")``.
+"""
 
 import socket
 import sys
@@ -16,21 +27,21 @@ from pet_driver.model.ensemble import Ensemble, load
 from pet_driver.model.evaluator import Model
 from pet_driver.symmetry.grid_names import parse_grid_name
 
-RETRY_INTERVAL = 0.1  # seconds between two attempts to reach a server that is not there yet
+RETRY_INTERVAL = 0.1  # seconds between two attempts to connect
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where i-PI listens.
+    """Address at which i-PI listens.
 
     Attributes:
         mode: ``"unix"``, ``"inet"`` or ``"shm"``, as in ``<ffsocket mode="...">``.
-        address: that of the ``<ffsocket>``: name of the socket, or host name for inet.
-        port: that of an inet ``<ffsocket>``.
-        prefix: start of a unix socket's path.
+        address: ``<address>`` of the ffsocket: name of the socket, or host name for inet.
+        port: ``<port>`` of an inet ffsocket.
+        prefix: path of a unix socket up to its name.
 
     Raises:
-        PetDriverError: values that an ``<ffsocket>`` cannot have.
+        PetDriverError: an ``<ffsocket>`` cannot have these values.
     """
 
     mode: str
@@ -75,38 +86,40 @@ def serve(
     stop: float | None = None,
     max_edges: int | None = None,
 ) -> int:
-    """Serve forces to i-PI until it says EXIT.
+    """Serve forces to i-PI until it ends the connection.
 
-    Start it before or after i-PI; start several for more throughput. When one dies, i-PI gives
-    its work to the others, or waits for a new one.
+    A client can be started before or after i-PI. Several clients of one ``<ffsocket>`` share the
+    work. If a client fails, i-PI gives its work to the others, or waits for a new client.
 
     Args:
-        model: a shipped model's name, the path of an archive, several as ``"a.pt+b.pt"``, or what
-            :func:`pet_driver.load` returned.
-        template: structure file whose elements, in i-PI's order, are used (i-PI sends none).
+        model: name of a shipped model, path of an archive, an ensemble such as ``"a.pt+b.pt"``, or
+            a model from :func:`pet_driver.load`.
+        template: structure file with the elements of the simulation, in the order of i-PI (which
+            sends no elements).
         address: ``<address>`` of the ffsocket: name of the socket, or host name for inet.
         port: ``<port>`` of an inet ffsocket.
         mode: ``"unix"``, ``"inet"`` or ``"shm"``, as in ``<ffsocket mode="...">``.
         grid: rotations to average over; ``None`` means the archive's default.
-        device: torch device, where ``model`` is not loaded yet.
-        periodic: whether the cell that i-PI sends repeats in space.
-        timeout: seconds to wait for i-PI's socket to come up.
-        prefix: start of a unix socket's path, as ``i-pi --sockets_prefix``.
-        report: receives lines for the user; ``None`` means they go to standard error.
-        counter: the first draw of a random grid, see
-            :class:`pet_driver.engines.ipi.potential.Potential`; every client counts its own.
-        warn: force standard deviation of an ensemble (eV/A) above which there is a warning.
-        stop: force standard deviation of an ensemble (eV/A) above which the client ends.
-        max_edges: bound on edges times rotations in one pass, hence on memory, where ``model`` is
-            not loaded yet; ``None`` goes by the device.
+        device: torch device; used only if ``model`` is a name or path.
+        periodic: whether the cell from i-PI is periodic.
+        timeout: seconds to wait until i-PI listens.
+        prefix: path of a unix socket up to its name, as for ``i-pi --sockets_prefix``.
+        report: called with each message for the user; ``None`` prints them to standard error.
+        counter: index of the first draw of a random grid, see
+            :class:`pet_driver.engines.ipi.potential.Potential`; each client has its own counter.
+        warn: force standard deviation of an ensemble (eV/A) above which a warning is reported.
+        stop: force standard deviation of an ensemble (eV/A) above which the client stops.
+        max_edges: upper bound on edges times rotations in one pass of the network, which limits
+            its memory; ``None`` means the default of the device. Used only if ``model`` is a name
+            or path.
 
     Returns:
-        the number of structures evaluated.
+        The number of structures evaluated.
 
     Raises:
-        PetDriverError: bad input, a server that is not there within ``timeout``, NaN in positions
-            or forces, a force standard deviation above ``stop``, or a connection that breaks before its work is
-            done.
+        PetDriverError: an argument is invalid, no server listens within ``timeout``, positions or
+            forces are not finite, a force standard deviation is above ``stop``, or the connection
+            closes before any forces were sent.
     """
     report = report or (lambda line: print(line, file=sys.stderr, flush=True))
     where = Address(mode, address, port, prefix)
@@ -129,11 +142,11 @@ def serve(
 
 
 class Session:
-    """The dialogue with i-PI over one open connection.
+    """Exchange of messages with i-PI over one open connection.
 
     Attributes:
         evaluated: number of structures evaluated.
-        seconds: time that the model took for them.
+        seconds: time spent in the model.
     """
 
     def __init__(self, connection: Connection, potential: Potential) -> None:
@@ -145,17 +158,18 @@ class Session:
 
     @property
     def milliseconds(self) -> float:
-        """Mean time of the model for one structure, ms."""
+        """Mean time of the model per structure, ms."""
         return 1e3 * self.seconds / max(self.evaluated, 1)
 
     def run(self) -> str:
-        """Answer until the server leaves.
+        """Answer messages until i-PI ends the connection.
 
         Returns:
-            why it left, in words.
+            A phrase that says how the connection ended.
 
         Raises:
-            PetDriverError: it left before its work was done.
+            PetDriverError: the connection closed before any structure was evaluated, or a message
+                breaks the protocol.
         """
         try:
             while (header := self.connection.read_header()) != "EXIT":
@@ -178,38 +192,41 @@ class Session:
             self._exchange()
         else:
             raise PetDriverError(
-                f"i-PI sent {header!r} where STATUS, INIT, POSDATA or EXIT can stand; is the mode "
-                "(unix, inet, shm) that of the <ffsocket>?"
+                f"i-PI sent {header!r} instead of STATUS, INIT, POSDATA or EXIT; give the client "
+                "the mode (unix, inet, shm) of the <ffsocket>"
             )
 
     def _exchange(self) -> None:
-        """Go from POSDATA to the forces.
+        """Read the structures that follow POSDATA and send their forces.
 
-        i-PI sends GETFORCE together with the positions. It is read before the forces are computed:
-        unread data would turn the close of a client that fails into a connection reset, which
-        i-PI does not survive, whereas after an orderly close it gives the work to another client.
-        A server that does not send it asks for the status first.
+        By default, i-PI sends GETFORCE together with the positions. It is read before the forces
+        are computed: if a client fails with unread data, the kernel sends a connection reset, and
+        i-PI 3.3 then hangs; after an orderly close it gives the work to another client. A server
+        with ``<consolidate_messages> False`` sends STATUS first.
         """
         cells, positions = self.connection.read_structures()
         header = self.connection.read_header()
         started = time.perf_counter()
-        # Where each structure has a rotation of its own, a copy is another evaluation; and the
-        # counter must move alike in every step, or a resumed run draws other rotations.
+        # With a draw for each structure (-each), the padding is evaluated too: the counter must
+        # advance by the same number in every step, or a resumed run would draw other rotations.
         each = parse_grid_name(self.potential.grid).each
-        n_asked = len(cells) if each else _count_asked(cells, positions)
-        results = self.potential.compute(cells[:n_asked], positions[:n_asked])
+        n_real = len(cells) if each else _count_without_padding(cells, positions)
+        results = self.potential.compute(cells[:n_real], positions[:n_real])
         self.seconds += time.perf_counter() - started
         while header == "STATUS":
             self.connection.send_header("HAVEDATA")
             header = self.connection.read_header()
         if header != "GETFORCE":
-            raise PetDriverError(f"i-PI sent {header!r} where GETFORCE was due")
-        self.connection.send_forces(results + results[-1:] * (len(cells) - n_asked))
-        self.evaluated += n_asked
+            raise PetDriverError(
+                f"i-PI sent {header!r} instead of GETFORCE after the positions; this client speaks "
+                "the protocol of i-PI 3.3"
+            )
+        self.connection.send_forces(results + results[-1:] * (len(cells) - n_real))
+        self.evaluated += n_real
 
 
-def _count_asked(cells: np.ndarray, positions: np.ndarray) -> int:
-    """How many structures of a batch to evaluate: i-PI fills a batch up with copies of its last."""
+def _count_without_padding(cells: np.ndarray, positions: np.ndarray) -> int:
+    """Return the number of structures without the copies of the last one that fill a batch."""
     count = len(positions)
     while count > 1 and np.array_equal(positions[count - 2], positions[count - 1]):
         if not np.array_equal(cells[count - 2], cells[count - 1]):
@@ -219,14 +236,15 @@ def _count_asked(cells: np.ndarray, positions: np.ndarray) -> int:
 
 
 def connect(where: Address, timeout: float, report: Callable[[str], None]) -> Connection:
-    """Open the connection, once the server's socket is there.
+    """Connect to i-PI, and retry until it listens.
 
     Args:
-        timeout: seconds to wait for it at most.
-        report: is told, once, that there is a wait.
+        where: address of i-PI.
+        timeout: seconds after which to give up.
+        report: called once if the first attempt fails.
 
     Raises:
-        PetDriverError: naming the address that cannot be reached.
+        PetDriverError: the host is unknown, or nothing listens within ``timeout``.
     """
     deadline = time.monotonic() + timeout
     waiting = False
@@ -248,11 +266,11 @@ def connect(where: Address, timeout: float, report: Callable[[str], None]) -> Co
 
 def _open_socket(where: Address, timeout: float) -> socket.socket:
     if where.mode == "inet":
-        # a host that drops packets would hold connect() for minutes
+        # without a timeout, connect() to a host that drops packets takes minutes
         sock = socket.create_connection((where.address, where.port), max(timeout, RETRY_INTERVAL))
         sock.settimeout(None)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # notices a host that vanished
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # detects a host that is gone
         return sock
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -267,6 +285,6 @@ def _unreachable(where: Address, timeout: float, error: OSError) -> str:
     if isinstance(error, ConnectionRefusedError) and where.mode != "inet":
         remedy = "the file is left from an earlier run: remove it, then start i-PI"
     else:
-        remedy = "start i-PI, or compare the address with that of its <ffsocket>"
+        remedy = "start i-PI, or give the address of its <ffsocket>"
     reason = error.strerror or error
     return f"no i-PI at {where} within {timeout:g} s ({reason}); {remedy}"

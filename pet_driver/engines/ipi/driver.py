@@ -1,14 +1,19 @@
-"""PET inside i-PI's own process: the class behind ``<ffdirect>`` and ``i-pi-py_driver``.
+"""PET potential inside the i-PI process, for ``<ffdirect>`` and ``i-pi-py_driver``.
 
     <ffdirect name="pet">
       <pes> custom </pes>
-      <pes_path> pet_driver_ipi_shim.py </pes_path>          (pet-driver ipi --shim)
+      <pes_path> .../pet_driver_ipi_shim.py </pes_path>      printed by: pet-driver ipi --shim
       <parameters> {model: water-small, template: init.xyz, grid: 2i, device: cpu} </parameters>
     </ffdirect>
 
-``i-pi-py_driver -m custom -P pet_driver_ipi_shim.py -o model=...,template=...`` takes it too, but
-where an evaluation fails there i-PI waits for ever: ``pet-driver ipi`` is the client that tells it.
-i-PI executes the shim anew for every force field; the models live here and are loaded once.
+The Python client of i-PI can use it, too:
+
+    i-pi-py_driver -m custom -P $(pet-driver ipi --shim) -u -a ADDRESS \\
+        -o model=water-small,template=init.xyz
+
+``pet-driver ipi`` is the better client: if an evaluation fails in ``i-pi-py_driver``, i-PI waits
+for ever. i-PI executes the shim again for every force field; therefore this module keeps the loaded
+models.
 """
 
 import threading
@@ -29,33 +34,37 @@ from pet_driver.model.shipped import resolve_all
 
 _models: dict[tuple[str, str, int | None], Model] = {}
 _lock = threading.Lock()
-# By default i-PI asks for forces from a pool of threads, from another one at every step. torch
-# raises a team of threads for each that calls it, and the teams stand in each other's way: here one
-# thread works for all of them.
+# By default i-PI evaluates forces in a pool of threads, each step in another one. OpenMP starts a
+# team of threads for every thread that calls torch, and the teams compete for the cores. Therefore
+# one thread evaluates for all of them.
 _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pet-driver")
 
 
 class PETDriver(Dummy_driver):
-    """A PET model as an i-PI potential.
+    """PET model as a potential of i-PI.
 
-    The arguments are what stands in ``<parameters>`` or behind ``-o``.
+    The arguments are the keys of ``<parameters>``, or of ``-o`` of ``i-pi-py_driver``.
 
     Args:
-        model: a shipped model's name or the path of an archive; an ensemble of them: ``a.pt+b.pt``.
-        template: structure file whose elements, in i-PI's order, are used (i-PI sends none).
-        grid: rotations to average over; left out, the archive's default.
+        model: name of a shipped model or path of an archive; ``a.pt+b.pt`` is an ensemble.
+        template: structure file with the elements of the simulation, in the order of i-PI (which
+            sends no elements).
+        grid: rotations to average over; the default is that of the archive.
         device: torch device.
-        periodic: whether the cell that i-PI sends repeats in space.
-        counter: the first draw of a random grid; the extras name the one that each evaluation had.
-            i-PI's RESTART does not hold it: to resume with the same rotations, give the counter of
-            the step that is restarted from, which i-PI evaluates again.
-        warn: force standard deviation of an ensemble (eV/A) above which there is a warning.
+        periodic: whether the cell from i-PI is periodic.
+        counter: index of the first draw of a random grid. The extras hold the index that each
+            evaluation used, ``rotation_counter``. The RESTART of i-PI does not hold it: to resume
+            with the same rotations, give the index of the step that the run restarts from, which
+            i-PI evaluates again.
+        warn: force standard deviation of an ensemble (eV/A) above which a warning is printed.
         stop: force standard deviation of an ensemble (eV/A) above which i-PI ends.
-        max_edges: bound on edges times rotations in one pass, hence on memory; left out, it goes by
-            the device.
+        max_edges: upper bound on edges times rotations in one pass of the network, which limits
+            its memory; the default depends on the device.
+        verbose: as for ``i-pi-py_driver``.
+        verbosity: what i-PI passes in an ``<ffdirect>`` instead of ``verbose``.
 
     Raises:
-        PetDriverError: an unknown parameter, or a value that cannot be used.
+        PetDriverError: a parameter is unknown or missing, or its value is invalid.
     """
 
     def __init__(
@@ -74,30 +83,35 @@ class PETDriver(Dummy_driver):
         **unknown: object,
     ) -> None:
         _check_parameters(model, template, periodic, counter, max_edges, unknown)
-        # i-PI turns the 2 of "grid: 2" into a number
-        name = None if grid is None else str(grid)
-        loaded = _load(str(model), str(device), name, max_edges)
+        # i-PI converts the 2 of "grid: 2" to a number
+        grid_name = None if grid is None else str(grid)
+        loaded = _load(str(model), str(device), grid_name, max_edges)
         numbers = read_numbers(str(template))
-        self.potential = Potential(loaded, numbers, name, periodic, counter, warn, stop)
+        self.potential = Potential(loaded, numbers, grid_name, periodic, counter, warn, stop)
         super().__init__(verbose=bool(verbose or verbosity))
 
     def compute(
         self, cell: np.ndarray | list[np.ndarray], pos: np.ndarray | list[np.ndarray]
     ) -> Forces | list[Forces]:
-        """Energy, forces, virial and extras of one structure, or of a list in one pass.
-
-        All are in bohr and hartree.
+        """Evaluate one structure, or the structures of a batch in one call of the model.
 
         Args:
-            cell: [3, 3], vectors in columns.
-            pos: [N, 3].
+            cell: [3, 3] in bohr, vectors in columns; a list of them for a batch.
+            pos: [N, 3] in bohr; a list of them for a batch.
+
+        Returns:
+            Energy, forces, virial (hartree, bohr) and extras; a list of them for a batch.
+
+        Raises:
+            PetDriverError: as :meth:`Potential.compute`. If i-PI runs as a program, the error is
+                printed and i-PI ends with exit code 1 instead.
         """
-        if isinstance(cell, list):
+        if isinstance(cell, list) and isinstance(pos, list):
             return self._compute(cell, pos)
-        return self._compute([cell], [pos])[0]
+        return self._compute([np.asarray(cell)], [np.asarray(pos)])[0]
 
     def compute_structure(self, cell: np.ndarray, pos: np.ndarray) -> Forces:
-        """As :meth:`compute`, for one structure."""
+        """Evaluate one structure; see :meth:`compute`."""
         return self._compute([cell], [pos])[0]
 
     def _compute(self, cells: list[np.ndarray], positions: list[np.ndarray]) -> list[Forces]:
@@ -106,7 +120,7 @@ class PETDriver(Dummy_driver):
                 return self._evaluate(cells, positions)
             return _worker.submit(self._evaluate, cells, positions).result()
         except Exception as error:
-            if softexit.hard_exit:  # i-PI runs as a program, not inside somebody's Python
+            if softexit.hard_exit:  # i-PI runs as a program, not as a library in a Python script
                 end_program(error)
             raise
 
@@ -116,26 +130,31 @@ class PETDriver(Dummy_driver):
 
 
 def _check_parameters(
-    model, template, periodic, counter, max_edges, unknown: dict[str, object]
+    model: object,
+    template: object,
+    periodic: object,
+    counter: object,
+    max_edges: object,
+    unknown: dict[str, object],
 ) -> None:
     known = ", ".join(PARAMETERS)
     if unknown:
         raise PetDriverError(
             f"unknown parameter {', '.join(map(repr, unknown))} of the PET potential; "
-            f"it knows {known}"
+            f"choose from {known}"
         )
     for name, value in (("model", model), ("template", template)):
         if value is None:
             raise PetDriverError(
-                f"the PET potential needs the parameter {name!r}, e.g. "
+                f"the PET potential needs the parameter {name!r}: "
                 "<parameters> {model: water-small, template: init.xyz} </parameters>"
             )
     if not isinstance(periodic, bool):
-        raise PetDriverError(f"periodic: {periodic!r} is neither True nor False")
+        raise PetDriverError(f"periodic: {periodic!r} is neither True nor False; give one of them")
     if isinstance(counter, bool) or not isinstance(counter, int) or counter < 0:
-        raise PetDriverError(f"counter: {counter!r} is no whole number from 0 on")
+        raise PetDriverError(f"counter: {counter!r} is not valid; give an integer, 0 or more")
     if max_edges is not None and (type(max_edges) is not int or max_edges < 1):
-        raise PetDriverError(f"max_edges: {max_edges!r} is no whole number above zero")
+        raise PetDriverError(f"max_edges: {max_edges!r} is not valid; give an integer above 0")
 
 
 def _load(model: str, device: str, grid: str | None, max_edges: int | None) -> Model | Ensemble:

@@ -1,7 +1,8 @@
-"""The end of i-PI after an evaluation that failed inside it: RESTART written, exit code 1.
+"""End i-PI with a RESTART and exit code 1 after a failed evaluation inside its process.
 
-An exception that rises in a worker thread of i-PI leaves its other threads waiting for ever, and
-i-PI's own soft exit hides the failure behind exit code 0.
+This module is needed because i-PI 3.3 does not handle such a failure: an exception in one of its
+worker threads leaves the other threads waiting for ever, and its own soft exit ends with exit
+code 0.
 """
 
 import os
@@ -14,15 +15,18 @@ from ipi.utils.softexit import softexit
 
 from pet_driver.errors import PetDriverError
 
-PATIENCE = 60.0  # seconds for a soft exit that is under way already
-_ending = threading.Lock()  # taken by the thread that ends the program, and never given back
+SOFT_EXIT_TIMEOUT = 60.0  # seconds to wait for a soft exit that another thread has started
+_ending = threading.Lock()  # acquired once, by the thread that ends the program
 
 
 def end_program(error: Exception) -> None:
-    """End i-PI, and return only to a thread that i-PI waits for while another one ends it."""
+    """End i-PI with exit code 1, after it has written RESTART and closed its outputs.
+
+    Returns only if another thread is ending i-PI already and waits for the calling thread.
+    """
     if not _ending.acquire(blocking=False):
-        if not _is_awaited():
-            time.sleep(PATIENCE)
+        if not _soft_exit_joins_this_thread():
+            time.sleep(SOFT_EXIT_TIMEOUT)
         return
     try:
         _clean_up(str(error))
@@ -35,18 +39,18 @@ def end_program(error: Exception) -> None:
         os._exit(1)
 
 
-def _is_awaited() -> bool:
-    """Whether a soft exit joins this thread."""
+def _soft_exit_joins_this_thread() -> bool:
     return any(thread is threading.current_thread() for thread, _ in softexit.tlist)
 
 
 def _clean_up(message: str) -> None:
-    """Have RESTART written and outputs closed, by this thread or the one that is at it."""
+    """Write RESTART and close the outputs, here or in the thread that does so already."""
     softexit.cleanup(status="bad", message=message)
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + SOFT_EXIT_TIMEOUT
     while softexit.exiting and time.monotonic() < deadline:
         time.sleep(0.01)
     if softexit.flist and softexit.lock.locked():
-        # Held while outputs are written: one of them asked for this evaluation and waits for it.
+        # i-PI holds this lock while it writes outputs. One of them asked for this evaluation and
+        # waits for it, so that the lock would never be released.
         softexit.lock.release()
         softexit.cleanup(status="bad", message=message)

@@ -1,10 +1,20 @@
-"""What i-PI is given as ``<pes_path>``: names the class in pet_driver that does the work."""
+"""The file that i-PI loads by its path to find the PET potential.
+
+    <ffdirect name="pet">
+      <pes> custom </pes>
+      <pes_path> ... </pes_path>          the path of this file: pet-driver ipi --shim
+      <parameters> {model: water-small, template: init.xyz} </parameters>
+    </ffdirect>
+
+i-PI executes it again for every force field; :mod:`pet_driver.engines.ipi.driver` keeps the loaded
+models.
+"""
 
 import os
 
 from pet_driver.backends.threads import wait_briefly
 
-wait_briefly(os.environ)  # before torch comes in, with the driver
+wait_briefly(os.environ)  # must run before torch is imported
 
 from pet_driver.engines.ipi.driver import PETDriver  # noqa: E402, F401
 

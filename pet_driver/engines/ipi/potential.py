@@ -1,11 +1,20 @@
-"""A PET model for a fixed set of atoms, in i-PI's units: what both ways into i-PI share."""
+"""PET model for a fixed list of atoms, in the units of i-PI.
+
+The socket client and the in-process driver both use it:
+
+    potential = Potential(pet_driver.load("water-small"), read_numbers("init.xyz"), grid="2i")
+    (forces,) = potential.compute([cell], [positions])      # hartree, bohr
+"""
 
 import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
+import ase.io
 import numpy as np
+from ase import Atoms
 
 from pet_driver.engines.ipi.protocol import Forces
 from pet_driver.engines.thresholds import Thresholds
@@ -16,37 +25,37 @@ from pet_driver.model.evaluator import Model, Results
 from pet_driver.neighbors.structure import Structure
 from pet_driver.symmetry.grid_names import NO_FRAMES, draws, parse_grid_name
 
-# i-PI's own conversion factors (ipi.utils.units), so that a length in A makes the round trip
+# the factors of ipi.utils.units: i-PI converts the input to bohr with them
 BOHR_PER_ANGSTROM = 1.8897261
 HARTREE_PER_EV = 0.036749326
 
 
 class Potential:
-    """Energies, forces and virials of batches of structures that share their atoms.
+    """Energies, forces and virials of structures with the same atoms, in the units of i-PI.
 
     Args:
-        model: the evaluator, of one model or an ensemble.
-        numbers: atomic numbers [N], in the order of i-PI's positions.
+        model: one model or an ensemble.
+        numbers: atomic numbers [N], in the order of the positions from i-PI.
         grid: rotations to average over (``"0"``, ``"2i"``, ...); ``None`` means the archive's
             default.
-        periodic: whether the cell that i-PI sends repeats in space.
-        counter: the first draw of a random grid. Every call takes the next one (with ``-each``,
-            every structure) and names it in the extras: i-PI does not say which step it is at, so
-            that a run resumes with the same rotations only if it is given the counter of the
-            evaluation it broke off at.
-        warn: force standard deviation of an ensemble (eV/A) above which there is a warning.
+        periodic: whether the cell from i-PI is periodic.
+        counter: index of the first draw of a random grid. Every call (with ``-each``, every
+            structure) uses the next draw; the extras hold its index. i-PI does not send the number
+            of the step, therefore a run resumes with the same rotations only if it is given the
+            counter of the evaluation at which it stopped.
+        warn: force standard deviation of an ensemble (eV/A) above which a warning is reported.
         stop: force standard deviation of an ensemble (eV/A) above which :meth:`compute` raises.
-        report: receives warnings; ``None`` means they go to standard error.
+        report: called with each warning; ``None`` prints them to standard error.
 
     Raises:
-        PetDriverError: an element the model does not know, an unknown grid, or thresholds that
-            cannot be used.
+        PetDriverError: the model does not know an element, the grid is unknown, or the thresholds
+            are invalid.
     """
 
     def __init__(
         self,
         model: Model | Ensemble,
-        numbers: Sequence[int],
+        numbers: Sequence[int] | np.ndarray,
         grid: str | None = None,
         periodic: bool = True,
         counter: int = 0,
@@ -59,40 +68,47 @@ class Potential:
         self.grid = model.default_grid if grid is None else grid
         self.counter = counter
         self.pbc = (periodic, periodic, periodic)
-        # Frames may cost hundreds of raw evaluations: say so before the first one.
-        self._cost_is_due = parse_grid_name(self.grid).frames != NO_FRAMES
+        # Exact symmetrization may cost hundreds of raw evaluations: report it before the first one.
+        self._reports_cost = parse_grid_name(self.grid).frames != NO_FRAMES
         self.thresholds = Thresholds(model, warn, stop)
         self.report = report or (lambda line: print(line, file=sys.stderr, flush=True))
         model.check_species(self.numbers)
         model.rotations(self.grid)  # raises for an unknown grid, before i-PI has started a step
 
-    def compute(self, cells: Sequence[np.ndarray], positions: Sequence[np.ndarray]) -> list[Forces]:
+    def compute(
+        self,
+        cells: Sequence[np.ndarray] | np.ndarray,
+        positions: Sequence[np.ndarray] | np.ndarray,
+    ) -> list[Forces]:
         """Evaluate B structures in one call of the model.
 
         Args:
             cells: [B, 3, 3] in bohr, vectors in columns.
             positions: [B, N, 3] in bohr.
 
+        Returns:
+            Energy, forces, virial (hartree, bohr) and extras of each structure.
+
         Raises:
-            PetDriverError: a wrong number of atoms, input or results that are not finite, or a
-                force standard deviation above ``stop``.
+            PetDriverError: the number of atoms is wrong, the input or the results are not finite,
+                or a force standard deviation is above ``stop``.
         """
         structures = [self._structure(h, x) for h, x in zip(cells, positions, strict=True)]
-        if self._cost_is_due:
-            self._cost_is_due = False
+        if self._reports_cost:
+            self._reports_cost = False
             self.report(f"pet-driver: {predict_cost(self.model, structures[0], self.grid)}")
         results = self.model.compute(structures, self.grid, self.counter)
-        used = self._counters(len(structures))
-        united = len(self.model.members) > 1
-        answers = [_to_ipi(*pair, united) for pair in zip(results, used, strict=True)]
+        counters = self._advance_counter(len(structures))
+        is_ensemble = len(self.model.members) > 1
+        converted = [_to_ipi(*pair, is_ensemble) for pair in zip(results, counters, strict=True)]
         for result in results:
             self.thresholds.check(
                 result.force_std, lambda text: self.report(f"pet-driver: warning: {text}")
             )
-        return answers
+        return converted
 
-    def _counters(self, n_structures: int) -> list[int | None]:
-        """Which draw each structure had (None without random rotations), moving the counter on."""
+    def _advance_counter(self, n_structures: int) -> list[int | None]:
+        """Return the draw that each structure used (None if the grid is not random)."""
         drawn = draws(self.grid, n_structures)
         if drawn == 0:
             return [None] * n_structures
@@ -119,12 +135,10 @@ class Potential:
 
 
 def read_numbers(template: str | Path) -> np.ndarray:
-    """Atomic numbers [N] of a structure file: any format of ASE, and i-PI's own xyz.
-
-    Only the elements and their order are used.
+    """Read the atomic numbers [N] of a structure file: any format of ASE, or the xyz of i-PI.
 
     Raises:
-        PetDriverError: naming the file.
+        PetDriverError: the file is missing, cannot be read, or has no atoms.
     """
     if not Path(template).is_file():
         raise PetDriverError(
@@ -133,35 +147,33 @@ def read_numbers(template: str | Path) -> np.ndarray:
         )
     try:
         atoms = _read_first_frame(template)
-    except Exception as error:  # ASE's readers raise whatever their format made them stumble on
+    except Exception as error:  # the readers of ASE raise exceptions of many types
         raise PetDriverError(f"{template}: cannot be read as a structure: {error}") from error
     if len(atoms) == 0:
-        raise PetDriverError(f"{template}: holds no atoms")
+        raise PetDriverError(f"{template}: has no atoms; give the structure that i-PI starts from")
     return atoms.numbers
 
 
-def _read_first_frame(template):
-    import ase.io
-
+def _read_first_frame(template: str | Path) -> Atoms:
     try:
-        return ase.io.read(template, index=0)
+        return cast(Atoms, ase.io.read(template, index=0))
     except Exception:
         if Path(template).suffix != ".xyz":
             raise
-        # i-PI's comment line is no extended XYZ
-        return ase.io.read(template, index=0, format="xyz")
+        # the comment line of i-PI is not that of extended XYZ
+        return cast(Atoms, ase.io.read(template, index=0, format="xyz"))
 
 
-def _to_ipi(result: Results, counter: int | None, united: bool) -> Forces:
+def _to_ipi(result: Results, counter: int | None, is_ensemble: bool) -> Forces:
     try:
         result.check_finite()
     except PetDriverError as error:
         raise PetDriverError(f"{error}; look at the last frames of the trajectory") from None
-    extras = {
+    extras: dict[str, float] = {
         "raw_energy_ev": float(result.raw_energy),
         "rotation_std_ev": float(result.rotation_std),
     }
-    if united:
+    if is_ensemble:
         extras["ensemble_std_ev"] = float(result.ensemble_std)
         extras["max_force_std_ev_ang"] = float(result.force_std.max(initial=0.0))
     if counter is not None:

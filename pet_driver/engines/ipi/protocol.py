@@ -1,7 +1,7 @@
-"""The wire format of i-PI's socket interface (i-PI 3.3), seen from the client.
+"""Client side of the socket protocol of i-PI 3.3: ``<ffsocket mode="unix | inet | shm">``.
 
-A message is a header of 12 ASCII characters, followed for some headers by binary data in the
-native byte order: float64 for every physical quantity, int32 for every count. i-PI speaks first:
+A message is a header of 12 ASCII characters; after some headers, binary data follow in the native
+byte order: float64 for physical quantities, int32 for counts. i-PI sends, the client answers:
 
     STATUS    ->  the client answers NEEDINIT, READY or HAVEDATA
     INIT      ->  replica [int32], length [int32], parameters [length]
@@ -10,10 +10,10 @@ native byte order: float64 for every physical quantity, int32 for every count. i
                   shared memory: N [int32] and, the first time, the names of six segments
     GETFORCE  ->  the client answers FORCEREADY, energies [B], N [int32], forces [B, N, 3],
                   virials [B, 3, 3], B x (length [int32], extras [length])
-    EXIT      ->  the client leaves
+    EXIT      ->  the client closes the connection
 
-Lengths are in bohr, energies in hartree; cell vectors stand in columns. ``batch_size`` in the INIT
-parameters announces that every later POSDATA and GETFORCE holds B structures.
+Lengths are in bohr, energies in hartree; cell vectors are columns. If the parameters of INIT
+contain ``batch_size``, every later POSDATA and GETFORCE is a batch of B structures.
 """
 
 import socket
@@ -24,7 +24,8 @@ from typing import NamedTuple
 import numpy as np
 
 HEADER_LENGTH = 12
-SEGMENTS = ("pos", "h", "ih", "pot", "force", "vir")  # i-PI's names and their order on the wire
+SEGMENTS = ("pos", "h", "ih", "pot", "force", "vir")  # names and order as in i-PI
+CLOSE_TIMEOUT = 1.0  # seconds to wait for i-PI to see that a client closes the connection
 
 
 class Disconnected(ConnectionError):
@@ -32,13 +33,15 @@ class Disconnected(ConnectionError):
 
 
 class Forces(NamedTuple):
-    """What one structure sends back, in hartree and bohr.
+    """Results for one structure, in hartree and bohr.
 
     Attributes:
         energy: hartree.
         forces: [N, 3] in hartree/bohr.
         virial: [3, 3] in hartree: -dE/dstrain, not divided by the volume.
-        extras: a JSON string of further quantities.
+        extras: JSON object with further quantities: ``raw_energy_ev`` and ``rotation_std_ev``; for
+            ensembles ``ensemble_std_ev`` and ``max_force_std_ev_ang``; for random rotations
+            ``rotation_counter``.
     """
 
     energy: float
@@ -47,14 +50,11 @@ class Forces(NamedTuple):
     extras: str
 
 
-LINGER = 1.0  # s that i-PI has to notice that a client leaves
-
-
 class Connection:
-    """An open socket to i-PI that reads structures and sends forces.
+    """Open socket to i-PI that reads structures and sends forces.
 
     Attributes:
-        batch_size: the number of structures in a message; INIT sets it.
+        batch_size: number of structures in a message; set by :meth:`read_init`.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -63,32 +63,33 @@ class Connection:
         self.batch_size = 1
 
     def close(self) -> None:
-        """Close the socket in order: say so first, and read what is still on its way.
+        """Shut the socket down for writing, read the remaining data, and close it.
 
-        Closing on unread data is a connection reset to i-PI, which does not survive it.
+        If a socket is closed with unread data, the kernel sends a connection reset, and i-PI 3.3
+        then hangs.
         """
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
-            self._socket.settimeout(LINGER)
+            self._socket.settimeout(CLOSE_TIMEOUT)
             while self._socket.recv(2**16):
                 pass
         self._socket.close()
 
     def read_header(self) -> str:
-        """Wait for the next header.
+        """Wait for the next header and return it.
 
         Raises:
-            Disconnected: the server has gone.
+            Disconnected: the server closed the connection.
         """
         return self._read(HEADER_LENGTH).decode("ascii", "replace").strip()
 
     def send_header(self, name: str) -> None:
-        """Send a header by its name, such as ``"READY"``."""
+        """Send a header without data, such as ``"READY"``."""
         self._send(_header(name))
 
     def read_init(self) -> None:
-        """Read the body of INIT and take the size of the batch from its parameters."""
-        self._read_int()  # the replica: any client serves any replica
+        """Read the data of INIT and set ``batch_size`` from its parameters."""
+        self._read_int()  # index of the replica: every client serves all replicas
         parameters = self._read(self._read_int()).decode("utf-8", "replace")
         for token in parameters.split(","):
             key, _, value = token.partition(":")
@@ -97,10 +98,10 @@ class Connection:
         self._batched = self.batch_size > 1
 
     def read_structures(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read the body of POSDATA.
+        """Read the data of POSDATA.
 
         Returns:
-            cells [B, 3, 3] in bohr, vectors in columns; positions [B, N, 3] in bohr.
+            Cells [B, 3, 3] in bohr, vectors in columns; positions [B, N, 3] in bohr.
         """
         if self._batched:
             n_atoms = self._read_int()
@@ -111,7 +112,7 @@ class Connection:
         return cells, self._read_floats(self.batch_size, n_atoms, 3)
 
     def send_forces(self, results: list[Forces]) -> None:
-        """Answer GETFORCE with one result for each structure of the batch, in one send."""
+        """Answer GETFORCE with one result for each structure of the batch, in one message."""
         n_atoms = len(results[0].forces)
         self._send(
             _header("FORCEREADY")
@@ -149,9 +150,9 @@ class Connection:
 
 
 class SharedMemoryConnection(Connection):
-    """A connection for ``<ffsocket mode="shm">``.
+    """Connection for ``<ffsocket mode="shm">``.
 
-    The arrays lie in shared memory that i-PI owns; headers and extras travel through a unix socket.
+    Arrays are exchanged in shared memory that i-PI owns, headers and extras through a unix socket.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -170,10 +171,10 @@ class SharedMemoryConnection(Connection):
             for kind in SEGMENTS:
                 name = self._read(self._read_int()).decode()
                 segment = shared_memory.SharedMemory(name=name)
-                # i-PI removes the segments; without this Python would, too, when we leave
+                # without this, Python would remove the segment of i-PI when this process ends
                 resource_tracker.unregister(f"/{segment.name.lstrip('/')}", "shared_memory")
                 self._segments[kind] = segment
-        # copies: i-PI may not change them under us, and the segments can be closed at any time
+        # copies, because the segments may be closed while the arrays are in use
         cells = self._array("h", self.batch_size, 3, 3).copy()
         return cells, self._array("pos", self.batch_size, n_atoms, 3).copy()
 
@@ -192,7 +193,7 @@ def _header(name: str) -> bytes:
     return name.ljust(HEADER_LENGTH).encode("ascii")
 
 
-def _floats(values: list) -> bytes:
+def _floats(values: list[float] | list[np.ndarray]) -> bytes:
     return np.asarray(values, np.float64).tobytes()
 
 
