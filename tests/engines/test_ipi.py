@@ -1,4 +1,6 @@
-"""i-PI gets the evaluator's numbers through every way in, and batches are single passes."""
+"""i-PI gets the energies, forces and virials of the model, in its process and through sockets."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,121 +9,115 @@ from ase.io import read
 
 import pet_driver
 from pet_driver.engines.ipi.potential import BOHR_PER_ANGSTROM, HARTREE_PER_EV, Potential
+from pet_driver.symmetry.grid_names import draws
+from tests.engines.conftest import BEADS, COUNTER, IPI_GRIDS
 from tests.engines.ipi_tools import (
+    Trajectory,
     assert_same,
-    client,
-    direct,
+    counting_client,
+    ffdirect,
     finish,
     new_server,
-    running,
-    seen,
+    run_ipi,
     simulation,
+    structures_of,
+    trajectory_of,
     write_input,
 )
+from tests.engines.structures import skewed_dimer
 
 TOLERANCE = 1e-10
-BEADS = 3
 
 
-@pytest.fixture(scope="module")
-def in_process(archive_f64, tmp_path_factory):
-    """What a run in i-PI's process saw, by its number of beads; the beads in one batch."""
-    runs = {}
-    for beads in (1, BEADS):
-        folder = tmp_path_factory.mktemp("direct")
-        write_input(folder, direct(archive_f64, batch=beads), beads)
-        with simulation(folder) as process:
-            runs[beads] = seen(process, folder)
-    return runs
+def assert_follows(model: pet_driver.Model, grid: str, trajectory: Trajectory) -> None:
+    """Check every step of a trajectory against the model."""
+    structures = structures_of(trajectory, skewed_dimer())
+    if draws(grid, 1):
+        # every step of i-PI is one evaluation, which takes the next draw
+        results = [model.evaluate(s, grid, COUNTER + k) for k, s in enumerate(structures)]
+    else:
+        results = model.evaluate(structures, grid)
+    expected = {
+        "energies": np.array([[r.energy] for r in results]) * HARTREE_PER_EV,
+        "forces": np.array([[r.forces.ravel()] for r in results])
+        * (HARTREE_PER_EV / BOHR_PER_ANGSTROM),
+        # i-PI keeps the upper triangle of the (symmetric) virial
+        "virials": np.triu(np.array([[r.virial] for r in results])) * HARTREE_PER_EV,
+    }
+    found = trajectory | {"virials": np.triu(trajectory["virials"])}
+    assert_same(expected, found, TOLERANCE)
+    assert np.ptp(expected["energies"]) > 1e-5
 
 
-def test_units_are_those_of_ipi():
+def test_units_are_those_of_ipi() -> None:
     from ipi.utils.units import unit_to_internal
 
     assert unit_to_internal("length", "angstrom", 1.0) == BOHR_PER_ANGSTROM
     assert unit_to_internal("energy", "electronvolt", 1.0) == HARTREE_PER_EV
 
 
-@pytest.mark.parametrize("grid", ["0", "2", "ecse"])
-def test_in_process_is_the_evaluator(archive_f64, tmp_path, grid):
-    write_input(tmp_path, direct(archive_f64, grid))
-    with simulation(tmp_path) as process:
-        found = seen(process, tmp_path)
-    atoms = read(tmp_path / "start.xyz")
-    frames = []
-    # the cell as i-PI holds it: its own constants and those of ASE differ in the eighth digit
-    for positions, cell in zip(found["positions"][:, 0], found["cells"], strict=True):
-        frames.append(atoms.copy())
-        frames[-1].set_cell(cell.T / BOHR_PER_ANGSTROM)
-        frames[-1].positions = positions.reshape(-1, 3) / BOHR_PER_ANGSTROM
-    expected = pet_driver.load(archive_f64).evaluate(frames, grid=grid)
-    energies = np.array([[e.energy] for e in expected]) * HARTREE_PER_EV
-    forces = np.array([[e.forces.ravel()] for e in expected])
-    virials = np.array([[e.virial] for e in expected]) * HARTREE_PER_EV
-    wanted = {
-        "energies": energies,
-        "forces": forces * HARTREE_PER_EV / BOHR_PER_ANGSTROM,
-        "virials": np.triu(virials),
-    }
-    # i-PI keeps the upper triangle of the (symmetric) virial
-    found["virials"] = np.triu(found["virials"])
-    assert_same(wanted, found, TOLERANCE)
-    assert np.ptp(wanted["energies"]) > 1e-5
+@pytest.mark.parametrize("grid", IPI_GRIDS)
+def test_in_process_equals_evaluator(
+    model_f64: pet_driver.Model, in_process: dict, grid: str
+) -> None:
+    """The name of the grid survives i-PI's input, and every evaluation has its own draw."""
+    assert_follows(model_f64, grid, in_process[grid])
 
 
-@pytest.mark.parametrize(
-    ("mode", "beads"), [("unix", 1), ("inet", 1), ("unix", BEADS), ("inet", BEADS), ("shm", BEADS)]
-)
-def test_socket_is_in_process(archive_f64, tmp_path, in_process, mode, beads):
-    with new_server(mode) as server:
-        write_input(tmp_path, server.forcefield(batch=beads), beads)
+def test_unix_socket_equals_evaluator(
+    archive_f64: Path, model_f64: pet_driver.Model, tmp_path: Path
+) -> None:
+    with new_server("unix") as server:
+        write_input(tmp_path, server.ffsocket())
         with (
             simulation(tmp_path) as process,
-            client(archive_f64, server, tmp_path) as served,
+            counting_client(archive_f64, server, tmp_path) as client,
         ):
-            found = seen(process, tmp_path)
-            output = finish(served)
-    assert served.returncode == 0, output
+            trajectory = trajectory_of(process, tmp_path)
+            output = finish(client)
+    assert client.returncode == 0, output
     assert "i-PI said EXIT" in output
-    assert_same(in_process[beads], found, TOLERANCE)
+    assert_follows(model_f64, "0", trajectory)
 
 
-def test_batch_is_one_pass_and_the_same_trajectory(archive_f64, tmp_path, in_process):
-    """Three beads: as many calls of the model as force evaluations when they are batched, three
-    times as many when they are not; the trajectories are the same."""
+def test_batch_is_one_call_of_the_model(
+    archive_f64: Path, tmp_path: Path, in_process: dict
+) -> None:
+    """A batch of beads is one call of the model; the trajectory does not depend on the batches."""
     calls = {}
-    for batch in (1, BEADS):
-        folder = tmp_path / str(batch)
-        with new_server("unix") as server:
+    for mode, batch in (("unix", 1), ("inet", BEADS), ("shm", BEADS)):
+        folder = tmp_path / mode
+        with new_server(mode) as server:
             # time for all beads to queue, so that no batch leaves incomplete
             latency = "<latency> 0.02 </latency>"
-            write_input(folder, server.forcefield(batch, latency), BEADS)
-            with simulation(folder) as process, client(archive_f64, server, folder) as served:
-                assert_same(in_process[BEADS], seen(process, folder), TOLERANCE)
-                counts = finish(served).splitlines()[-1].split()
-                calls[batch] = int(counts[0])
-    assert calls[1] == BEADS * calls[BEADS]
+            write_input(folder, server.ffsocket(batch, latency), BEADS)
+            with (
+                simulation(folder) as process,
+                counting_client(archive_f64, server, folder) as client,
+            ):
+                assert_same(in_process[BEADS], trajectory_of(process, folder), TOLERANCE)
+                output = finish(client)
+                assert client.returncode == 0, output
+                calls[mode] = int(output.splitlines()[-1].split()[0])
+    assert calls["unix"] == BEADS * calls["inet"] == BEADS * calls["shm"]
 
 
-def test_extras_are_trajectories(archive_f64, tmp_path):
-    """`extra_type` finds the raw energy and the spread over the rotations, in eV."""
-    write_input(tmp_path, direct(archive_f64, "2"), steps=1)
-    with running("i-pi", "input.xml", folder=tmp_path) as process:
-        output = finish(process)
-    assert process.returncode == 0, output
-    raw, spread = np.loadtxt(tmp_path / "run.rotations_0")[0]
-    model = pet_driver.load(archive_f64)
-    expected = model.evaluate(read(tmp_path / "start.xyz"), grid="2")
-    assert raw == pytest.approx(expected.raw_energy, abs=1e-5)
-    assert spread == pytest.approx(expected.rotation_std, rel=1e-5)
+def test_extras_are_written_as_trajectories(
+    archive_f64: Path, model_f64: pet_driver.Model, tmp_path: Path
+) -> None:
+    write_input(tmp_path, ffdirect(archive_f64, "2"), steps=1)
+    run_ipi(tmp_path)
+    raw_energy, rotation_std = np.loadtxt(tmp_path / "run.extras_0")[0]
+    expected = model_f64.evaluate(read(tmp_path / "start.xyz"), grid="2")
+    assert raw_energy == pytest.approx(expected.raw_energy, abs=1e-5)
+    assert rotation_std == pytest.approx(expected.rotation_std, rel=1e-5)
 
 
-def test_the_cost_of_frames_is_stated_once(archive_f64):
+def test_cost_of_exact_symmetrization_is_reported_once(model_f64: pet_driver.Model) -> None:
     lines = []
     water = molecule("H2O")
-    model = pet_driver.load(archive_f64)
     for grid in ("2i", "ecse"):
-        potential = Potential(model, water.numbers, grid, periodic=False, report=lines.append)
+        potential = Potential(model_f64, water.numbers, grid, periodic=False, report=lines.append)
         for _ in range(2):
             potential.compute([np.eye(3)], [water.positions * BOHR_PER_ANGSTROM])
     assert lines == [

@@ -1,4 +1,4 @@
-"""The input files of inputs/ run as they stand in a clone, but for their length."""
+"""Every i-PI input of inputs/ runs as it is in a clone, with fewer steps."""
 
 import re
 import shutil
@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.engines.ipi_tools import finish, new_server, running
+from tests.engines.ipi_tools import finish, new_server, run_ipi, running
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def clone(tmp_path):
-    """A clone's layout: the input files copied, the package linked."""
+    """Folder of input files beside the package, as in a clone."""
     shutil.copytree(ROOT / "inputs", tmp_path / "inputs")
     (tmp_path / "pet_driver").symlink_to(ROOT / "pet_driver")
     return tmp_path / "inputs"
@@ -30,30 +30,25 @@ def shorten(input_file: Path, steps: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["raw", "2i", "ecse"])
-def test_molecule(clone, name):
+def test_molecule_conserves_energy(clone, name):
     input_file = clone / "water-molecule-nve" / f"ipi-{name}.xml"
     shorten(input_file, 20)
-    with running("i-pi", input_file.name, folder=input_file.parent) as process:
-        output = finish(process)
-    assert process.returncode == 0, output
+    run_ipi(input_file.parent, input_file.name)
     conserved, potential = np.loadtxt(input_file.parent / f"{name}.out", usecols=(2, 3)).T
     assert np.ptp(potential) > 0.01
     assert np.ptp(conserved) < 0.1 * np.ptp(potential)
-    spread = np.loadtxt(input_file.parent / f"{name}.rotations_0", usecols=1)
-    assert np.all(spread > 0) if name == "2i" else np.all(spread == 0)
+    rotation_std = np.loadtxt(input_file.parent / f"{name}.rotations_0", usecols=1)
+    assert np.all(rotation_std > 0) if name == "2i" else np.all(rotation_std == 0)
 
 
-def test_liquid(clone):
-    """The model in i-PI's process and behind a socket: the same first step."""
+def test_liquid_in_process_equals_liquid_through_a_socket(clone):
     folder = clone / "water-liquid-pimd"
     for input_file in folder.glob("*.xml"):
         shorten(input_file, 1)
-    with running("i-pi", "ipi-in-process.xml", folder=folder) as process:
-        output = finish(process)
-    assert process.returncode == 0, output
+    run_ipi(folder, "ipi-in-process.xml")
     input_file = folder / "ipi-socket.xml"
     with new_server("unix") as server:
-        # the input file's own name may be in use on this machine
+        # the address in the input may be in use on this machine
         input_file.write_text(input_file.read_text().replace("water-pimd", server.address))
         command = re.search(r"pet-driver (ipi .*) -->", input_file.read_text())[1]
         client = [sys.executable, "-m", "pet_driver", *command.split()]
@@ -63,14 +58,14 @@ def test_liquid(clone):
         ):
             outputs = finish(process) + finish(served)
     assert (process.returncode, served.returncode) == (0, 0), outputs
-    ours, theirs = (np.loadtxt(folder / f"{name}.out") for name in ("in-process", "socket"))
-    np.testing.assert_allclose(ours[:, :-1], theirs[:, :-1], rtol=1e-5)
-    # A pressure may be nearly zero, where large parts of it cancel.
-    scale = np.abs(theirs[:, -1]).max()
-    np.testing.assert_allclose(ours[:, -1], theirs[:, -1], rtol=0, atol=1e-5 * scale)
+    in_process, socket = (np.loadtxt(folder / f"{name}.out") for name in ("in-process", "socket"))
+    np.testing.assert_allclose(in_process[:, :-1], socket[:, :-1], rtol=1e-5)
+    # The pressure is a sum of large terms that cancel, and may be nearly zero.
+    scale = np.abs(socket[:, -1]).max()
+    np.testing.assert_allclose(in_process[:, -1], socket[:, -1], rtol=0, atol=1e-5 * scale)
 
 
-# Every other input file, and to how many steps it is shortened. They differ in cost, not in kind.
+# The other inputs and their number of steps here, which depends on the cost of a step.
 SHORTENED = {
     "grid-scan/ipi.xml": 20,
     "ice-relaxation/ipi-2i.xml": 1,
@@ -88,7 +83,7 @@ SHORTENED = {
 }
 
 
-def test_no_input_is_forgotten():
+def test_every_input_is_tested():
     tested_above = {
         *(f"water-molecule-nve/ipi-{name}.xml" for name in ("raw", "2i", "ecse")),
         *(f"water-liquid-pimd/ipi-{name}.xml" for name in ("in-process", "socket")),
@@ -100,24 +95,22 @@ def test_no_input_is_forgotten():
 
 
 @pytest.mark.parametrize("name", SHORTENED)
-def test_input(clone, name, archive_f64):
+def test_input_runs(clone, name, archive_f64):
     input_file = clone / name
     shorten(input_file, SHORTENED[name])
     if name == "grid-scan/ipi.xml":
-        # a model whose errors are well above rounding, however good the shipped one is
+        # the errors of this model are above rounding, however good the shipped one is
         text = input_file.read_text()
         assert "model: water-small" in text
         input_file.write_text(text.replace("model: water-small", f"model: {archive_f64}"))
-    with running("i-pi", input_file.name, folder=input_file.parent) as process:
-        output = finish(process)
-    assert process.returncode == 0, output
+    run_ipi(input_file.parent, input_file.name)
     prefix = re.search(r'<output prefix="(.*?)">', input_file.read_text())[1]
     rows = np.loadtxt(input_file.parent / f"{prefix}.out")
     assert rows[-1, 0] >= SHORTENED[name] - 1
     energies = rows[:, -1] if name.startswith("ice") else rows[:, 3]
     assert np.all(np.isfinite(rows)) and np.ptp(energies) > 1e-4
     if name == "grid-scan/ipi.xml":
-        scanned = rows[1:]  # step 0 is no frame
+        scanned = rows[1:]  # step 0 is not a frame of the scanned trajectory
         assert len(scanned) == 20
         errors = np.abs(scanned[:, 1:] - scanned[:, 4:]).mean(axis=0)
         assert errors[0] > 10 * errors[2] > 0

@@ -1,4 +1,4 @@
-"""The client's end of a connection against i-PI's own end, without a simulation."""
+"""The client exchanges messages with the socket class of i-PI, without a simulation."""
 
 import socket
 import threading
@@ -19,7 +19,7 @@ CELL = np.diag([20.0, 21.0, 22.0])
 
 
 class ClientThread(threading.Thread):
-    """A session on one end of a pair of sockets; `server` is i-PI's object for the other end."""
+    """Session on one end of a pair of sockets; `server` is the object of i-PI for the other end."""
 
     def __init__(self, model, batch_size: int = 1, grid: str = "0") -> None:
         super().__init__(daemon=True)
@@ -48,7 +48,7 @@ class ClientThread(threading.Thread):
 
 
 def request(positions: np.ndarray) -> ForceRequest:
-    """What i-PI hands to its end of a connection."""
+    """Return a request as i-PI gives it to its end of a connection."""
     return ForceRequest(
         id=0,
         pos=positions.flatten(),
@@ -73,8 +73,8 @@ def receive(server: Driver, asked: ForceRequest) -> bool:
     return server.dispatch_recv(asked)
 
 
-def test_one_message_or_several(model_f64, positions):
-    """i-PI's `consolidate_messages` True and False give the same."""
+def test_consolidated_and_separate_messages_give_the_same(model_f64, positions):
+    """These are `consolidate_messages` True and False of i-PI."""
     results = []
     for consolidated in (True, False):
         client = ClientThread(model_f64)
@@ -94,7 +94,7 @@ def test_one_message_or_several(model_f64, positions):
     assert np.abs(results[0][1]).max() > 1e-3
 
 
-def test_copies_that_fill_a_batch_cost_nothing(model_f64, positions):
+def test_padding_of_a_batch_is_not_evaluated(model_f64, positions):
     client = ClientThread(model_f64, batch_size=4)
     client.server.get_status()
     asked = [request(positions), request(positions * 1.01)]
@@ -110,8 +110,8 @@ def test_copies_that_fill_a_batch_cost_nothing(model_f64, positions):
         assert one["result"][0] == pytest.approx(alone, abs=1e-11)
 
 
-def test_copies_have_draws_of_their_own(model_f64, positions):
-    """So that the counter of a run follows from its step, beads apart or in one place."""
+def test_padding_of_a_batch_takes_draws_of_random_each(model_f64, positions):
+    """The counter then follows from the step, whether beads coincide or not."""
     client = ClientThread(model_f64, batch_size=4, grid="random-each@5")
     client.server.get_status()
     asked = [request(positions) for _ in range(4)]
@@ -136,7 +136,7 @@ def energy_alone(model, positions: np.ndarray) -> float:
 def test_bad_positions_close_the_connection_in_order(
     model_f64, positions, batch_size, fault, message
 ):
-    """i-PI sees the end of the stream, which it survives, and not a connection reset."""
+    """i-PI reads the end of the stream; a connection reset would make it hang."""
     client = ClientThread(model_f64, batch_size)
     client.server.get_status()
     if fault == "nan":
@@ -154,8 +154,7 @@ def test_bad_positions_close_the_connection_in_order(
     assert client.server.recv(1) == b""  # a reset would raise ConnectionResetError
 
 
-def test_server_that_leaves(model_f64, positions):
-    """Before any work this is an error, afterwards it is the end."""
+def test_closed_connection_is_an_error_only_before_any_work(model_f64, positions):
     idle = ClientThread(model_f64)
     idle.server.close()
     assert "before it asked for forces" in str(idle.wait())
@@ -168,7 +167,7 @@ def test_server_that_leaves(model_f64, positions):
     assert worked.wait() == "i-PI closed the connection"
 
 
-def test_unknown_header(model_f64):
+def test_unknown_header_is_refused(model_f64):
     client = ClientThread(model_f64)
     client.server.sendall(b"HELLO".ljust(12))
     assert "'HELLO'" in str(client.wait())
@@ -183,16 +182,25 @@ def test_unknown_header(model_f64):
         ({"port": 31415}, "port 31415"),
         ({"address": ""}, "address is empty"),
         ({"timeout": -1.0}, "timeout -1.0"),
+        ({"address": "localhost", "mode": "inet", "port": 1}, "no i-PI at localhost:1 within 0 s"),
         ({"template": "nowhere.xyz"}, "nowhere.xyz: no such template"),
         ({"grid": "7x"}, "7x"),
         ({"model": "no-such-model"}, "no-such-model"),
     ],
 )
-def test_bad_arguments(model_f64, tmp_path, change, message):
+def test_client_refuses_invalid_arguments(model_f64, tmp_path, change, message):
     molecule("H2O").write(tmp_path / "water.xyz")
     arguments = {"model": model_f64, "template": tmp_path / "water.xyz", "address": "nobody"}
     with pytest.raises(PetDriverError, match=message):
         serve(**(arguments | {"timeout": 0.0} | change))
+
+
+def test_unknown_element_is_refused_before_connecting(model_f64, tmp_path):
+    molecule("NaCl").write(tmp_path / "salt.xyz")
+    lines = []
+    with pytest.raises(PetDriverError, match="element Na, Cl; it was trained for H, O"):
+        serve(model_f64, tmp_path / "salt.xyz", "nobody", report=lines.append)
+    assert not lines, "it must not wait for i-PI"
 
 
 @pytest.mark.parametrize(
@@ -204,17 +212,17 @@ def test_bad_arguments(model_f64, tmp_path, change, message):
         ({"periodic": "maybe"}, "'maybe'"),
         ({"device": "abacus"}, "abacus"),
         ({"grid": 99}, "99"),
+        ({"counter": "soon"}, "counter: 'soon'"),
     ],
 )
-def test_bad_parameters(archive_f32, tmp_path, change, message):
+def test_driver_refuses_invalid_parameters(archive_f32, tmp_path, change, message):
     molecule("H2O").write(tmp_path / "water.xyz")
     parameters = {"model": str(archive_f32), "template": str(tmp_path / "water.xyz")}
     with pytest.raises(PetDriverError, match=message):
         PETDriver(**(parameters | change))
 
 
-def test_templates(tmp_path):
-    """Anything that ASE reads, and what i-PI writes and reads itself."""
+def test_templates_of_ase_and_ipi_are_read(tmp_path):
     molecule("H2O").write(tmp_path / "water.xyz")
     (tmp_path / "ipi.xyz").write_text(
         "3\n# CELL(abcABC): 10.0 10.0 10.0 90.0 90.0 90.0 Step: 0 Bead: 0 positions{angstrom}\n"
@@ -227,8 +235,8 @@ def test_templates(tmp_path):
         read_numbers(tmp_path / "broken.xyz")
 
 
-def test_cell_counts_only_when_periodic(model_f64, positions):
-    """Two images of the molecule within the cutoff of each other, or one molecule alone."""
+def test_cell_is_ignored_without_periodicity(model_f64, positions):
+    """With periodicity, two images of the molecule are within the cutoff of each other."""
     cell = np.diag([6.0, 30.0, 30.0])
     energies = {}
     for periodic in (True, False):

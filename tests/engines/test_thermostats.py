@@ -1,8 +1,9 @@
-"""The matrices of the coloured-noise thermostats, against the theory of a harmonic oscillator.
+"""The matrices of the coloured-noise thermostats have the predicted effect on an oscillator.
 
-With momenta p, s and a frequency omega, x = (omega q, p, s) obeys dx = -M x dt + noise, where M
-holds the drift A and the turning of (omega q, p). All that is asked for follows from Lyapunov
-equations: Ceriotti, Bussi and Parrinello, J. Chem. Theory Comput. 6 (2010) 1170.
+A harmonic oscillator of frequency omega with momenta p and s obeys dx = -M x dt + noise for
+x = (omega q, p, s); M holds the drift matrix A and the harmonic motion of (omega q, p). Covariances
+and correlation times follow from Lyapunov equations: Ceriotti, Bussi and Parrinello, J. Chem.
+Theory Comput. 6 (2010) 1170.
 """
 
 import runpy
@@ -22,7 +23,7 @@ PER_K = units.kB / units.Hartree
 
 
 def motion(drift: np.ndarray, omega: float) -> np.ndarray:
-    """M of (omega q, p, s)."""
+    """Return the matrix M of (omega q, p, s)."""
     n = len(drift) + 1
     matrix = np.zeros((n, n))
     matrix[1:, 1:] = drift
@@ -31,7 +32,10 @@ def motion(drift: np.ndarray, omega: float) -> np.ndarray:
 
 
 def efficiency(drift: np.ndarray, omega: float) -> float:
-    """kappa = 1 / (omega tau), tau the correlation time of the potential energy, for C = kT."""
+    """Return kappa = 1 / (omega tau) for C = kT.
+
+    tau is the correlation time of the potential energy.
+    """
     start = np.zeros(len(drift) + 1)
     start[0] = 1.0
     integral = solve_continuous_lyapunov(motion(drift, omega), np.outer(start, start))
@@ -39,7 +43,7 @@ def efficiency(drift: np.ndarray, omega: float) -> float:
 
 
 def stationary(drift: np.ndarray, covariance: np.ndarray, omega: float) -> np.ndarray:
-    """The covariance [n, n] of (omega q, p, s), in the unit of ``covariance``."""
+    """Return the covariance [n, n] of (omega q, p, s), in the unit of ``covariance``."""
     noise = np.zeros((len(drift) + 1,) * 2)
     noise[1:, 1:] = drift @ covariance + covariance @ drift.T
     return solve_continuous_lyapunov(motion(drift, omega), noise)
@@ -55,23 +59,23 @@ def piglet() -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.loadtxt(PIMD / f"piglet-8.{name}").reshape(8, 9, 9) for name in "ac")
 
 
-def test_efficiency_of_white_noise():
-    """The yardstick itself: tau = 1 / 2 gamma + gamma / 2 omega^2, kappa is 1 at gamma = omega."""
+def test_efficiency_of_white_noise_equals_theory():
+    """tau = 1 / 2 gamma + gamma / 2 omega^2; kappa is 1 at gamma = omega."""
     for gamma in (0.3, 1.0, 5.0):
         tau = 0.5 / gamma + 0.5 * gamma / 0.7**2
         assert efficiency(np.array([[gamma]]), 0.7) == pytest.approx(1 / (0.7 * tau))
     assert efficiency(np.array([[0.7]]), 0.7) == pytest.approx(1.0)
 
 
-def test_optimal_sampling():
-    """Stable, canonical, and within a factor of three of the best for all modes at once."""
+def test_optimal_sampling_is_efficient_for_all_modes():
+    """It is stable, canonical, and within a factor of three of the optimum of each mode."""
     drift = molecule_drift()
     assert np.linalg.eigvals(drift).real.min() > 0
     assert np.linalg.eigvalsh(drift + drift.T).min() > 0  # noise of C = kT
     frequencies = np.geomspace(0.4, 4000.0, 60) * PER_CM
     kappa = [efficiency(drift, omega) for omega in frequencies]
     assert 0.35 < min(kappa) < max(kappa) < 0.45
-    # the Langevin input file beside it reaches a tenth of that at both ends
+    # the white noise of ipi.xml, in the same folder, reaches a tenth of that at both ends
     langevin = np.array([[1.0 / (100.0e-15 / units._aut)]])
     assert max(efficiency(langevin, omega) for omega in frequencies[[0, -1]]) < 0.05
     free = stationary(drift, np.eye(5), 500 * PER_CM)
@@ -85,14 +89,14 @@ def test_piglet_is_stable():
     assert np.linalg.eigvalsh(covariance).min() > 0
     for a, c in zip(drift, covariance, strict=True):
         noise = a @ c + c @ a.T
-        # the published digits leave a rounding error
+        # the published digits are rounded
         assert np.linalg.eigvalsh(noise).min() > -1e-10 * np.linalg.eigvalsh(noise).max()
     np.testing.assert_allclose(covariance[0], BEADS * TEMPERATURE * np.eye(9), rtol=1e-12)
 
 
 @pytest.mark.parametrize("wavenumber", [10, 100, 300, 600, 1000, 1600, 2500, 3600, 4000])
-def test_piglet_oscillator(wavenumber):
-    """Quantum <q^2> and kinetic energy to 0.05 %, where 8 beads alone miss up to 36 %."""
+def test_piglet_gives_quantum_oscillator(wavenumber):
+    """<q^2> and kinetic energy are exact to 0.05 %; 8 beads without it are wrong by up to 36 %."""
     omega, thermal = wavenumber * PER_CM, PER_K * TEMPERATURE
     springs = 2 * BEADS * thermal * np.sin(np.arange(BEADS) * np.pi / BEADS)
     modes = np.sqrt(omega**2 + springs**2)
@@ -102,15 +106,15 @@ def test_piglet_oscillator(wavenumber):
     ]
     exact = 0.5 / omega / np.tanh(0.5 * omega / thermal)
     assert np.mean(squares) == pytest.approx(exact, rel=5e-4)
-    spread = np.mean(squares) - squares[0] / BEADS  # of the beads about their centroid
-    kinetic = 0.5 * thermal + 0.5 * omega**2 * spread
+    variance = np.mean(squares) - squares[0] / BEADS  # of the beads about their centroid
+    kinetic = 0.5 * thermal + 0.5 * omega**2 * variance
     assert kinetic == pytest.approx(0.5 * omega**2 * exact, rel=5e-4)
     if wavenumber == 4000:
         plain = np.mean(BEADS * thermal / modes**2)
         assert plain < 0.65 * exact
 
 
-def test_piglet_files_are_what_the_script_writes():
+def test_piglet_files_equal_output_of_their_script():
     written = runpy.run_path(str(PIMD / "make_thermostat.py"))["piglet"](TEMPERATURE)
     for stored, fresh in zip(piglet(), written, strict=True):
         np.testing.assert_allclose(stored, fresh, rtol=1e-12)
