@@ -1,12 +1,12 @@
-"""Whether a fast path keeps the energy as the slow one does: drift at constant energy.
+"""Measure the energy drift in NVE dynamics for each backend and precision.
 
-    python benchmarks/drift.py [--picoseconds 1] [--model water-small] [-o TABLE.md]
+    python -m benchmarks.drift [--picoseconds 1] [--model water-small] [-o TABLE.md]
 
-64 molecules of water start with the same positions and velocities, and run without a thermostat
-with the compiled C++ in float32 and in float64, and with the TorchScript of the network in float32.
-Every path runs in a process of its own, in turn. The drift is a linear fit to the conserved energy
-behind the first tenth of a run, its error from the blocks of correlated values; "apart" is how far
-an atom of the run is from that of the first path after 50 steps, when chaos has not yet spread.
+64 water molecules start with the same positions and velocities and run without a thermostat: with
+the C++ kernels in float64 and float32, and with TorchScript in float32. Each run is a process of
+its own, one after the other. The drift is the slope of a linear fit to the total energy after the
+first tenth of the run; its error is estimated from blocks of correlated values. The last column is
+the largest difference of a coordinate from the first run after 50 steps, before chaos dominates.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ import pet_driver
 from pet_driver.analysis.drift import linear_drift
 
 ROOT = Path(__file__).parents[1]
-PATHS = (
+BACKENDS = (  # name, dtype, PET_DRIVER_KERNELS
     ("C++", "float64", "on"),
     ("C++", "float32", "on"),
     ("TorchScript", "float32", "off"),
 )
 TIMESTEP = 0.5  # fs
-EARLY = 50  # steps
+EARLY = 50  # steps, after which positions are compared
 TEMPERATURE = 300  # K
 
 
 def main() -> None:
-    """Run every path and print the table."""
+    """Run every backend and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="water-small", help="archive or shipped name")
     parser.add_argument("--box", default=ROOT / "inputs/structures/water-64.xyz", type=Path)
     parser.add_argument("--picoseconds", default=1.0, type=float)
-    parser.add_argument("-o", "--output", type=Path, help="Markdown; without it, printed alone")
+    parser.add_argument("-o", "--output", type=Path, help="Markdown file to write the table to")
     parser.add_argument("--run", nargs=2, metavar=("ARCHIVE", "RESULT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
@@ -59,34 +59,34 @@ def main() -> None:
 
 
 def compare(model: str, box: Path, picoseconds: float) -> str:
-    """A table of the drift of every path."""
+    """Return a table with the drift of every backend."""
     lines = [
         f"{box.stem}, {picoseconds:g} ps at constant energy, steps of {TIMESTEP} fs, {model}.",
         "",
-        "| path | drift, eV/(atom ps) | fluctuation, eV/atom | apart, A |",
+        "| backend | drift, eV/(atom ps) | fluctuation, eV/atom | difference, A |",
         "| --- | --- | --- | --- |",
     ]
     with tempfile.TemporaryDirectory() as folder:
         reference = None
-        for name, dtype, kernels in PATHS:
+        for name, dtype, kernels in BACKENDS:
             archive = Path(folder, f"{dtype}.pt")
             if not archive.is_file():
                 pet_driver.export(model, archive, dtype=dtype)
-            found = in_own_process(archive, box, picoseconds, kernels)
+            found = run_in_process(archive, box, picoseconds, kernels)
             reference = found["early"] if reference is None else reference
             n_atoms = len(found["early"])
             keep = len(found["energy"]) // 10
             drift = linear_drift(found["time"][keep:], found["energy"][keep:] / n_atoms)
-            apart = np.abs(found["early"] - reference).max()
+            difference = np.abs(found["early"] - reference).max()
             lines.append(
                 f"| {name}, {dtype} | {drift.slope:+.1e} ± {drift.error:.0e} "
-                f"| {drift.fluctuation:.1e} | {apart:.0e} |"
+                f"| {drift.fluctuation:.1e} | {difference:.0e} |"
             )
     return "\n".join(lines)
 
 
-def in_own_process(archive: Path, box: Path, picoseconds: float, kernels: str) -> dict:
-    """What a run of one path gives."""
+def run_in_process(archive: Path, box: Path, picoseconds: float, kernels: str) -> dict:
+    """Run one backend in a process of its own and return the arrays of :func:`run`."""
     result = archive.with_suffix(f".{kernels}.npz")
     command = [sys.executable, __file__, "--box", box, "--picoseconds", str(picoseconds)]
     environment = {**os.environ, "PET_DRIVER_KERNELS": kernels}
@@ -95,7 +95,7 @@ def in_own_process(archive: Path, box: Path, picoseconds: float, kernels: str) -
 
 
 def run(archive: str, box: Path, picoseconds: float, result: Path) -> None:
-    """Write time (ps), total energy (eV) and the positions after a few steps (A)."""
+    """Run NVE dynamics; write time (ps), total energy (eV) and early positions (A)."""
     atoms = read(box)
     atoms.calc = pet_driver.PETCalculator(pet_driver.load(archive), "0")
     MaxwellBoltzmannDistribution(

@@ -1,17 +1,17 @@
-"""What exact symmetrization costs on bulk water, predicted and measured.
+"""Measure the cost of exact symmetrization (ECSE) on liquid water against its prediction.
 
-    python benchmarks/exact_symmetrization.py [--model water-small]
+    python -m benchmarks.exact_symmetrization [--model water-small] [--deep]
 
-On one CPU, with the number of threads of OMP_NUM_THREADS, in units of a raw evaluation that runs in
-turn with it:
+The cost is given as a multiple of a raw evaluation of the same structure; both are timed in
+alternation on a CPU with OMP_NUM_THREADS threads. The models are
 
-- one layer of message passing (the residual network, whose energies depend on the neighbours
-  alone), at two sizes of the box: the cost must grow linearly;
-- the model itself, whose receptive field is larger: predicted by environment and pooled, and the
-  cheaper one measured.
+- a network with one message-passing layer, whose energies depend on the neighbours only, for boxes
+  of two sizes: the cost must grow linearly with the number of atoms;
+- the model itself, whose receptive field is larger: predicted by environment and pooled, and with
+  ``--deep`` the cheaper of the two measured.
 
-The networks of one layer have random weights and the sizes of the model: the cost does not depend
-on the weights.
+The network with one layer has the widths of the model and random weights, on which the time does
+not depend.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from pathlib import Path
 
 import torch
 from ase import Atoms
-from timing import in_turn
 
 import pet_driver
+from benchmarks.timing import alternate
 from pet_driver.building.structures import read_structures
 from pet_driver.checkpoints import Source
 from pet_driver.model.archive import Archive, save
@@ -36,12 +36,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the costs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="water-small", help="archive or shipped name")
     parser.add_argument("--box", default=ROOT / "inputs/structures/water-64.xyz", type=Path)
     parser.add_argument("--repeats", default=5, type=int)
-    parser.add_argument("--deep", action="store_true", help="measure the model, too (minutes)")
+    parser.add_argument("--deep", action="store_true", help="also measure the model (minutes)")
     options = parser.parse_args()
     box = read_structures(options.box)[0]
     model = pet_driver.load(options.model)
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def one_layer(source: Source) -> Source:
-    """A network of the same sizes with one layer, read out from the neighbours alone."""
+    """Return a network of the same widths with one message-passing layer."""
     changes = {"num_gnn_layers": 1, "featurizer_type": "residual"}
     hypers = Hypers.from_dict(source.hypers.to_dict() | changes)
     torch.manual_seed(0)
@@ -75,10 +75,10 @@ def compare(name: str, model: pet_driver.Model, atoms: Atoms, grid: str, repeats
     predicted = predict_cost(model, atoms, grid)
     symmetrized = functools.partial(model.evaluate, atoms, grid)
     raw = functools.partial(model.evaluate, atoms, "0")
-    ours, other = in_turn(symmetrized, raw, repeats, warm=repeats > 1)
+    exact, once = alternate(symmetrized, raw, repeats, warm=repeats > 1)
     print(
-        f"{name}, {predicted}; measured {1e3 * ours:.0f} ms, {ours / other:.1f} raw evaluations "
-        f"of {1e3 * other:.0f} ms; {1e6 * ours / len(atoms):.0f} us an atom"
+        f"{name}, {predicted}; measured {1e3 * exact:.0f} ms, {exact / once:.1f} raw evaluations "
+        f"of {1e3 * once:.0f} ms; {1e6 * exact / len(atoms):.0f} us per atom"
     )
 
 

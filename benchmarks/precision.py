@@ -1,15 +1,17 @@
-"""What products of matrices in TF32 or bfloat16 would do to energies and forces.
+"""Emulate matrix products in TF32 and bfloat16, and measure their errors in energies and forces.
 
-    python benchmarks/precision.py [--model water-small] [-o TABLE.md]
+    python -m benchmarks.precision [--model water-small] [-o TABLE.md]
 
-GPUs multiply matrices several times faster if the factors are rounded to the 10 bits of TF32 or the
-7 bits of bfloat16; sums stay in float32. The rounding is done here by hand, on a CPU, on every
-factor of every product of the network, forward and backward, so that the error is known before
-there is a GPU. It is the difference from float64, beside that of plain float32: of the energy an
-atom, root mean square and largest of force components, and the part of the broken symmetry, the
-spread of the energy over the grid `2i` in the molecule. (A hundredth of a meV/atom is the
-epsilon of the norms, which is that of the type, as in metatrain.) To run with TF32 on a GPU set
-TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1 of the environment: Python, i-PI and LAMMPS heed it alike.
+GPUs multiply matrices several times faster if the factors are rounded to the 10 mantissa bits of
+TF32 or the 7 of bfloat16; sums stay in float32. Here the factors of all matrix products of the
+network, forward and backward, are rounded on a CPU. The table gives the errors against float64,
+for float32 too: of the energy per atom, and of the force components (root mean square, largest).
+For the molecule it also gives the standard deviation of the energy over the rotations of the grid
+`2i`, a measure of the broken symmetry. (An error of 0.01 meV/atom in float32 comes from the epsilon
+of the layer norms, which depends on the data type, as in metatrain.)
+
+To use TF32 on a GPU, set TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1 in the environment; Python, i-PI and
+LAMMPS follow it.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ ROOT = Path(__file__).parents[1]
 MANTISSA = {"TF32": 10, "bfloat16": 7}  # bits
 FLOAT32_MANTISSA = 23
 ATEN = torch.ops.aten
-FACTORS = {  # of these products: which arguments are multiplied
+FACTORS = {  # positions of the arguments that are multiplied
     ATEN.mm.default: (0, 1),
     ATEN.bmm.default: (0, 1),
     ATEN.addmm.default: (1, 2),
@@ -45,7 +47,12 @@ FACTORS = {  # of these products: which arguments are multiplied
 
 
 class RoundedProducts(TorchDispatchMode):
-    """Rounds the factors of all products of matrices to so many bits; counts the products."""
+    """Context in which the factors of all float32 matrix products are rounded to ``bits``.
+
+    Attributes:
+        bits: bits of the mantissa.
+        count: number of products so far.
+    """
 
     def __init__(self, bits: int) -> None:
         super().__init__()
@@ -55,7 +62,7 @@ class RoundedProducts(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        # Structures are turned in float64, on GPUs as well.
+        # Structures are rotated in float64, on GPUs too.
         if function in FACTORS and args[0].dtype == torch.float32:
             self.count += 1
             rounded = list(args)
@@ -66,7 +73,7 @@ class RoundedProducts(TorchDispatchMode):
 
 
 def rounded_to(values: Tensor, bits: int) -> Tensor:
-    """float32 to the nearest number with so many bits of mantissa, ties to even."""
+    """Round float32 to the nearest number with ``bits`` bits of mantissa, ties to even."""
     dropped = FLOAT32_MANTISSA - bits
     pattern = values.contiguous().view(torch.int32)
     odd = (pattern >> dropped) & 1
@@ -79,9 +86,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="water-small", help="archive or shipped name")
     parser.add_argument("--box", default=ROOT / "inputs/structures/water-64.xyz", type=Path)
-    parser.add_argument("-o", "--output", type=Path, help="Markdown; without it, printed alone")
+    parser.add_argument("-o", "--output", type=Path, help="Markdown file to write the table to")
     options = parser.parse_args()
-    os.environ["PET_DRIVER_KERNELS"] = "off"  # the C++ has no products that could be rounded
+    os.environ["PET_DRIVER_KERNELS"] = "off"  # TorchDispatchMode does not see the C++ kernels
     box = read_structures(options.box)[0]
     table = compare(options.model, {"one molecule": molecule("H2O"), options.box.stem: box})
     print(table)
@@ -90,12 +97,12 @@ def main() -> None:
 
 
 def compare(name: str, structures: dict[str, Atoms]) -> str:
-    """A table of errors against float64."""
+    """Return a table of errors against float64."""
     lines = [
         f"Errors of {name} against float64.",
         "",
         "| structure | products in | energy, meV/atom | force RMS, largest, meV/A "
-        "| spread over 2i, meV |",
+        "| standard deviation over 2i, meV |",
         "| --- | --- | --- | --- | --- |",
     ]
     with tempfile.TemporaryDirectory() as folder:
@@ -105,28 +112,30 @@ def compare(name: str, structures: dict[str, Atoms]) -> str:
     modes: dict[str, AbstractContextManager] = {"float32": nullcontext()}
     modes |= {kind: RoundedProducts(bits) for kind, bits in MANTISSA.items()}
     for title, atoms in structures.items():
-        known = exact.evaluate(atoms, "0")
-        spread = f"{1e3 * rotation_std_of(exact, atoms):.4f}" if len(atoms) == 3 else ""
-        lines.append(f"| {title} | float64 | | | {spread} |")
+        reference = exact.evaluate(atoms, "0")
+        lines.append(f"| {title} | float64 | | | {rotation_std_of(exact, atoms)} |")
         for kind, mode in modes.items():
             with mode:
                 found = single.evaluate(atoms, "0")
-                spread = f"{1e3 * rotation_std_of(single, atoms):.4f}" if len(atoms) == 3 else ""
-            energy = 1e3 * abs(found.energy - known.energy) / len(atoms)
-            error = 1e3 * np.abs(found.forces - known.forces)
+                rotation_std = rotation_std_of(single, atoms)
+            energy = 1e3 * abs(found.energy - reference.energy) / len(atoms)
+            error = 1e3 * np.abs(found.forces - reference.forces)
             rms = np.sqrt((error**2).mean())
             lines.append(
-                f"| {title} | {kind} | {energy:.2g} | {rms:.2g}, {error.max():.2g} | {spread} |"
+                f"| {title} | {kind} | {energy:.2g} | {rms:.2g}, {error.max():.2g} "
+                f"| {rotation_std} |"
             )
     for kind, mode in modes.items():
         if isinstance(mode, RoundedProducts) and not mode.count:
-            raise SystemExit(f"no product was seen in {kind}: the table would say nothing")
+            raise SystemExit(f"no matrix product was rounded to {kind}: the table is not valid")
     return "\n".join(lines)
 
 
-def rotation_std_of(model: pet_driver.Model, atoms: Atoms) -> float:
-    """Standard deviation of the energy over the grid 2i, eV."""
-    return model.evaluate(atoms, "2i").rotation_std
+def rotation_std_of(model: pet_driver.Model, atoms: Atoms) -> str:
+    """Return the standard deviation of a molecule's energy over the grid 2i (meV), as text."""
+    if len(atoms) > 3:
+        return ""
+    return f"{1e3 * model.evaluate(atoms, '2i').rotation_std:.4f}"
 
 
 if __name__ == "__main__":

@@ -1,21 +1,24 @@
-"""LAMMPS over MPI ranks: what it costs to compute ghosts, or to exchange messages, and why.
+"""Measure LAMMPS on MPI ranks that compute ghost atoms or exchange messages, and predict both.
 
     python -m benchmarks.ranks [--rounds 3] [--steps 20] [-o benchmarks/results]
 
-One thread a rank. Boxes of liquid are run on one rank and on two, which exchange messages or
-compute their ghosts; rounds go through all of them in turn, and medians are told. Beside what is
-measured stands what geometry says:
+Boxes of liquid water run on one rank and on two, with one thread per rank. Two ranks either
+exchange messages after every layer (`exchange on`) or compute the ghost atoms they need (`exchange
+off`). Every round runs all cases once; medians over the rounds are reported, next to predictions
+from the geometry:
 
-- ghosts: a rank computes all atoms within the interaction range R of its box a x b x c, that is
-  (abc + 2 (ab + bc + ca) R + pi (a + b + c) R^2 + 4/3 pi R^3) / abc times its own, and at most all
-  atoms there are;
-- messages: through a face of area A go rho^2 pi r^4 A / 4 edges of length r at most each way (rho:
-  atoms by volume), and a row of each in every layer, forward and back;
-- a step takes as long as on one rank, times the share of the edges, plus the traffic;
-- all wait for the rank with the most atoms: cubes of a rank's size at random places of the liquid
-  tell by how much it exceeds the mean (not where they are as large as the box that it repeats).
+- Ghost atoms: a rank computes all atoms within the interaction range R of its domain a x b x c,
+  which is (abc + 2 (ab + bc + ca) R + pi (a + b + c) R^2 + 4/3 pi R^3) / abc times its own atoms,
+  and at most all atoms.
+- Messages: through a face of area A pass at most rho^2 pi r^4 A / 4 edges of length r in each
+  direction (rho: number density of atoms). The features of each such edge are sent in every layer,
+  forward and backward.
+- Time: a step takes as long as on one rank, times the fraction of the edges, plus the messages.
+- Load balance: all ranks wait for the one with the most atoms. How much it exceeds the mean is
+  counted in cubes of a rank's size at random places of the liquid. (This underestimates the
+  imbalance for cubes as large as the box, which repeats periodically.)
 
-Not in it: the latency of messages, and what ranks of one machine take from each other.
+Not included: the latency of messages, and the competition of ranks for the memory of one machine.
 """
 
 from __future__ import annotations
@@ -41,13 +44,14 @@ from benchmarks.speed.machine import describe, slug
 from benchmarks.speed.process import environment
 from pet_driver.engines.lammps import build
 from pet_driver.engines.lammps.environment import find_environment
-from pet_driver.engines.lammps.run import command, variables
+from pet_driver.engines.lammps.launch import command, variables
 
 MODEL = "water-small"
-SKIN = 2.0  # A, LAMMPS' own
-BANDWIDTH = 5e9  # bytes a second and rank, assumed beyond this machine
-MEASURED = ["atoms", "ranks", "messages", "ms a step", "edges by own", "edges between ranks"]
-EXPECTED = ["atoms", "ranks", "atoms computed by own", "MB a step", "mean atoms by most"]
+SKIN = 2.0  # A, the default of LAMMPS
+BANDWIDTH = 5e9  # bytes per second and rank, assumed for other machines
+MEASURED = ["atoms", "ranks", "messages", "ms per step", "computed / own edges"]
+MEASURED += ["edges between ranks"]
+EXPECTED = ["atoms", "ranks", "computed / own atoms", "MB per step", "load balance"]
 EXPECTED += ["efficiency with messages"]
 INPUT = """units metal
 atom_style atomic
@@ -67,14 +71,14 @@ run {steps}
 
 @dataclass(frozen=True)
 class Case:
-    """One run: a box over ranks that split it along x."""
+    """A box, and the number of ranks that divide it along x."""
 
     atoms: int
     ranks: int
     exchange: str
 
     def box(self) -> Atoms:
-        """The liquid; 1296 atoms are twice the box of 648, for two ranks."""
+        """Return the liquid; 1296 atoms are two boxes of 648, one for each of two ranks."""
         if self.atoms == 1296:
             return structures.water(648).repeat((2, 1, 1))
         return structures.water(self.atoms)
@@ -82,14 +86,19 @@ class Case:
 
 CASES = [
     Case(648, 1, "auto"),
-    *(Case(n, 2, how) for n in (648, 1296) for how in ("on", "off")),
+    *(Case(n, 2, exchange) for n in (648, 1296) for exchange in ("on", "off")),
     Case(1944, 1, "auto"),
-    *(Case(1944, 2, how) for how in ("on", "off")),
+    *(Case(1944, 2, exchange) for exchange in ("on", "off")),
 ]
 
 
 def run(case: Case, steps: int) -> tuple[float, float, float]:
-    """Seconds a step; edges computed for each of the own atoms; share of edges between ranks."""
+    """Run LAMMPS once.
+
+    Returns:
+        Seconds per step; edges computed divided by the edges of the ranks' own atoms; fraction of
+        the edges between ranks.
+    """
     found = find_environment()
     input_file = INPUT.format(
         grid=f"{case.ranks} 1 1", model=MODEL, exchange=case.exchange, skin=SKIN, steps=steps
@@ -117,7 +126,13 @@ def run(case: Case, steps: int) -> tuple[float, float, float]:
 
 
 def ghost_factor(domain: np.ndarray, reach: float, ranks: int) -> float:
-    """Atoms that a rank computes for each of its own; ``domain`` [3] are the lengths of its box."""
+    """Return the number of atoms that a rank computes divided by its own.
+
+    Args:
+        domain: [3], lengths (A) of the domain of a rank.
+        reach: A, from the domain to the farthest ghost atom.
+        ranks: number of ranks.
+    """
     a, b, c = domain
     volume = a * b * c
     grown = (
@@ -132,7 +147,14 @@ def ghost_factor(domain: np.ndarray, reach: float, ranks: int) -> float:
 def shared_edges(
     domain: np.ndarray, split: tuple[int, ...], density: float, cutoff: float
 ) -> float:
-    """Edges from one rank to others, by its edges; ``split``: the axes with several ranks."""
+    """Return the fraction of a rank's edges that lead to other ranks.
+
+    Args:
+        domain: [3], lengths (A) of the domain of a rank.
+        split: axes along which there are several ranks.
+        density: atoms per A^3.
+        cutoff: A.
+    """
     volume = float(np.prod(domain))
     faces = sum(2 * volume / domain[axis] for axis in split)
     across = density**2 * math.pi * cutoff**4 / 4 * faces
@@ -140,7 +162,7 @@ def shared_edges(
 
 
 def predict(case: Case, model: pet_driver.Model) -> tuple[float, float]:
-    """What geometry says of the second and third number of :func:`run`."""
+    """Predict the second and third result of :func:`run` from the geometry."""
     box = case.box()
     lengths = np.diag(np.array(box.cell)) / (case.ranks, 1, 1)
     reach = model.archive.metadata["interaction_range"] + SKIN
@@ -151,7 +173,7 @@ def predict(case: Case, model: pet_driver.Model) -> tuple[float, float]:
 
 
 def balance(domain: float, ranks: int) -> float:
-    """Mean over most atoms in cubes with edges of ``domain`` (A) at random places of the liquid."""
+    """Return mean / largest number of atoms in cubes of edge ``domain`` (A) at random places."""
     box = structures.water(5184)
     length = float(box.cell.lengths()[0])
     corners = np.random.default_rng(0).uniform(0.0, length, (ranks, 3))
@@ -162,8 +184,8 @@ def balance(domain: float, ranks: int) -> float:
     return float(np.mean(counts) / np.max(counts))
 
 
-def on_paper(model: pet_driver.Model, seconds: float, n_atoms: int) -> list[dict[str, float]]:
-    """Larger boxes on more ranks, from the time of one rank, linear in atoms."""
+def extrapolate(model: pet_driver.Model, seconds: float, n_atoms: int) -> list[dict[str, float]]:
+    """Predict larger boxes on more ranks from the time of one rank, linear in the atoms."""
     hypers = model.archive.metadata["hypers"]
     box = structures.water(192)
     density = len(box) / box.get_volume()
@@ -177,7 +199,7 @@ def on_paper(model: pet_driver.Model, seconds: float, n_atoms: int) -> list[dict
             own = atoms / ranks
             shared = shared_edges(domain, (0, 1, 2), density, model.cutoff + SKIN)
             passes = 2 * hypers["num_gnn_layers"]
-            # rows of the skin go along
+            # edges in the skin are sent, too
             skin = ((model.cutoff + SKIN) / model.cutoff) ** 3
             traffic = own * edges_of_atom * skin * shared * passes * hypers["d_pet"] * 4
             compute = seconds * own / n_atoms
@@ -196,12 +218,12 @@ def on_paper(model: pet_driver.Model, seconds: float, n_atoms: int) -> list[dict
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Markdown."""
+    """Return a Markdown table."""
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 
 
 def measure(rounds: int, steps: int, model: pet_driver.Model) -> list[dict[str, object]]:
-    """All cases in turn, beside what is predicted from one rank."""
+    """Run all cases, round by round; return medians and what one rank predicts."""
     found: dict[Case, list[tuple[float, float, float]]] = {case: [] for case in CASES}
     for _ in range(rounds):
         for case in CASES:
@@ -221,8 +243,8 @@ def measure(rounds: int, steps: int, model: pet_driver.Model) -> list[dict[str, 
     return records
 
 
-def render(records: list[dict], paper: list[dict], machine: dict) -> str:
-    """What is measured, and what larger machines would do."""
+def render(records: list[dict], predicted: list[dict], machine: dict) -> str:
+    """Return the page of results: measured, and predicted for larger machines."""
     measured = [
         [
             str(r["atoms"]),
@@ -243,28 +265,30 @@ def render(records: list[dict], paper: list[dict], machine: dict) -> str:
             f"{r['balance']:.2f}",
             f"{100 * r['efficiency_exchange']:.0f} %",
         ]
-        for r in paper
+        for r in predicted
     ]
     return f"""# LAMMPS over MPI ranks, {MODEL}, on {machine["processor"]}
 
-`python -m benchmarks.ranks`; one thread a rank, boxes split along x, a skin of {SKIN:g} A. In
-brackets what geometry predicts, and for the time one rank's divided by the ranks, times the edges
-computed.
+`python -m benchmarks.ranks`; one thread per rank, boxes divided along x, a skin of {SKIN:g} A. In
+brackets: predictions from the geometry; for the time, that of one rank divided by the number of
+ranks, times computed / own edges.
 
 {table(MEASURED, measured)}
 
-## On paper
+## Prediction for more ranks
 
-Cubes of a box on 8 to 512 ranks, from the time of one rank here: how many times its own atoms a
-rank that computes its ghosts has to compute; and for messages, what a rank sends in a step, how
-even the liquid lies on the ranks, and what part of the time is left for computing at
-{BANDWIDTH / 1e9:g} GB/s. The latency of messages is not in it.
+A cubic box divided into cubes on 8 to 512 ranks, from the time of one rank here. Without messages:
+the number of atoms that a rank computes divided by its own. With messages: the data that a rank
+sends in a step; the load balance, mean / largest number of atoms on a rank; and the efficiency, the
+fraction of the time spent computing, at {BANDWIDTH / 1e9:g} GB/s. The latency of messages is not
+included.
 
 {table(EXPECTED, expected)}
 """
 
 
 def main() -> None:
+    """Run the cases; print the page and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=20)
@@ -274,14 +298,14 @@ def main() -> None:
     model = pet_driver.load(MODEL)
     records = measure(arguments.rounds, arguments.steps, model)
     largest = next(r for r in records if r["atoms"] == 1944 and r["ranks"] == 1)
-    paper = on_paper(model, largest["seconds"], 1944)
+    predicted = extrapolate(model, largest["seconds"], 1944)
     machine = describe("cpu")
-    text = render(records, paper, machine)
+    text = render(records, predicted, machine)
     print(text)
     if arguments.output:
         name = f"{slug(machine)}-ranks"
         (arguments.output / f"{name}.md").write_text(text)
-        content = {"machine": machine, "cases": records, "on_paper": paper}
+        content = {"machine": machine, "cases": records, "predicted": predicted}
         (arguments.output / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 

@@ -1,17 +1,17 @@
-"""What an average over rotations costs in one call, against three ways of doing it by hand.
+"""Measure the cost of a rotational average in one call against other ways to average.
 
-    python benchmarks/rotations.py [--model water-small] [--box inputs/structures/water-64.xyz]
+    python -m benchmarks.rotations [--model water-small] [--box inputs/structures/water-64.xyz]
 
-On one CPU, with the number of threads of OMP_NUM_THREADS:
+Times on a CPU with OMP_NUM_THREADS threads, for the grid `2i` of 36 rotations and inversions:
 
-- one molecule, `2i` in one call, against 36 separate raw evaluations of rotated structures;
-- steps of the same molecule in i-PI's own process, `2i` by the archive, against the same raw
-  archive under i-PI's own `<ffrotations>` (36 rotations and inversions, one by one as by default,
-  and in batches of 36);
-- a box of liquid, `2i` in one call, against 36 separate raw evaluations, and the peak memory.
+- one molecule: `2i` in one call, against 36 raw evaluations of rotated structures;
+- the same molecule in the i-PI process: `2i` in the model, against the raw model under i-PI's
+  `<ffrotations>`, one rotation at a time (the default) and in batches of 36;
+- a box of liquid water: `2i` in one call, against 36 raw evaluations; and the peak memory.
 
-The ways are repeated in turn and medians are compared, so that a busy machine slows all of them.
-Simulations of i-PI run one at a time in processes of their own: its threads never stop polling.
+Each ratio is the time of the other way divided by the time of this package: above 1, this package
+is faster. The ways alternate and medians are compared, so that other load on the machine affects
+all alike. Each i-PI simulation is a process of its own, because its threads keep polling.
 """
 
 from __future__ import annotations
@@ -24,48 +24,27 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import torch
 from ase import Atoms
-from ase.build import molecule
-from timing import in_turn
 
 import pet_driver
+from benchmarks import ipi_input
+from benchmarks.speed.structures import water
+from benchmarks.timing import alternate
 from pet_driver.building.structures import read_structures
-from pet_driver.engines.ipi import shim_path
 from pet_driver.symmetry import rotation_grid
 
 ROOT = Path(__file__).parents[1]
 GRID = "2i"
-IPI_STEPS = 16  # a run, the first four of them not counted
-
-INPUT = """<simulation verbosity="quiet" safe_stride="1000000" threading="false">
-  <output prefix="run"/>
-  <total_steps> 1000000 </total_steps>
-  <prng><seed> 31 </seed></prng>
-  {forcefield}
-  <system>
-    <initialize nbeads="1"><file mode="ase"> start.xyz </file>
-      <velocities mode="thermal" units="kelvin"> 300 </velocities></initialize>
-    <forces><force forcefield="pet"/></forces>
-    <ensemble><temperature units="kelvin"> 300 </temperature></ensemble>
-    <motion mode="dynamics">
-      <dynamics mode="nve"><timestep units="femtosecond"> 0.5 </timestep></dynamics>
-    </motion>
-  </system>
-</simulation>"""
-DIRECT = """<ffdirect name="{name}"> <pes> custom </pes> <pes_path> {shim} </pes_path>
-  <batch_size> {batch} </batch_size>
-  <parameters> {{model: {model}, template: start.xyz, grid: {grid}}} </parameters> </ffdirect>"""
-ROTATIONS = """<ffrotations name="pet">
-  <grid_mode> legendre </grid_mode> <grid_order> 2 </grid_order> <inversion> True </inversion>
-  {direct} </ffrotations>"""
+IPI_STEPS = 16  # steps of a run, the first four of which are not counted
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the times and ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="water-small", help="archive or shipped name")
     parser.add_argument("--box", default=ROOT / "inputs/structures/water-64.xyz", type=Path)
@@ -76,69 +55,68 @@ def main() -> None:
     model = pet_driver.load(options.model)
     print(f"{options.model} ({model.metadata['dtype']}), {torch.get_num_threads()} thread(s)")
 
-    water = one_molecule()
-    timings = in_turn(one_call(model, water), separate_calls(model, water), options.repeats)
-    say("one molecule, 36 separate calls", *timings, bar="at least 8")
-    ours, single, batched = through_ipi(options.model, options.ipi_repeats)
-    say("one molecule in i-PI, ffrotations", ours, single, bar="at least 3")
-    say("the same, batch_size 36", ours, batched, bar="at least 3")
+    molecule = water(3)
+    times = alternate(one_call(model, molecule), separate_calls(model, molecule), options.repeats)
+    print_ratio("one molecule, 36 separate calls", *times, target="at least 8")
+    ours, single, batched = times_in_ipi(options.model, options.ipi_repeats)
+    print_ratio("one molecule in i-PI, ffrotations", ours, single, target="at least 3")
+    print_ratio("the same, batch_size 36", ours, batched, target="at least 3")
     box = read_structures(options.box)[0]
-    together = one_call(model, box)
-    together()
+    average_box = one_call(model, box)
+    average_box()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    timings = in_turn(together, separate_calls(model, box), options.box_repeats)
-    say(f"box of {len(box)} atoms, 36 separate calls", *timings, bar="at least 1")
-    print(f"peak memory of the process with the box averaged in one call: {peak:.2f} GB (below 3)")
+    times = alternate(average_box, separate_calls(model, box), options.box_repeats)
+    print_ratio(f"box of {len(box)} atoms, 36 separate calls", *times, target="at least 1")
+    print(f"peak memory with the box averaged in one call: {peak:.2f} GB (target: below 3)")
 
 
-def say(what: str, ours: float, other: float, bar: str) -> None:
-    ratio = f"{other / ours:6.2f} ({bar})"
-    print(f"{what:40s} {1e3 * other:9.1f} ms; {GRID} {1e3 * ours:9.1f} ms; ratio {ratio}")
-
-
-def one_molecule() -> Atoms:
-    water = molecule("H2O")
-    water.rotate(40, (1, 2, 3))
-    water.set_cell([30.0] * 3)
-    water.pbc = True
-    water.center()
-    return water
+def print_ratio(name: str, ours: float, other: float, target: str) -> None:
+    """Print both times (s) and the ratio of the other to ours."""
+    ratio = f"{other / ours:6.2f} (target: {target})"
+    print(f"{name:40s} {1e3 * other:9.1f} ms; {GRID} {1e3 * ours:9.1f} ms; ratio {ratio}")
 
 
 def one_call(model: pet_driver.Model, atoms: Atoms) -> Callable[[], object]:
+    """Return a function that averages in one call of the model."""
     return lambda: model.evaluate(atoms, GRID)
 
 
 def separate_calls(model: pet_driver.Model, atoms: Atoms) -> Callable[[], object]:
+    """Return a function that evaluates the structure once under every rotation."""
     rotations, _ = rotation_grid(GRID)
-    turned = []
+    rotated = []
     for rotation in rotations:
         copy = atoms.copy()
         copy.set_cell(np.array(atoms.cell) @ rotation)
         copy.positions = atoms.positions @ rotation
-        turned.append(copy)
-    return lambda: [model.evaluate(copy, "0") for copy in turned]
+        rotated.append(copy)
+    return lambda: [model.evaluate(copy, "0") for copy in rotated]
 
 
-def through_ipi(model: str, repeats: int) -> list[float]:
-    """Median times (s) of an i-PI step: `2i` by the archive, by i-PI one by one, and in batches."""
+def times_in_ipi(model: str, repeats: int) -> list[float]:
+    """Return median times (s) of an i-PI step: `2i` in the model, and by i-PI in batches of 1, 36.
+
+    The runs alternate.
+    """
     model = str(Path(model).resolve()) if Path(model).exists() else model
-    parts = {"model": model, "shim": shim_path()}
-    inner = [DIRECT.format(name="inner", batch=n, grid="0", **parts) for n in (1, 36)]
-    ways = [DIRECT.format(name="pet", batch=1, grid=GRID, **parts)]
-    ways += [ROTATIONS.format(direct=direct) for direct in inner]
-    found: list[list[tuple[float, float]]] = [[] for _ in ways]
+    raw = [
+        ipi_input.pet_ffdirect(f"model: {model}, grid: 0", name="inner", batch=batch)
+        for batch in (1, 36)
+    ]
+    forcefields = [ipi_input.pet_ffdirect(f"model: {model}, grid: {GRID}")]
+    forcefields += [ipi_input.ffrotations(inner) for inner in raw]
+    found: list[list[tuple[float, float]]] = [[] for _ in forcefields]
     for _ in range(repeats):
-        for way, results in zip(ways, found, strict=True):
-            results.append(in_own_process(way))
+        for forcefield, results in zip(forcefields, found, strict=True):
+            results.append(run_in_process(forcefield))
     energies = [results[0][1] for results in found]
-    # i-PI's rotations are the inverse ones: the averages differ by what either leaves
+    # i-PI's grid is the transpose of ours: the averages differ by the remaining anisotropy
     assert max(energies) - min(energies) < 1e-4, energies
     return [statistics.median(time for time, _ in results) for results in found]
 
 
-def in_own_process(forcefield: str) -> tuple[float, float]:
-    """Median time (s) of a step, and the energy (hartree) before the first, of a fresh i-PI."""
+def run_in_process(forcefield: str) -> tuple[float, float]:
+    """Run i-PI in a new process; return the median time (s) of a step and the first energy."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=run_ipi, args=(forcefield, sender))
@@ -149,10 +127,10 @@ def in_own_process(forcefield: str) -> tuple[float, float]:
     return result
 
 
-def run_ipi(forcefield: str, sender) -> None:
-    """Run some steps and send their median time and the first energy.
+def run_ipi(forcefield: str, sender: Connection) -> None:
+    """Run some steps; send their median time (s) and the first energy (hartree).
 
-    All steps are one run, as in the program i-pi: every run of its own would write a RESTART.
+    All steps are one run, as in the program i-pi: every separate run would write a RESTART.
     """
     import warnings
 
@@ -162,8 +140,9 @@ def run_ipi(forcefield: str, sender) -> None:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        one_molecule().write("start.xyz", format="extxyz")
-        simulation = InteractiveSimulation(INPUT.format(forcefield=forcefield))
+        water(3).write("start.xyz", format="extxyz")
+        text = ipi_input.simulation(forcefield, attributes=' threading="false"')
+        simulation = InteractiveSimulation(text)
         energy = float(dstrip(simulation.syslist[0].forces.pots)[0])
         step, times = simulation.run_step, []
 
@@ -176,7 +155,7 @@ def run_ipi(forcefield: str, sender) -> None:
         simulation.run(IPI_STEPS, write_outputs=False)
         sender.send((statistics.median(times[4:]), energy))
         os.chdir("/")
-    os._exit(0)  # i-PI's threads do not end by themselves
+    os._exit(0)  # the threads of i-PI never end
 
 
 if __name__ == "__main__":

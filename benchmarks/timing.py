@@ -1,4 +1,4 @@
-"""How the benchmarks compare: in turn, so that a busy machine slows all alike."""
+"""Time two functions in alternation, so that other load on the machine affects both alike."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ import time
 from collections.abc import Callable
 
 
-def in_turn(
-    ours: Callable[[], object], other: Callable[[], object], repeats: int, warm: bool = True
+def alternate(
+    first: Callable[[], object], second: Callable[[], object], repeats: int, warm: bool = True
 ) -> tuple[float, float]:
-    """Median times (s) of two functions that run one after the other, again and again."""
-    for function in (ours, other) * 2 * warm:
+    """Return the median times (s) of two functions that are called alternately.
+
+    Args:
+        first: a function.
+        second: another function.
+        repeats: number of timed calls of each.
+        warm: whether both are called twice before, without timing.
+    """
+    for function in (first, second) * 2 * warm:
         function()
-    times: dict[Callable, list[float]] = {ours: [], other: []}
+    times: dict[Callable, list[float]] = {first: [], second: []}
     for _ in range(repeats):
-        for function, taken in times.items():
+        for function, seconds in times.items():
             started = time.perf_counter()
             function()
-            taken.append(time.perf_counter() - started)
-    return statistics.median(times[ours]), statistics.median(times[other])
+            seconds.append(time.perf_counter() - started)
+    return statistics.median(times[first]), statistics.median(times[second])

@@ -1,11 +1,11 @@
-"""Side by side with the peers: the same weights, the same structures, in turn.
+"""Compare the speed and memory of this package with its peers: same weights, same structures.
 
-    make bench                                    all of it
-    make bench BENCH=--quick                      a few minutes
-    python -m benchmarks.speed --help             parts of it
+    make bench                                    everything, in hours
+    make bench BENCH=--quick                      a few sizes, in minutes
+    python -m benchmarks.speed --help             single parts
 
-Every contender is a process of its own with a fixed number of threads. The processes are told one
-after the other to evaluate the same structure, again and again until the medians stand still: a
-busy machine slows all of them alike. Before a contender is timed its energy, forces and virial are
-compared with those of the same network in float64.
+Every contender is a process of its own with a fixed number of threads. The processes evaluate the
+same structures in turn, until the medians of their times are precise; in this way other load on the
+machine affects all alike. Before a contender is timed, its energy, forces and virial are compared
+with those of the same network in float64.
 """

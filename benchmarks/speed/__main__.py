@@ -1,4 +1,4 @@
-"""python -m benchmarks.speed [--quick] [--parts ...] [--device cuda]"""
+"""Command line of the speed benchmark: python -m benchmarks.speed [--quick] [--parts ...]."""
 
 from __future__ import annotations
 
@@ -9,8 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import speed
-from benchmarks.speed import ipi, lammps, machine, memory, python_speed, report, together
-from benchmarks.speed.bench import Bench, say
+from benchmarks.speed import (
+    batches,
+    ipi,
+    lammps,
+    machine,
+    memory,
+    python_speed,
+    report,
+    rotations,
+)
+from benchmarks.speed.bench import Bench, log
 from benchmarks.speed.contenders import COMPILED, NAMES
 from benchmarks.speed.measure import Plan
 from benchmarks.speed.networks import NETWORKS
@@ -22,14 +31,15 @@ FOLDER = Path(__file__).parents[1] / "results"
 
 @dataclass(frozen=True)
 class Scope:
-    """How much is measured.
+    """Sizes and numbers of repetitions of all parts.
 
     Attributes:
-        cells: networks and numbers of atoms whose evaluations are timed.
-        memory: the same, for peak memory.
-        rotated: numbers of atoms whose rotational averages are timed in Python.
-        engine_sizes: numbers of atoms of the runs of i-PI.
-        repeats, steps: of engines: runs of each, and steps counted in a run.
+        cells: networks and numbers of atoms for the times of evaluations.
+        memory: networks and numbers of atoms for the peak memory.
+        rotated: numbers of atoms for the rotational averages in Python.
+        engine_sizes: numbers of atoms for the runs of i-PI.
+        repeats: number of runs of each method in i-PI and LAMMPS.
+        steps: number of counted steps in each of these runs.
         seconds: see :class:`Plan`.
     """
 
@@ -71,7 +81,7 @@ FULL = Scope(
 
 
 def main() -> None:
-    """Measure, and write the results, the table and the figures."""
+    """Measure, and write the results, the tables and the figures."""
     options = parse()
     scope = QUICK if options.quick else FULL
     description = machine.describe(options.device)
@@ -80,16 +90,17 @@ def main() -> None:
     plan = Plan(seconds=options.seconds or scope.seconds)
     bench = Bench(results, cache_folder() / "benchmark", options.device, plan)
     if options.parts != list(PARTS) and results.is_file():
-        bench.values = json.loads(results.read_text())  # the other parts stay
+        bench.values = json.loads(results.read_text())  # keep the parts that are not measured now
         bench.left_out = bench.values.get("left_out", {})
     bench.values["machine"] = description
-    plans = bench.values.setdefault("plans", {})  # of each part: they may be measured apart
-    how = vars(plan) | {"quick": options.quick, "date": description["date"]}
-    plans |= dict.fromkeys(options.parts, how)
+    # one entry for each part, because the parts may be measured on different days
+    plans = bench.values.setdefault("plans", {})
+    settings = vars(plan) | {"quick": options.quick, "date": description["date"]}
+    plans |= dict.fromkeys(options.parts, settings)
     if options.parts:
         bench.find_contenders(options.contenders)
     for part in options.parts:
-        say(f"-- {part}")
+        log(f"-- {part}")
         bench.values[part] = []
         PARTS[part](bench, scope, options)
     for path in report.write(results):
@@ -97,17 +108,17 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.speed",
         description=speed.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="a few sizes, a few minutes")
+    parser.add_argument("--quick", action="store_true", help="a few sizes, in minutes")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", nargs="+", type=int, help="1 and 2; 1 with a GPU")
+    parser.add_argument("--threads", nargs="+", type=int, help="default: 1 and 2; 1 with a GPU")
     parser.add_argument(
-        "--contenders", nargs="+", choices=NAMES, help=f"all; on a CPU all but {COMPILED}"
+        "--contenders", nargs="+", choices=NAMES, help=f"default: all; on a CPU all but {COMPILED}"
     )
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--sizes", nargs="+", type=int, default=[3, *SIZES])
@@ -116,12 +127,12 @@ def parse() -> argparse.Namespace:
         nargs="*",
         default=list(PARTS),
         choices=list(PARTS),
-        help="measure these and keep what the file of results has of the others; "
-        "none: write the table and the figures again",
+        help="parts to measure; the results of the others are kept. Without a name after it, only "
+        "the tables and figures are written again",
     )
-    parser.add_argument("--seconds", type=float, help="for one comparison")
-    parser.add_argument("--output", type=Path, default=FOLDER, help="folder of the results")
-    parser.add_argument("--name", help="of the files; the processor or the GPU")
+    parser.add_argument("--seconds", type=float, help="time limit of one comparison")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="folder for the results")
+    parser.add_argument("--name", help="name of the files; default: the processor or GPU")
     options = parser.parse_args()
     if options.threads is None:
         options.threads = [1] if options.device == "cuda" else [1, 2]
@@ -132,6 +143,7 @@ def parse() -> argparse.Namespace:
 
 
 def chosen(cells: tuple[tuple[str, int], ...], options: argparse.Namespace) -> list:
+    """Return the networks and sizes that the command line selects."""
     return [
         (network, atoms)
         for network, atoms in cells
@@ -149,23 +161,23 @@ def measure_memory(bench: Bench, scope: Scope, options: argparse.Namespace) -> N
 
 def measure_batches(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
     for threads in options.threads:
-        together.batches(bench, "small", 192, threads)
+        batches.measure(bench, "small", 192, threads)
 
 
 def measure_rotations(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
     for n_atoms in scope.rotated:
         for threads in options.threads[: 1 if n_atoms == 3 else None]:
-            together.rotations(bench, "small", n_atoms, threads)
+            rotations.measure(bench, "small", n_atoms, threads)
 
 
 def measure_ipi(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:
-    """Molecules on one thread: more do not help them."""
-    how = (scope.repeats, scope.steps)
+    repeats, steps = scope.repeats, scope.steps
     threads = max(options.threads)
     for n_atoms in scope.engine_sizes:
-        ipi.measure(bench, "small", n_atoms, 1 if n_atoms == 3 else threads, *how)
+        # one thread for a molecule: more do not make it faster
+        ipi.measure(bench, "small", n_atoms, 1 if n_atoms == 3 else threads, repeats, steps)
     for number in options.threads:
-        ipi.beads(bench, "small", 192, 8, number, *how)
+        ipi.measure_beads(bench, "small", 192, 8, number, repeats, steps)
 
 
 def measure_lammps(bench: Bench, scope: Scope, options: argparse.Namespace) -> None:

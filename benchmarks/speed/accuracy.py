@@ -1,4 +1,4 @@
-"""How far a contender is from the same network in float64."""
+"""Errors of a contender against the same network in float64."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from benchmarks.speed.bench import Bench
 from benchmarks.speed.contenders import OURS, Answer, Frame
 from benchmarks.speed.process import Process
 
-# Above these a contender does not compute the same thing, and its time says nothing. Float32 sums
-# of total energies lose digits with the size of the system: that error is reported, not refused.
-ENERGY = 1e-4  # of the total energy
-FORCE = 1e-3  # of the largest force
-VIRIAL = 1e-3  # of the largest component
+# A contender with larger errors does not compute the same function and is not timed. The energy
+# tolerance is relative to the total, because float32 sums lose digits in large systems; that error
+# is reported.
+ENERGY = 1e-4  # relative to the total energy
+FORCE = 1e-3  # relative to the largest force
+VIRIAL = 1e-3  # relative to the largest component
 
 
-def exact(bench: Bench, network: str, frame: Frame, grid: str = "0") -> Answer:
-    """The answer in float64."""
+def reference_answer(bench: Bench, network: str, frame: Frame, grid: str = "0") -> Answer:
+    """Evaluate the network in float64."""
     with Process(OURS, threads=2) as process:
         process.call("prepare", bench.reference(network), {"grid": grid})
         return process.call("time", frame)[2]
 
 
 def errors(answer: Answer, reference: Answer) -> dict[str, Any]:
-    """Largest errors: energy in meV/atom, forces in meV/A, virial in meV; and whether it is the
-    same network."""
+    """Return the largest errors, and whether they are within the tolerances.
+
+    The energy is in meV/atom, forces in meV/A, the virial in meV.
+    """
     energy = abs(answer.energy - reference.energy)
     force = np.abs(answer.forces - reference.forces).max()
     virial = np.abs(answer.virial - reference.virial).max()

@@ -1,4 +1,4 @@
-"""What every part of the benchmark needs: who is there, their models, where results go."""
+"""State that all parts of the benchmark share: contenders, their models, the results."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from benchmarks.speed.process import ContenderError, Process
 
 @dataclass
 class Bench:
-    """One run.
+    """One run of the benchmark.
 
     Attributes:
-        results: the file that the parts write to, one after the other.
-        folder: for checkpoints and converted models.
+        results: file of results.
+        folder: folder for checkpoints and converted models.
         device: ``"cpu"`` or ``"cuda"``.
-        plan: how long to repeat a comparison.
-        versions: of the packages of each contender that is there.
-        left_out: why a contender is not there, or not for a network.
+        plan: limits on the length of a comparison.
+        versions: versions of the packages of each installed contender.
+        left_out: reasons why a contender, or a contender with a network, is left out.
         values: the results.
     """
 
@@ -41,7 +41,7 @@ class Bench:
     _references: dict[str, Path] = field(default_factory=dict)
 
     def find_contenders(self, names: Iterable[str] = NAMES) -> None:
-        """See which contenders are installed."""
+        """Find out which contenders are installed, and their versions."""
         for name in names:
             with Process(name, 1, self.device) as process:
                 try:
@@ -50,12 +50,12 @@ class Bench:
                     self.leave_out(name, str(error))
 
     def leave_out(self, what: str, why: str) -> None:
-        """Go on without it, and say so."""
+        """Record and print why a contender is left out."""
         self.left_out[what] = why
-        say(f"{what} is left out: {why}")
+        log(f"{what} is left out: {why}")
 
     def models(self, network: str) -> dict[str, Path]:
-        """What each contender evaluates for a network, converted from the same checkpoint now."""
+        """Return the model of each contender, converted from the checkpoint of a network."""
         if network not in self._models:
             checkpoint = self.folder / f"{network}.ckpt"
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ class Bench:
         return self._models[network]
 
     def reference(self, network: str) -> Path:
-        """The network in float64."""
+        """Return the network in float64 as a model of this package."""
         if network not in self._references:
             self.models(network)
             checkpoint = self.folder / f"{network}.ckpt"
@@ -82,8 +82,10 @@ class Bench:
             return process.call("convert", checkpoint, self.folder / name, options)
 
     def add(self, part: str, records: list[dict[str, Any]]) -> None:
-        """Add to a part of the results and write the file, so that an end ahead of time leaves
-        what is known by then."""
+        """Add records to a part of the results and write the file.
+
+        It is written after every part, so that an interrupted run leaves its results.
+        """
         self.values.setdefault(part, []).extend(records)
         self.values["versions"] = self.versions
         self.values["left_out"] = self.left_out
@@ -93,6 +95,6 @@ class Bench:
         os.replace(partial, self.results)
 
 
-def say(text: str) -> None:
-    """Progress, as it happens."""
+def log(text: str) -> None:
+    """Print a line of progress."""
     print(text, file=sys.stderr, flush=True)

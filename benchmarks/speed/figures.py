@@ -1,4 +1,4 @@
-"""The figures: times beside each other, the roofline, cost by size, memory."""
+"""Draw the figures: time per atom, and the roofline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Record = dict[str, Any]
 
 
 def draw(values: Record, stem: Path) -> list[Path]:
-    """Write the figures that the results are enough for."""
+    """Write the figures whose results are available, and return their paths."""
     paths = []
     for name, figure in (("speed", draw_speed), ("roofline", draw_roofline)):
         if values.get("speed"):
@@ -35,7 +35,7 @@ def draw(values: Record, stem: Path) -> list[Path]:
 def panels(
     values: Record, label: str, sharey: str, draw: Callable[[Axes, list[Record]], None]
 ) -> plt.Figure:
-    """A panel for each network and number of threads, with boxes of all sizes in it."""
+    """Draw one panel for each network and number of threads, over the number of atoms."""
     records = [r for r in values["speed"] if r["atoms"] > 3]
     networks = list(dict.fromkeys(r["network"] for r in records))
     threads = sorted({r["threads"] for r in records})
@@ -53,17 +53,17 @@ def panels(
 
 
 def draw_speed(values: Record) -> plt.Figure:
-    """Microseconds an atom by size."""
+    """Draw the time per atom over the number of atoms."""
 
     def draw(axis: Axes, records: list[Record]) -> None:
         lines(axis, records, lambda r: 1e6 * r["seconds"] / r["atoms"])
         axis.set_yscale("log")
 
-    return panels(values, "µs an atom", "col", draw)
+    return panels(values, "µs per atom", "col", draw)
 
 
 def draw_roofline(values: Record) -> plt.Figure:
-    """GFLOP/s that count, under the rate of a large product of matrices."""
+    """Draw the useful GFLOP/s, and the rate of a large matrix product as the limit."""
 
     def draw(axis: Axes, records: list[Record]) -> None:
         lines(axis, records, lambda r: r["operations"] / r["seconds"] / 1e9)
@@ -76,18 +76,22 @@ def draw_roofline(values: Record) -> plt.Figure:
 
 
 def best_matmul_rate(records: list[Record], threads: int) -> float:
-    """Operations a second: other work on the machine slows some of the products."""
+    """Return the largest rate (operations per second) of the matrix products.
+
+    The others were slowed down by other load on the machine.
+    """
     return max(record["matmul_rate"] for record in records if record["threads"] == threads)
 
 
 def lines(axis: Axes, records: list[Record], value: Any) -> None:
-    """One line a contender over the number of atoms."""
+    """Draw one line for each contender over the number of atoms."""
     for name in NAMES:
         points = sorted((r["atoms"], value(r), r) for r in records if r["contender"] == name)
         if not points:
             continue
         sizes, heights, timed = zip(*points, strict=True)
-        errors = [height * r["spread"] for height, r in zip(heights, timed, strict=True)]
+        ranges = [r["half_interquartile_range"] for r in timed]
+        errors = [height * part for height, part in zip(heights, ranges, strict=True)]
         axis.errorbar(
             sizes, heights, errors, marker="o", ms=4, lw=1.2, label=name, color=COLORS[name]
         )
@@ -95,7 +99,7 @@ def lines(axis: Axes, records: list[Record], value: Any) -> None:
 
 
 def finish(figure: plt.Figure, axes: Any) -> None:
-    """Ticks at the sizes, one legend."""
+    """Set the ticks at the sizes, and draw one legend for all panels."""
     sizes = sorted({x for axis in axes.flat for line in axis.lines for x in line.get_xdata()})
     for axis in axes.flat:
         axis.set_xticks(sizes, [str(int(size)) for size in sizes], fontsize=7)

@@ -1,10 +1,10 @@
-"""Floating-point operations that an evaluation cannot do without, counted from the network.
+"""Count the floating-point operations that an evaluation needs, from the network and the edges.
 
-Counted are the products of matrices: a linear map of n rows from width a to b is 2 n a b forward,
-and as much again backward, where gradients are needed by its input alone (weights do not change).
-In attention both factors of a product carry gradients, so backward is twice forward. Rows are atoms
-and edges within the pair cutoff: what a code pads it does for itself. Norms, activations and cutoff
-functions are left out; they are bound by memory, not by arithmetic.
+Only matrix products are counted. A linear layer from width a to b for n rows needs 2 n a b
+operations forward, and as many backward, because only the gradient of its input is needed. In
+attention, both factors have gradients: backward needs twice as many as forward. The rows are atoms,
+and edges within the pair cutoff without padding. Norms, activations and cutoff functions are left
+out: they are limited by memory bandwidth, not by arithmetic.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from benchmarks.speed.contenders import Frame
 
 @dataclass(frozen=True)
 class Operations:
-    """Of energy, forces and virial of one structure.
+    """Operations for energy, forces and virial of one structure.
 
     Attributes:
-        edges: directed edges within their pair cutoffs.
-        linear: operations in linear maps, forward.
-        attention: operations in products between tokens, forward.
+        edges: number of directed edges within their pair cutoffs.
+        linear: operations in linear layers, forward.
+        attention: operations in the products of attention, forward.
     """
 
     edges: int
@@ -34,15 +34,15 @@ class Operations:
 
     @property
     def total(self) -> float:
-        """Forward and backward."""
+        """Operations forward and backward."""
         return 2.0 * self.linear + 3.0 * self.attention
 
 
 def count(hypers: dict[str, Any], frame: Frame) -> Operations:
-    """Operations of the network with these hyper-parameters (metatrain's) for a structure."""
+    """Count the operations of a network with the hyper-parameters of metatrain."""
     degrees = neighbors_within(hypers, frame)
     atoms, edges = len(degrees), int(degrees.sum())
-    tokens = float(((1 + degrees) ** 2).sum())  # pairs of tokens, the centre among them
+    tokens = float(((1 + degrees) ** 2).sum())  # pairs of tokens; the centre is one
     width, node = hypers["d_pet"], hypers["d_node"]
     layers, depth = hypers["num_gnn_layers"], hypers["num_attention_layers"]
     linear = 0.0
@@ -57,14 +57,16 @@ def count(hypers: dict[str, Any], frame: Frame) -> Operations:
 
 
 def _message(width: int, first: bool) -> float:
-    """Products of one edge on its way into a message-passing layer. The table of embeddings that
-    a concatenation meets counts as a row of the linear map, as training does it."""
+    """Return the products for one edge at the input of a message-passing layer.
+
+    The embedding of the species is counted as an input of the linear layer, as in training.
+    """
     parts = 2 if first else 3
     return 4 * width + parts * width * width + width * width
 
 
 def _transformer(hypers: dict[str, Any], atoms: int, edges: int) -> float:
-    """Products in the linear maps of one transformer layer (SwiGLU: two inputs, one output)."""
+    """Return the products in the linear layers of one transformer layer (SwiGLU)."""
     width, node = hypers["d_pet"], hypers["d_node"]
     attention = (atoms + edges) * (3 * width * width + width * width)
     on_edges = edges * 3 * width * hypers["d_feedforward"]
@@ -80,7 +82,7 @@ def _head(hypers: dict[str, Any], rows: int, width: int) -> float:
 
 
 def neighbors_within(hypers: dict[str, Any], frame: Frame) -> np.ndarray:
-    """Number of neighbours of each atom within the pair cutoff."""
+    """Return the number of neighbours [N] of each atom within the pair cutoff."""
     centers, neighbors, distances = NeighborList(cutoff=hypers["cutoff"], full_list=True).compute(
         points=frame.positions,
         box=frame.cell,
@@ -98,8 +100,11 @@ def neighbors_within(hypers: dict[str, Any], frame: Frame) -> np.ndarray:
 def adaptive_radii(
     hypers: dict[str, Any], n_atoms: int, centers: np.ndarray, distances: np.ndarray
 ) -> np.ndarray:
-    """Radius of each atom at which a smooth count of its neighbours, plus a cubic baseline, is
-    ``num_neighbors_adaptive``; by bisection."""
+    """Return the adaptive cutoff radius [N] (A) of each atom.
+
+    It is the radius at which a smooth number of neighbours, plus a cubic baseline, equals
+    ``num_neighbors_adaptive``; found by bisection.
+    """
     longest, target = hypers["cutoff"], hypers["num_neighbors_adaptive"]
     width = hypers.get("cutoff_width_adaptive", 1.0)
     low, high = np.zeros(n_atoms), np.full(n_atoms, float(longest))

@@ -1,8 +1,7 @@
-"""A few steps of i-PI in a process of its own, its clock in hand.
+"""Run some steps of i-PI in a process of its own and time them.
 
-Reads from its standard input, pickled: the text of the input, numbers of steps and the device.
-Writes to its standard output, pickled: seconds and processor seconds of the steps, how much of the
-seconds the driver and the network took, energy (eV) and forces (eV/A) of the first structure.
+The arguments of :func:`run` are read from the standard input, pickled; its result is written to the
+standard output, pickled.
 """
 
 from __future__ import annotations
@@ -20,14 +19,18 @@ import numpy as np
 from ase import units
 
 
-class Driver:
-    """Measures every call of a driver of i-PI."""
+class DriverTimer:
+    """Timer of all calls of an i-PI driver class.
+
+    Attributes:
+        seconds: sum over the calls; the caller resets it.
+    """
 
     def __init__(self, kind: type) -> None:
         self.seconds = 0.0
-        kind.compute = self.around(kind.compute)
+        kind.compute = self._timed(kind.compute)
 
-    def around(self, compute: Callable) -> Callable:
+    def _timed(self, compute: Callable) -> Callable:
         @functools.wraps(compute)
         def measured(driver: Any, cell: Any, positions: Any) -> Any:
             started = time.perf_counter()
@@ -38,30 +41,42 @@ class Driver:
         return measured
 
 
-class Network:
-    """Measures every call of this package's archives that are loaded now."""
+class NetworkTimer:
+    """Timer of all calls of the networks that this package has loaded."""
 
     def __init__(self, device: str) -> None:
         from benchmarks.speed.contenders import archive
         from pet_driver.engines.ipi import driver
 
-        self.clocks = [archive.install(model, device) for model in driver._models.values()]
+        self.timers = [archive.install_timer(model, device) for model in driver._models.values()]
 
     def take(self) -> float:
-        """Seconds of the calls since the last question."""
-        seconds = sum(clock.seconds for clock in self.clocks)
-        if not any(clock.calls for clock in self.clocks):
-            raise RuntimeError("i-PI made a step without the network's clock noticing")
-        for clock in self.clocks:
-            clock.reset()
+        """Return the seconds since the last call of this method."""
+        seconds = sum(timer.seconds for timer in self.timers)
+        if not any(timer.calls for timer in self.timers):
+            raise RuntimeError("i-PI made a step without a call of the timed network")
+        for timer in self.timers:
+            timer.reset()
         return seconds
 
 
-def run(input_file: str, ours: bool, warm: int, steps: int, device: str) -> dict[str, Any]:
-    """Run i-PI on ``input file`` in the present folder.
+def run(text: str, ours: bool, warm: int, steps: int, device: str) -> dict[str, Any]:
+    """Run i-PI in the current folder.
 
-    All steps are one run, as in the program i-pi: every run of its own would start threads anew
-    and write a RESTART.
+    All steps are one run, as in the program i-pi: every separate run would start threads and write
+    a RESTART.
+
+    Args:
+        text: the input.
+        ours: whether the driver is that of this package, or i-PI's metatomic driver.
+        warm: number of steps that are not counted.
+        steps: number of steps that are counted.
+        device: of the model.
+
+    Returns:
+        Lists by step of the wall-clock time ("step"), the processor time ("processor") and the
+        wall-clock times in the driver and in the network, all in s; the energy (eV) and forces
+        (eV/A) of the first structure.
     """
     from ipi.pes.metatomic import MetatomicDriver
     from ipi.scripting import InteractiveSimulation
@@ -69,20 +84,20 @@ def run(input_file: str, ours: bool, warm: int, steps: int, device: str) -> dict
 
     from pet_driver.engines.ipi.driver import PETDriver
 
-    driver = Driver(PETDriver if ours else MetatomicDriver)
-    simulation = InteractiveSimulation(input_file)
+    driver = DriverTimer(PETDriver if ours else MetatomicDriver)
+    simulation = InteractiveSimulation(text)
     forces = simulation.syslist[0].forces
     energy = float(dstrip(forces.pots)[0]) * units.Hartree
     first = np.array(dstrip(forces.f)[0]).reshape(-1, 3) * units.Hartree / units.Bohr
-    network = Network(device) if ours else None
-    found: dict[str, list[float]] = {"step": [], "used": [], "driver": [], "network": []}
+    network = NetworkTimer(device) if ours else None
+    found: dict[str, list[float]] = {"step": [], "processor": [], "driver": [], "network": []}
     step = simulation.run_step
 
     def timed_step(number: int) -> None:
-        driver.seconds, started, used = 0.0, time.perf_counter(), time.process_time()
+        driver.seconds, started, processor = 0.0, time.perf_counter(), time.process_time()
         step(number)
         found["step"].append(time.perf_counter() - started)
-        found["used"].append(time.process_time() - used)
+        found["processor"].append(time.process_time() - processor)
         found["driver"].append(driver.seconds)
         found["network"].append(network.take() if network else float("nan"))
 
@@ -93,7 +108,7 @@ def run(input_file: str, ours: bool, warm: int, steps: int, device: str) -> dict
 
 
 def main() -> None:
-    """Answer one request and end."""
+    """Answer one request."""
     output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     warnings.simplefilter("ignore")
@@ -101,7 +116,7 @@ def main() -> None:
     os.chdir(folder)
     pickle.dump(run(**arguments), output)
     output.flush()
-    os._exit(0)  # i-PI's threads do not end by themselves
+    os._exit(0)  # the threads of i-PI never end
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""LAMMPS: the time it calls `Pair`, against that of the archive alone in Python."""
+"""Measure LAMMPS: the time it reports for `Pair` against the network alone in Python.
+
+The ratio is the time of `Pair` divided by that of the network on the same structures: 1.05 means
+that neighbour lists, communication and the plugin take 5 % of the time of the network.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.speed import structures
-from benchmarks.speed.accuracy import errors, exact
-from benchmarks.speed.bench import Bench, say
+from benchmarks.speed.accuracy import errors, reference_answer
+from benchmarks.speed.bench import Bench, log
 from benchmarks.speed.contenders import OURS, Answer
 from benchmarks.speed.process import ContenderError, Process, environment
 
@@ -39,13 +43,13 @@ run {steps}
 def measure(
     bench: Bench, network: str, n_atoms: int, threads: int, repeats: int, steps: int
 ) -> None:
-    """One comparison; none where LAMMPS is not installed."""
+    """Time LAMMPS and the network in turn; LAMMPS is left out if it is not installed."""
     atoms = structures.water(n_atoms)
     model = bench.models(network)[OURS]
-    reference = exact(bench, network, structures.plain(atoms))
+    reference = reference_answer(bench, network, structures.not_displaced(atoms))
     frames = structures.Frames(atoms)
     pairs: list[tuple[float, float]] = []
-    bare: list[tuple[float, float]] = []
+    networks: list[tuple[float, float]] = []
     with Process("archive", threads, bench.device) as process:
         process.call("prepare", model, {})
         for _ in range(repeats):
@@ -56,47 +60,52 @@ def measure(
                 return
             pairs.append(times)
             alone = [process.call("time", frames[k])[:2] for k in range(WARM + steps)][WARM:]
-            bare.append(tuple(statistics.mean(column) for column in zip(*alone, strict=True)))
-    # pressures of LAMMPS are compared with this package's virials in the tests, not here
+            networks.append(tuple(statistics.mean(column) for column in zip(*alone, strict=True)))
+    # the virial is not compared here: the tests compare the pressures of LAMMPS
     wrong = errors(Answer(energy, forces, reference.virial), reference)
     record = {
         "network": network,
         "atoms": n_atoms,
         "threads": threads,
         "pair_seconds": median(pairs),
-        "archive_seconds": median(bare),
-        "spread": (max(pairs)[0] - min(pairs)[0]) / (2 * median(pairs)),
-        "ratio": statistics.median(p[0] / b[0] for p, b in zip(pairs, bare, strict=True)),
-        "processor_ratio": statistics.median(p[1] / b[1] for p, b in zip(pairs, bare, strict=True)),
+        "archive_seconds": median(networks),
+        "half_range": (max(pairs)[0] - min(pairs)[0]) / (2 * median(pairs)),
+        "ratio": statistics.median(p[0] / n[0] for p, n in zip(pairs, networks, strict=True)),
+        "processor_ratio": statistics.median(
+            p[1] / n[1] for p, n in zip(pairs, networks, strict=True)
+        ),
         "rounds": repeats,
         "energy_error": wrong["energy_error"],
         "force_error": wrong["force_error"],
         "agrees": wrong["agrees"],
     }
-    say(
-        f"LAMMPS, {n_atoms} atoms: Pair {1e3 * record['pair_seconds']:.1f} ms, the archive alone "
+    log(
+        f"LAMMPS, {n_atoms} atoms: Pair {1e3 * record['pair_seconds']:.1f} ms, the network alone "
         f"{1e3 * record['archive_seconds']:.1f} ms"
     )
     bench.add("lammps", [record])
 
 
 def median(times: list[tuple[float, float]]) -> float:
-    """Of the seconds by the clock on the wall."""
+    """Return the median of the wall-clock times, s."""
     return statistics.median(seconds for seconds, _ in times)
 
 
 def run(
     bench: Bench, model: Path, atoms: structures.Atoms, threads: int, steps: int
 ) -> tuple[tuple[float, float], float, np.ndarray]:
-    """Seconds and processor seconds of `Pair` in a step; energy (eV) and forces (eV/A) of the first
-    structure.
+    """Run LAMMPS once.
+
+    Returns:
+        Wall-clock and processor seconds of `Pair` per step; energy (eV) and forces (eV/A) of the
+        first structure.
 
     Raises:
         ContenderError: LAMMPS failed.
     """
     from pet_driver.engines.lammps import build
     from pet_driver.engines.lammps.environment import find_environment
-    from pet_driver.engines.lammps.run import command, variables
+    from pet_driver.engines.lammps.launch import command, variables
 
     build()
     found = find_environment()
@@ -122,7 +131,7 @@ def run(
 
 
 def write_data(path: Path, atoms: structures.Atoms) -> None:
-    """A LAMMPS data file with O as type 1 and H as type 2."""
+    """Write a LAMMPS data file with O as type 1 and H as type 2."""
     lengths = np.diag(np.array(atoms.cell))
     lines = ["water", "", f"{len(atoms)} atoms", "2 atom types", ""]
     lines += [f"0 {length:.16e} {x}lo {x}hi" for length, x in zip(lengths, "xyz", strict=True)]

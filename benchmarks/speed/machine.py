@@ -1,4 +1,4 @@
-"""Where the numbers come from."""
+"""Describe the machine on which the results are measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}  # flags of /proc/cpuinfo, the 
 
 
 def describe(device: str) -> dict[str, Any]:
-    """Processor, memory, device, system."""
+    """Return the date, processor, memory, device and system."""
     return {
         "date": date.today().isoformat(),
         "processor": processor(),
@@ -27,7 +27,10 @@ def describe(device: str) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Its name, as the system gives it, and its widest vectors: one name has several."""
+    """Return the name of the processor and its widest vector instructions.
+
+    Processors with different instruction sets may report the same name.
+    """
     path = Path("/proc/cpuinfo")
     text = path.read_text() if path.exists() else ""
     names = re.findall(r"model name\s*:\s*(.*)", text)
@@ -37,7 +40,7 @@ def processor() -> str:
 
 
 def device_name(device: str) -> str:
-    """Of the GPU, or ``cpu``."""
+    """Return the name of the GPU, or ``cpu``."""
     if device == "cpu":
         return device
     import torch
@@ -46,7 +49,7 @@ def device_name(device: str) -> str:
 
 
 def slug(description: dict[str, Any]) -> str:
-    """A name for files: the GPU or the processor, and the number of cores."""
+    """Return a file name: the GPU, or the processor and its number of cores."""
     if description["device"] != "cpu":
         return _plain(description["device"])
     return f"{_plain(description['processor'])}-{description['cores']}-cores"

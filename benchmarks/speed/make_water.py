@@ -2,8 +2,8 @@
 
     python -m benchmarks.speed.make_water
 
-Placed by packmol, relaxed and run for 150 fs with a Langevin thermostat: enough for the neighbours
-of a liquid, not for its structure.
+The molecules are placed by packmol, relaxed, and run for 150 fs with a Langevin thermostat. This is
+enough for realistic numbers of neighbours, but not for the structure of the liquid.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Times of several contenders on the same structures, in turn, until the medians stand still."""
+"""Time several contenders on the same structures in turn, until their medians are precise."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from typing import Any
 
 import numpy as np
 
-WARM = 4  # evaluations before any counts: code that is compiled on the fly has settled by then
+WARM = 4  # evaluations that are not counted: contenders may compile code in the first ones
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to repeat one comparison.
+    """Limits on the length of one comparison.
 
     Attributes:
-        seconds: begin no new round after so long.
-        fewest: rounds, whatever the time.
-        least: rounds before a median can be said to stand still.
-        most: rounds.
-        precision: a median stands still when half the width of its 95 % interval is below this
-            part of it.
+        seconds: time after which no new round starts.
+        fewest: number of rounds that are made even if they take longer.
+        least: number of rounds before the medians can count as precise.
+        most: largest number of rounds.
+        precision: the comparison ends when the relative uncertainty of every median is below this.
     """
 
     seconds: float = 120.0
@@ -36,81 +35,85 @@ class Plan:
 
 @dataclass
 class Timing:
-    """Every counted evaluation of one contender, in the order of the rounds.
+    """Times of all counted evaluations of one contender.
 
     Attributes:
-        seconds: by the clock on the wall.
-        used: of processor time, all threads together. For one thread it tells what the wall clock
-            would have shown if the machine had had nothing else to do.
+        seconds: wall-clock times.
+        processor_seconds: processor times, summed over all threads. With one thread, this is what
+            the wall clock would show on a machine without other load.
     """
 
     seconds: list[float] = field(default_factory=list)
-    used: list[float] = field(default_factory=list)
+    processor_seconds: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
+        """Median of the wall-clock times, s."""
         return statistics.median(self.seconds)
 
     @property
-    def spread(self) -> float:
-        """Half the distance of the quartiles, as part of the median."""
+    def half_interquartile_range(self) -> float:
+        """Half the interquartile range of the wall-clock times, relative to the median."""
         low, high = np.quantile(self.seconds, [0.25, 0.75])
         return float(0.5 * (high - low) / self.median)
 
     @property
     def uncertainty(self) -> float:
-        """Half the 95 % interval of the median by its order statistics, as part of the median."""
+        """Half the 95 % confidence interval of the median (order statistics), relative to it."""
         ordered, n = sorted(self.seconds), len(self.seconds)
         reach = 0.98 * n**0.5
         low, high = int(n / 2 - reach), int(np.ceil(n / 2 + reach))
         return 0.5 * (ordered[min(n - 1, high)] - ordered[max(0, low)]) / self.median
 
     def record(self) -> dict[str, Any]:
-        """For the file of results: seconds, and parts of the median."""
+        """Return the entries for the file of results: times in s, the others relative."""
         return {
             "seconds": self.median,
-            "spread": self.spread,
+            "half_interquartile_range": self.half_interquartile_range,
             "uncertainty": self.uncertainty,
-            "processor_seconds": statistics.median(self.used),
+            "processor_seconds": statistics.median(self.processor_seconds),
             "rounds": len(self.seconds),
         }
 
 
 @dataclass
-class Race:
-    """What came of one comparison.
+class Comparison:
+    """Times of several contenders that were measured in turn.
 
     Attributes:
         timings: by contender.
-        load: load average of the machine when it began.
+        load: load average of the machine at the start.
     """
 
     timings: dict[str, Timing]
     load: float
 
 
-def in_turn(contenders: dict[str, Callable[[int], tuple[float, float]]], plan: Plan) -> Race:
+def measure_in_turn(
+    functions: dict[str, Callable[[int], tuple[float, float]]], plan: Plan
+) -> Comparison:
     """Let every contender evaluate structure 0, then structure 1, and so on.
 
     Args:
-        contenders: by name, a function that evaluates a structure and returns the seconds and the
-            processor seconds that it took.
-        plan: how long.
+        functions: by contender, a function of the index of a structure that evaluates it and
+            returns the seconds and processor seconds taken.
+        plan: when to stop.
     """
-    race = Race({name: Timing() for name in contenders}, os.getloadavg()[0])
+    comparison = Comparison({name: Timing() for name in functions}, os.getloadavg()[0])
     started = time.perf_counter()
     warm = 0
     while warm < WARM and (warm < 2 or time.perf_counter() - started < plan.seconds / 4):
-        for run in contenders.values():
+        for run in functions.values():
             run(warm)
         warm += 1
+    timings = comparison.timings
     for done in range(1, plan.most + 1):
-        for name, run in contenders.items():
-            seconds, used = run(warm + done - 1)
-            race.timings[name].seconds.append(seconds)
-            race.timings[name].used.append(used)
+        for name, run in functions.items():
+            seconds, processor_seconds = run(warm + done - 1)
+            timings[name].seconds.append(seconds)
+            timings[name].processor_seconds.append(processor_seconds)
         late = time.perf_counter() - started > plan.seconds
-        still = all(timing.uncertainty < plan.precision for timing in race.timings.values())
-        if (late and done >= plan.fewest) or (still and done >= plan.least):
+        precise = all(timing.uncertainty < plan.precision for timing in timings.values())
+        if (late and done >= plan.fewest) or (precise and done >= plan.least):
             break
-    return race
+    return comparison

@@ -1,18 +1,18 @@
-"""Peak memory: a fresh process for every contender and structure."""
+"""Measure the peak memory, in a new process for every contender and structure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from benchmarks.speed import structures
-from benchmarks.speed.bench import Bench, say
+from benchmarks.speed.bench import Bench, log
 from benchmarks.speed.process import ContenderError, Process
 
-EVALUATIONS = 4  # the first ones are not the largest: code is compiled, caches fill
+EVALUATIONS = 4  # memory may still grow after the first one: code is compiled, caches fill
 
 
 def measure(bench: Bench, cells: Iterable[tuple[str, int]], threads: int) -> None:
-    """Peak MB of every contender after some evaluations, and before the first."""
+    """Measure the peak memory (MB) before the first evaluation and after EVALUATIONS."""
     for network, n_atoms in cells:
         frames = structures.Frames(structures.water(n_atoms))
         for name, model in bench.models(network).items():
@@ -27,4 +27,4 @@ def measure(bench: Bench, cells: Iterable[tuple[str, int]], threads: int) -> Non
                     continue
             record = {"network": network, "atoms": n_atoms, "threads": threads}
             bench.add("memory", [record | {"contender": name, "loaded": loaded, "peak": peak}])
-            say(f"{network}, {n_atoms} atoms: {name} {peak:.0f} MB at most")
+            log(f"{network}, {n_atoms} atoms: {name} {peak:.0f} MB at most")

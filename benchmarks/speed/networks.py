@@ -1,7 +1,7 @@
-"""The networks of the benchmark: random weights, written as metatrain checkpoints.
+"""Networks of the benchmark: metatrain checkpoints with random weights.
 
-Every contender converts the same checkpoint. The time of an evaluation does not depend on the
-values of the weights, so no training is needed.
+Every contender converts the same checkpoint. No training is needed, because the time of an
+evaluation does not depend on the values of the weights.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 SPECIES = [1, 8]
-# Near the total energies of atoms in a density-functional calculation (eV): a sum of them is large
-# against the energies that matter, and shows who loses digits.
+# Typical total energies of atoms in density-functional calculations (eV). Their sum is large
+# compared with the interaction energies, and shows which contenders lose digits.
 COMPOSITION = {1: -13.6, 8: -432.0}
 
 # "small" is the size of the shipped model. The others have the sizes of the models that UPET
@@ -55,14 +55,14 @@ NETWORKS: dict[str, dict[str, Any]] = {
 
 
 def make_checkpoint(name: str, path: Path) -> None:
-    """Write the checkpoint of a network, in a process of its own."""
+    """Write the checkpoint of a network in a separate process."""
     root = Path(__file__).parents[2]
     command = [sys.executable, "-W", "ignore", "-m", __name__, name, str(path)]
     subprocess.run(command, cwd=root, check=True, stderr=subprocess.DEVNULL)
 
 
 def hypers(name: str) -> dict[str, Any]:
-    """What the operations of a network are counted from."""
+    """Return the hyper-parameters of a network that determine its number of operations."""
     return {"num_neighbors_adaptive": None, "cutoff_width_adaptive": 1.0} | NETWORKS[name]
 
 

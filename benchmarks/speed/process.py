@@ -1,4 +1,4 @@
-"""The parent's side of :mod:`benchmarks.speed.worker`."""
+"""Processes of the contenders, as seen by the benchmark; see :mod:`benchmarks.speed.worker`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class ContenderError(Exception):
-    """A contender did not do what it was told.
+    """A request to a contender failed.
 
     Attributes:
-        missing: because it, or something that it needs, is not installed.
+        missing: whether the contender, or a package that it needs, is not installed.
     """
 
     def __init__(self, message: str, missing: bool = False) -> None:
@@ -27,11 +27,11 @@ class ContenderError(Exception):
 
 
 class Process:
-    """A process of a contender's own.
+    """Process in which one contender runs.
 
     Args:
-        name: of the contender.
-        threads: how many it may compute with.
+        name: name of the contender.
+        threads: number of threads of the contender.
         device: ``"cpu"`` or ``"cuda"``.
     """
 
@@ -48,10 +48,10 @@ class Process:
         )
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """Let the worker run one of its methods.
+        """Call a method of the worker and return its result.
 
         Raises:
-            ContenderError: it failed there, or it ended.
+            ContenderError: the method failed, or the process has ended.
         """
         try:
             pickle.dump((method, arguments), self.process.stdin)
@@ -78,12 +78,15 @@ class Process:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Variables that fix the number of threads of whatever a contender computes with."""
+    """Return an environment that fixes the number of threads of the usual libraries."""
     pools = ("OMP", "MKL", "OPENBLAS")
     return os.environ | {f"{pool}_NUM_THREADS": str(threads) for pool in pools}
 
 
 def pin(threads: int) -> None:
-    """XLA has no option for the number of its threads: it starts one a core that it may use."""
+    """Restrict this process to as many cores as threads.
+
+    XLA starts one thread per available core and has no option for their number.
+    """
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[-threads:])

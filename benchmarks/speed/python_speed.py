@@ -1,4 +1,8 @@
-"""Energy, forces and virial in Python: every network, size and number of threads."""
+"""Measure energy, forces and virial in Python for every network, size and number of threads.
+
+The ratio is the time of a contender divided by that of the fastest peer: below 1, it is faster than
+all peers.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed import flops, networks, structures
-from benchmarks.speed.accuracy import errors, exact
-from benchmarks.speed.bench import Bench, say
+from benchmarks.speed.accuracy import errors, reference_answer
+from benchmarks.speed.bench import Bench, log
 from benchmarks.speed.contenders import OWN, Answer, matmul
-from benchmarks.speed.measure import Race, in_turn
+from benchmarks.speed.measure import Comparison, measure_in_turn
 from benchmarks.speed.process import ContenderError, Process
 
 Cell = tuple[str, int]  # a network, a number of atoms
 
 
 def measure(bench: Bench, cells: Iterable[Cell], threads: Sequence[int]) -> None:
-    """All comparisons."""
+    """Compare the contenders for every cell and number of threads."""
     for network, n_atoms in cells:
         atoms = structures.water(n_atoms)
         frame = structures.frame(atoms, 0)
-        reference = exact(bench, network, frame)
+        reference = reference_answer(bench, network, frame)
         operations = flops.count(networks.hypers(network), frame)
         for number in threads:
             known = {
@@ -37,26 +41,27 @@ def measure(bench: Bench, cells: Iterable[Cell], threads: Sequence[int]) -> None
 def compare(
     bench: Bench, known: dict[str, Any], atoms: structures.Atoms, reference: Answer
 ) -> list[dict[str, Any]]:
-    """One comparison: a record a contender, the ratio being to the time of the fastest peer."""
+    """Compare the contenders on one structure; return one record for each."""
     models = bench.models(known["network"]) | {"matmul": Path()}
     processes = {name: Process(name, known["threads"], bench.device) for name in models}
     try:
         checked = check(bench, known, processes, models, structures.frame(atoms, 0), reference)
         frames = structures.Frames(atoms)
-        racers = {name: runner(processes[name], frames) for name in [*checked, "matmul"]}
-        race = in_turn(racers, bench.plan)
+        functions = {name: timed(processes[name], frames) for name in [*checked, "matmul"]}
+        comparison = measure_in_turn(functions, bench.plan)
     finally:
         for process in processes.values():
             process.close()
-    rate = matmul.operations(bench.device) / race.timings["matmul"].median
+    timings = comparison.timings
+    rate = matmul.operations(bench.device) / timings["matmul"].median
     records = []
     for name, error in checked.items():
-        record = known | {"contender": name, "load": race.load} | error
-        record |= race.timings[name].record()
-        record["ratio"] = record["seconds"] / fastest_peer(race)
+        record = known | {"contender": name, "load": comparison.load} | error
+        record |= timings[name].record()
+        record["ratio"] = record["seconds"] / fastest_peer(comparison)
         record["matmul_rate"] = rate
         records.append(record)
-    report(known, records)
+    log_times(known, records)
     return records
 
 
@@ -68,7 +73,7 @@ def check(
     frame: structures.Frame,
     reference: Answer,
 ) -> dict[str, dict[str, Any]]:
-    """Errors of every contender that can evaluate the structure and computes the same network."""
+    """Return the errors of every contender; leave out those that fail or disagree."""
     checked = {}
     for name, process in processes.items():
         try:
@@ -77,25 +82,25 @@ def check(
                 continue
             error = errors(process.call("time", frame)[2], reference)
             if not error["agrees"]:
-                raise ContenderError(f"it disagrees with float64: {error}")
+                raise ContenderError(f"{name} disagrees with float64: {error}")
             checked[name] = error
         except ContenderError as error:
             bench.leave_out(f"{name} with {known['network']}", str(error))
     return checked
 
 
-def runner(process: Process, frames: structures.Frames) -> Callable[[int], tuple[float, float]]:
-    """What :func:`in_turn` calls."""
+def timed(process: Process, frames: structures.Frames) -> Callable[[int], tuple[float, float]]:
+    """Return a function that evaluates structure ``index`` and returns its times (s)."""
     return lambda index: process.call("time", frames[index])[:2]
 
 
-def fastest_peer(race: Race) -> float:
-    """Seconds; not a number where there is no peer."""
-    peers = [t.median for name, t in race.timings.items() if name not in (*OWN, "matmul")]
+def fastest_peer(comparison: Comparison) -> float:
+    """Return the median time (s) of the fastest peer, or NaN if there is none."""
+    peers = [t.median for name, t in comparison.timings.items() if name not in (*OWN, "matmul")]
     return min(peers, default=float("nan"))
 
 
-def report(known: dict[str, Any], records: list[dict[str, Any]]) -> None:
-    """One line on the screen."""
+def log_times(known: dict[str, Any], records: list[dict[str, Any]]) -> None:
+    """Print the times in one line."""
     times = ", ".join(f"{r['contender']} {1e3 * r['seconds']:.1f}" for r in records)
-    say(f"{known['network']}, {known['atoms']} atoms, {known['threads']} thread(s), ms: {times}")
+    log(f"{known['network']}, {known['atoms']} atoms, {known['threads']} thread(s), ms: {times}")

@@ -1,8 +1,8 @@
-"""Water: one molecule and boxes of liquid, and what they look like a step later.
+"""Structures of the benchmark: a water molecule and boxes of liquid water, slightly displaced.
 
-The box of 192 atoms is the one that the input files begin from; that of 648 stands beside this file, and
-larger ones repeat it. Both are equilibrated liquids, so every size has the same number of
-neighbours an atom and the times of two sizes can be compared.
+The box of 192 atoms is that of the input files; the box of 648 atoms is ``water-216.xyz``, and
+larger boxes are repetitions of it. Both are equilibrated liquids with the same number of neighbours
+per atom, so that the times of different sizes can be compared.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 SIZES = (192, 648, 1944, 5184)
 REPEATS = {648: (1, 1, 1), 1944: (3, 1, 1), 5184: (2, 2, 2)}  # of the box of 648 atoms
-STEP = 0.01  # A, how far atoms move along each axis from one evaluation to the next
+STEP = 0.01  # A, standard deviation of the displacements along each axis
 
 
 def water(n_atoms: int) -> Atoms:
-    """One molecule in a large periodic box (3 atoms), or a box of liquid of one of ``SIZES``."""
+    """Return a molecule in a large periodic box (3 atoms), or a box of one of ``SIZES``."""
     if n_atoms == 3:
         return _one_molecule()
     if n_atoms == 192:
@@ -42,15 +42,18 @@ def _one_molecule() -> Atoms:
 
 
 def frame(atoms: Atoms, index: int) -> Frame:
-    """The structure at evaluation ``index``: every atom is a little displaced, so that nobody has
-    seen it before and the number of edges changes, as it does in molecular dynamics."""
+    """Return the structure of evaluation ``index``, with small random displacements.
+
+    Every structure is new to the contenders and has another number of edges, as in molecular
+    dynamics.
+    """
     random = np.random.default_rng(index)
     positions = atoms.positions + STEP * random.normal(size=atoms.positions.shape)
     return Frame(atoms.numbers, positions, np.array(atoms.cell), bool(atoms.pbc.all()))
 
 
 class Frames:
-    """``frame(atoms, index)``, made once for all contenders."""
+    """Cache of ``frame(atoms, index)``, so that all contenders evaluate the same structures."""
 
     def __init__(self, atoms: Atoms) -> None:
         self.atoms = atoms
@@ -62,6 +65,6 @@ class Frames:
         return self.known[index]
 
 
-def plain(atoms: Atoms) -> Frame:
-    """The structure as it stands."""
+def not_displaced(atoms: Atoms) -> Frame:
+    """Return the structure without displacements."""
     return Frame(atoms.numbers, atoms.positions, np.array(atoms.cell), bool(atoms.pbc.all()))

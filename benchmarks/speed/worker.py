@@ -1,7 +1,9 @@
-"""The process of one contender: reads requests from its standard input, answers on its output.
+"""Process of one contender: reads requests from its standard input, writes the results.
 
-A request is a method's name and its arguments, pickled; the answer is what it returns, or the text
-of an exception. What libraries print goes to standard error.
+    python -m benchmarks.speed.worker NAME DEVICE
+
+A request is the name of a method of :class:`Worker` and its arguments, pickled. The reply is its
+result, or the text of an exception. The output of libraries goes to standard error.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from benchmarks.speed.contenders import Answer, Frame, find
 
 
 class Worker:
-    """What a contender is told to do."""
+    """Methods that the benchmark can call in the process of a contender."""
 
     def __init__(self, name: str, device: str) -> None:
         self.module = find(name)
@@ -35,35 +37,35 @@ class Worker:
         return self.module.convert(checkpoint, folder, **options)
 
     def prepare(self, model: Path, options: dict[str, Any]) -> float:
-        """Load the model; the peak memory (MB) of a process that has done no more."""
+        """Load the model, and return the peak memory (MB) so far."""
         self.evaluate = self.module.prepare(model, self.device, **options)
         return self.memory()
 
     def prepare_batch(self, model: Path) -> None:
-        """As ``prepare``, for lists of structures."""
+        """Load the model to evaluate lists of structures."""
         if not hasattr(self.module, "prepare_batch"):
             raise NotImplementedError("has no call for several structures")
         self.evaluate = self.module.prepare_batch(model, self.device)
 
-    def time(self, what: Frame | list[Frame]) -> tuple[float, float, Answer | list[Answer]]:
-        """Seconds, processor seconds of all threads together, and answer of one evaluation."""
+    def time(self, frames: Frame | list[Frame]) -> tuple[float, float, Answer | list[Answer]]:
+        """Evaluate once; return seconds, processor seconds of all threads, and the answer."""
         self._synchronize()
-        started, used = time.perf_counter(), time.process_time()
-        answer = self.evaluate(what)
+        started, processor = time.perf_counter(), time.process_time()
+        answer = self.evaluate(frames)
         self._synchronize()
-        clock = getattr(self.evaluate, "clock", None)
-        if clock is not None:
-            return clock.seconds, clock.used, answer
-        return time.perf_counter() - started, time.process_time() - used, answer
+        timer = getattr(self.evaluate, "timer", None)
+        if timer is not None:
+            return timer.seconds, timer.processor_seconds, answer
+        return time.perf_counter() - started, time.process_time() - processor, answer
 
-    def time_one_by_one(self, frames: list[Frame]) -> tuple[float, float, list[Answer]]:
-        """The same for a batch, in a call for each structure."""
+    def time_separately(self, frames: list[Frame]) -> tuple[float, float, list[Answer]]:
+        """Evaluate the structures of a batch in separate calls; return as :meth:`time`."""
         answers = [self.time([frame]) for frame in frames]
-        seconds, used = (sum(answer[k] for answer in answers) for k in (0, 1))
-        return seconds, used, [answer[2][0] for answer in answers]
+        seconds, processor = (sum(answer[k] for answer in answers) for k in (0, 1))
+        return seconds, processor, [answer[2][0] for answer in answers]
 
     def memory(self) -> float:
-        """Peak memory (MB): resident, or of the device."""
+        """Return the peak memory (MB): resident memory, or memory of the device."""
         if self.device == "cpu" or "torch" not in sys.modules:
             return peak_memory()
         return sys.modules["torch"].cuda.max_memory_allocated() / 2**20
@@ -74,10 +76,9 @@ class Worker:
 
 
 def peak_memory() -> float:
-    """The most memory that this process ever had resident, MB.
+    """Return the peak resident memory of this process, MB.
 
-    Linux hands the peak of ``getrusage`` on to whatever a process starts, so that a small child of
-    a large parent looks large; its own record begins anew.
+    On Linux, a child process inherits the peak of ``getrusage`` from its parent, but not VmHWM.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -88,7 +89,7 @@ def peak_memory() -> float:
 
 
 def main() -> None:
-    """Serve until the input ends."""
+    """Answer requests until the input ends."""
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

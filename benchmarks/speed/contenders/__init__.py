@@ -1,13 +1,13 @@
-"""One file a contender. Each has the same functions:
+"""Contenders: one module for each code that is compared, with the functions
 
-    versions() -> dict[str, str]          the packages behind it
-    convert(checkpoint, folder) -> Path   a metatrain checkpoint -> what it evaluates
-    prepare(model, device) -> Evaluate    load it, ready to be timed
-    prepare_batch(model, device)          the same for several structures in one call, if it can
-    environment() -> dict[str, str]       variables that its process needs, if any
+    versions() -> dict[str, str]          return the versions of its packages
+    convert(checkpoint, folder) -> Path   convert a metatrain checkpoint to its own format
+    prepare(model, device) -> Evaluate    load a model, ready to be timed
+    prepare_batch(model, device)          the same for batches of structures (optional)
+    environment() -> dict[str, str]       return variables for its process (optional)
 
-They run in a process of the contender's own, so each imports what it needs. An ``ImportError``
-means that the contender is not installed: it is reported and left out.
+They are called in a separate process for each contender, so that each imports only what it needs.
+If one raises ``ImportError``, the contender is not installed; it is reported and left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NAMES = (*OWN, *PEERS)
 
 @dataclass(frozen=True)
 class Frame:
-    """A structure as plain arrays (A): nothing in it belongs to one of the contenders."""
+    """Structure as arrays (A), independent of the contenders."""
 
     numbers: np.ndarray
     positions: np.ndarray
@@ -38,26 +38,26 @@ class Frame:
 
 @dataclass(frozen=True)
 class Answer:
-    """eV, eV/A, eV; the virial is minus the derivative by a strain, symmetric."""
+    """Energy (eV), forces (eV/A) and virial (eV; minus the derivative by a symmetric strain)."""
 
     energy: float
     forces: np.ndarray
     virial: np.ndarray
 
 
-# Where only a part of an evaluation is to be timed, the function has an attribute ``clock``: an
-# object with the ``seconds`` and the ``used`` processor seconds of that part.
+# If only a part of an evaluation is timed, the function has an attribute ``timer``, an object with
+# the ``seconds`` and ``processor_seconds`` of that part.
 Evaluate = Callable[[Frame], Answer]
 EvaluateBatch = Callable[[Sequence[Frame]], list[Answer]]
 
 
 def find(name: str) -> ModuleType:
-    """The module of a contender."""
+    """Return the module of a contender."""
     return import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
 def versions_of(*packages: str) -> dict[str, str]:
-    """Installed versions; a package that is missing is an ``ImportError``."""
+    """Return the versions of installed packages; raise ImportError if one is missing."""
     from importlib.metadata import version
 
     return {package: version(package) for package in packages}

@@ -1,5 +1,8 @@
-"""The network of this package alone: the archive, without the search for neighbours and without
-what turns structures into tensors and edge gradients into forces."""
+"""The network of this package alone.
+
+Not timed: the neighbour list, the conversion of structures to tensors, and the sums of edge
+gradients to forces.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ versions = pet_driver.versions
 convert = pet_driver.convert
 
 
-class Clock:
-    """Stands in for the module of an archive and measures its calls.
+class Timer:
+    """Wrapper of the module of an archive that times its calls.
 
     Attributes:
-        seconds: of all calls since :meth:`reset`, by the clock on the wall.
-        used: processor seconds of the same.
-        calls: how many they were.
+        seconds: wall-clock time of all calls since :meth:`reset`.
+        processor_seconds: processor time of these calls.
+        calls: number of these calls.
     """
 
     def __init__(self, module: Any, device: str) -> None:
@@ -27,19 +30,19 @@ class Clock:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew."""
-        self.seconds, self.used, self.calls = 0.0, 0.0, 0
+        """Set the times and the number of calls to zero."""
+        self.seconds, self.processor_seconds, self.calls = 0.0, 0.0, 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.module, name)
 
     def __call__(self, *arguments: Any) -> Any:
         self._synchronize()
-        started, used = time.perf_counter(), time.process_time()
+        started, processor = time.perf_counter(), time.process_time()
         result = self.module(*arguments)
         self._synchronize()
         self.seconds += time.perf_counter() - started
-        self.used += time.process_time() - used
+        self.processor_seconds += time.process_time() - processor
         self.calls += 1
         return result
 
@@ -50,11 +53,11 @@ class Clock:
             torch.cuda.synchronize()
 
 
-def install(model: Any, device: str) -> Clock:
-    """Put a clock before the archive of a ``pet_driver.Model``."""
-    clock = Clock(model.archive.module, device)
-    object.__setattr__(model.archive, "module", clock)  # the dataclass is frozen
-    return clock
+def install_timer(model: Any, device: str) -> Timer:
+    """Wrap the network of a ``pet_driver.Model`` in a timer, and return the timer."""
+    timer = Timer(model.archive.module, device)
+    object.__setattr__(model.archive, "module", timer)  # the dataclass is frozen
+    return timer
 
 
 def prepare(model: Path, device: str) -> Evaluate:
@@ -62,16 +65,16 @@ def prepare(model: Path, device: str) -> Evaluate:
     from pet_driver.neighbors.structure import Structure
 
     loaded = package.load(model, device=device, grid="0")
-    clock = install(loaded, device)
+    timer = install_timer(loaded, device)
 
     def evaluate(frame: Frame) -> Answer:
-        clock.reset()
+        timer.reset()
         periodic = (frame.periodic,) * 3
         structure = Structure(frame.numbers, frame.positions, frame.cell, periodic)
         result = loaded.compute([structure])[0]
-        if not clock.calls:
-            raise RuntimeError("a structure was evaluated without the clock noticing")
+        if not timer.calls:
+            raise RuntimeError("a structure was evaluated without a call of the timed network")
         return Answer(result.energy, result.forces, result.virial)
 
-    evaluate.clock = clock
+    evaluate.timer = timer
     return evaluate

@@ -1,4 +1,4 @@
-"""The roof: one product of two large square matrices in float32, timed like an evaluation."""
+"""Product of two large square matrices in float32: the limit of the roofline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def versions() -> dict[str, str]:
 
 
 def operations(device: str) -> float:
-    """Of one evaluation."""
+    """Return the number of operations of one product."""
     return 2.0 * SIDE[device] ** 3
 
 

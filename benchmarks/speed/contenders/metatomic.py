@@ -1,6 +1,6 @@
-"""metatomic's exported TorchScript model, evaluated as its drivers and calculators do.
+"""metatomic: its exported TorchScript model, evaluated as in its own drivers and calculators.
 
-The neighbour list comes from vesin, gradients by positions and strain from one backward pass.
+vesin computes the neighbour list; one backward pass gives the gradients by positions and strain.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def convert(checkpoint: Path, folder: Path) -> Path:
 
 
 def prepare(model: Path, device: str) -> Evaluate:
-    together = prepare_batch(model, device)
-    return lambda frame: together([frame])[0]
+    evaluate_batch = prepare_batch(model, device)
+    return lambda frame: evaluate_batch([frame])[0]
 
 
 def prepare_batch(model: Path, device: str) -> EvaluateBatch:
-    """Several structures in one call."""
+    """Load the model to evaluate several structures in one call."""
     import metatomic.torch as mta
     import torch
     import vesin.metatomic

@@ -12,7 +12,7 @@ def versions() -> dict[str, str]:
     import pet_driver
     from pet_driver.backends.cpu import binding
 
-    # the first model that is loaded compiles the kernels: here, where nobody looks at the clock
+    # loading the first model compiles the kernels; do it here, where nothing is timed
     instructions = binding.level(pet_driver.load("water-small").archive.module)
     ours = {"pet-driver": pet_driver.__version__, "kernels": instructions or "TorchScript"}
     return ours | versions_of("torch", "vesin")
@@ -27,12 +27,12 @@ def convert(checkpoint: Path, folder: Path, dtype: str = "float32") -> Path:
 
 
 def prepare(model: Path, device: str, grid: str = "0") -> Evaluate:
-    together = prepare_batch(model, device, grid)
-    return lambda frame: together([frame])[0]
+    evaluate_batch = prepare_batch(model, device, grid)
+    return lambda frame: evaluate_batch([frame])[0]
 
 
 def prepare_batch(model: Path, device: str, grid: str = "0") -> EvaluateBatch:
-    """Several structures in one call."""
+    """Load the model to evaluate several structures in one call."""
     import pet_driver
     from pet_driver.neighbors.structure import Structure
 

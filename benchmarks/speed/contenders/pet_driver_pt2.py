@@ -1,4 +1,4 @@
-"""This package with its network compiled by torch, which is meant for GPUs."""
+"""This package with its network compiled by torch (AOTInductor), for GPUs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def prepare_batch(model: Path, device: str, grid: str = "0") -> EvaluateBatch:
 
 
 def compiled(model: Path, device: str) -> Path:
-    """The same archive with its network compiled for ``device``, once: it takes minutes."""
+    """Compile the network for ``device``, which takes minutes, or return the file from before."""
     from pet_driver import export
     from pet_driver.backends.devices import check_device
     from pet_driver.backends.inductor import conditions

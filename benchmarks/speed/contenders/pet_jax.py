@@ -1,5 +1,7 @@
-"""pet-jax, by its ASE calculator, as in molecular dynamics: its neighbour list has a skin, and is
-built anew only when atoms have moved through it."""
+"""pet-jax, with its ASE calculator as in molecular dynamics.
+
+Its neighbour list has a skin and is rebuilt only when atoms have moved farther than that.
+"""
 
 from __future__ import annotations
 

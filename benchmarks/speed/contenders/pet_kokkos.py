@@ -1,4 +1,4 @@
-"""pet-kokkos, in Python."""
+"""pet-kokkos, with its Python calculator."""
 
 from __future__ import annotations
 
@@ -32,13 +32,16 @@ HYPERS = (
     "adaptive_cutoff_method",
     "cutoff_width_adaptive",
 )
-LEFT_OUT = ("additive_models.", "scaler.", "species_to_species_index")
-VOIGT = [[0, 3, 4], [3, 1, 5], [4, 5, 2]]  # its order is xx yy zz xy xz yz
+LEFT_OUT = ("additive_models.", "scaler.", "species_to_species_index")  # weights not in its file
+VOIGT = [[0, 3, 4], [3, 1, 5], [4, 5, 2]]  # pet-kokkos orders xx yy zz xy xz yz
 
 
 def environment() -> dict[str, str]:
-    """Its wheel carries an OpenBLAS that takes processors younger than itself for the oldest that
-    it knows, and is then up to twice as slow: tell it what this one can do."""
+    """Choose the kernels of OpenBLAS by the instruction set of the processor.
+
+    The OpenBLAS in its wheel treats processors that are newer than itself as the oldest type that
+    it knows, and is then up to twice as slow.
+    """
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     kernels = {" avx512f ": "SkylakeX", " avx2 ": "Haswell"}
     found = [kernel for flag, kernel in kernels.items() if flag in flags]
@@ -50,7 +53,7 @@ def versions() -> dict[str, str]:
 
 
 def convert(checkpoint: Path, folder: Path) -> Path:
-    """Write the two files that pet-kokkos reads, ``<name>.json`` and ``<name>.safetensors``."""
+    """Write the two files of pet-kokkos, ``<name>.json`` and ``<name>.safetensors``."""
     import metatomic.torch  # noqa: F401  registers the classes that a checkpoint holds
     import torch
     from metatrain.utils.io import load_model
@@ -94,12 +97,12 @@ def _metadata(model: Any) -> dict[str, Any]:
 
 
 def prepare(model: Path, device: str) -> Evaluate:
-    together = prepare_batch(model, device)
-    return lambda frame: together([frame])[0]
+    evaluate_batch = prepare_batch(model, device)
+    return lambda frame: evaluate_batch([frame])[0]
 
 
 def prepare_batch(model: Path, device: str) -> EvaluateBatch:
-    """Several structures in one call."""
+    """Load the model to evaluate several structures in one call."""
     import pet_kokkos
 
     backend = pet_kokkos.backend()
