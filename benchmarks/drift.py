@@ -26,7 +26,6 @@ from ase.md.verlet import VelocityVerlet
 from tqdm import trange
 
 import pet_driver
-from pet_driver.analysis.drift import linear_drift
 
 ROOT = Path(__file__).parents[1]
 BACKENDS = (  # name, dtype, PET_DRIVER_KERNELS
@@ -60,6 +59,8 @@ def main() -> None:
 
 def compare(model: str, box: Path, picoseconds: float) -> str:
     """Return a table with the drift of every backend."""
+    from pet_driver.analysis.drift import linear_drift  # not needed in the processes of the runs
+
     lines = [
         f"{box.stem}, {picoseconds:g} ps at constant energy, steps of {TIMESTEP} fs, {model}.",
         "",

@@ -1,6 +1,8 @@
-"""What the benchmarks predict: operations against torch's own count, halos against atoms."""
+"""Predictions of the benchmarks equal counts, and their pages of results equal the data."""
 
+import json
 import math
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +11,17 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from vesin import NeighborList
 
+from benchmarks import ipi_input
 from benchmarks.drift import compare
 from benchmarks.precision import RoundedProducts, rounded_to
-from benchmarks.ranks import ghost_factor, shared_edges
-from benchmarks.speed import flops, structures
+from benchmarks.ranks import ghost_factor, render, shared_edges
+from benchmarks.speed import flops, report, structures
 from benchmarks.speed.contenders import Frame
 from pet_driver.neighbors.neighbor_list import find_edges
 from pet_driver.neighbors.structure import Structure
 from pet_driver.network import PET, Hypers
 
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 SMALL = {
     "cutoff": 4.0,
     "d_pet": 16,
@@ -31,7 +35,7 @@ SMALL = {
 
 
 @pytest.mark.parametrize("changes", [{}, {"d_node": 16, "num_gnn_layers": 1}])
-def test_operations(changes: dict) -> None:
+def test_operations_equal_the_count_of_torch(changes: dict) -> None:
     hypers, atoms = SMALL | changes, structures.water(192)
     found = find_edges(Structure.from_ase(atoms), hypers["cutoff"])
     tensors = [torch.as_tensor(x) for x in (found.centers, found.neighbors, found.reverse)]
@@ -47,8 +51,8 @@ def test_operations(changes: dict) -> None:
     assert linear == pytest.approx(expected.linear, rel=1e-9)
 
 
-def test_products_of_low_precision() -> None:
-    """To the nearest, ties to even; every product of the network, forward and backward."""
+def test_matrix_products_are_rounded_forward_and_backward() -> None:
+    """Values are rounded to the nearest, ties to even."""
     step = 2.0**-10
     values = torch.tensor([1.0, 1 + step, 1 + 0.4 * step, 1 + 0.5 * step, 1 + 1.5 * step, -0.1])
     expected = torch.tensor([1.0, 1 + step, 1.0, 1.0, 1 + 2 * step])
@@ -63,18 +67,18 @@ def test_products_of_low_precision() -> None:
     assert rounding.count == 3
 
 
-def test_drift_of_every_path() -> None:
+def test_drift_is_measured_for_every_backend() -> None:
     box = Path(__file__).parents[2] / "inputs" / "water-molecule-nve" / "water.xyz"
     rows = compare("water-small", box, 0.03).splitlines()[4:]
     assert [row.split("|")[1].strip() for row in rows] == [
         "C++, float64", "C++, float32", "TorchScript, float32"
     ]  # fmt: skip
-    apart = [float(row.split("|")[4]) for row in rows]
-    assert apart[0] == 0.0 and 0.0 < max(apart) < 1e-4
+    differences = [float(row.split("|")[4]) for row in rows]
+    assert differences[0] == 0.0 and 0.0 < max(differences) < 1e-4
 
 
-def test_ghosts() -> None:
-    """A domain in a box many times as large, against the atoms that lie around it."""
+def test_ghost_factor_equals_the_count_of_atoms() -> None:
+    """Atoms near a domain are counted in a box many times as large."""
     rng = np.random.default_rng(0)
     points = rng.uniform(0, 60, (200_000, 3))
     lengths, reach = np.array([14.0, 20.0, 9.0]), 11.0
@@ -86,8 +90,8 @@ def test_ghosts() -> None:
     assert ghost_factor(lengths, reach, 8) == 8
 
 
-def test_shared_edges() -> None:
-    """Two halves of a periodic box of liquid, against its edges."""
+def test_shared_edges_equal_the_count_of_edges() -> None:
+    """Edges between the halves of a periodic box of liquid are counted."""
     atoms, cutoff = structures.water(648), 5.0
     length = atoms.cell.lengths()
     centers, neighbors = NeighborList(cutoff=cutoff, full_list=True).compute(
@@ -98,3 +102,24 @@ def test_shared_edges() -> None:
     density = len(atoms) / math.prod(length)
     predicted = shared_edges(length / (2, 1, 1), (0,), density, cutoff)
     assert predicted == pytest.approx(found, rel=0.1)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_page_of_results_equals_its_data(path: Path) -> None:
+    values = json.loads(path.read_text())
+    if "cases" in values:
+        page = render(values["cases"], values["predicted"], values["machine"])
+    else:
+        page = report.tables(values)
+    assert page == path.with_suffix(".md").read_text()
+
+
+@pytest.mark.parametrize("beads", [1, 8])
+def test_ipi_inputs_are_well_formed(beads: int) -> None:
+    inner = ipi_input.pet_ffdirect("model: water-small, grid: 0", name="inner", batch=36)
+    for forcefield in (ipi_input.metatomic_ffdirect("model: a.pt"), ipi_input.ffrotations(inner)):
+        root = ElementTree.fromstring(ipi_input.simulation(forcefield, beads))
+        (field,) = (child for child in root if child.tag.startswith("ff"))
+        assert field.get("name") == root.find(".//force").get("forcefield")
+        assert root.find(".//initialize").get("nbeads") == str(beads)
+    ElementTree.fromstring(ipi_input.simulation(inner, beads, attributes=' threading="false"'))
