@@ -49,8 +49,8 @@ def test_runs_that_differ_in_the_grid_alone_share_a_group():
     groups, notes = compare([averaged, raw], lambda run: run.name)
     (group,) = groups
     assert group.title == "64 molecules, NVT, classical"
-    assert [one.label for one in group.shown] == ["raw", "averaged over 2i"]
-    assert [one.found for one in group.shown] == ["a", "b"]
+    assert [member.label for member in group.members] == ["raw", "averaged over 2i"]
+    assert [member.result for member in group.members] == ["a", "b"]
     assert not notes
 
 
@@ -69,7 +69,7 @@ def test_runs_that_differ_in_the_grid_alone_share_a_group():
 def test_whatever_else_differs_is_not_compared(other):
     groups, notes = compare([a_run("a"), a_run("b", grid="2i", **other)], lambda run: None)
     assert len({group.title for group in groups}) == 2
-    assert len(notes) == 2 and "would stand beside it" in notes[0]
+    assert len(notes) == 2 and "none with another grid" in notes[0]
 
 
 def test_networks_of_one_name_are_told_apart():
@@ -99,10 +99,10 @@ def test_a_label_looks_the_same_in_all_panels():
     runs = [a_run("a"), a_run("b", grid="3i")]
     runs += [a_run(n, n_atoms=96, grid=g) for n, g in (("c", "0"), ("d", "2i"), ("e", "3i"))]
     runs += [a_run(n, n_atoms=96, grid=g) for n, g in (("f", "2"), ("g", "i"))]
-    shown = [one for group in compare(runs, lambda run: None)[0] for one in group.shown]
+    members = [member for group in compare(runs, lambda run: None)[0] for member in group.members]
     styles = {}
-    for one in shown:
-        assert styles.setdefault(one.label, one.style) == one.style
+    for member in members:
+        assert styles.setdefault(member.label, member.style) == member.style
     looks = [tuple(style.values()) for style in styles.values()]
     assert len(set(looks)) == len(looks) == 5
 

@@ -16,7 +16,7 @@ from pet_driver.report import find_bundle, write_report
 from pet_driver.report.contents import PLANS
 from pet_driver.report.excerpt import ATOMS, FRAMES, excerpt
 from pet_driver.report.viewer import dataset
-from tests.report import made_runs as made
+from tests.report import synthetic_runs
 from tests.report.browser import open_tab
 
 needs_chemiscope = pytest.mark.skipif(
@@ -28,10 +28,12 @@ needs_chemiscope = pytest.mark.skipif(
 def page(tmp_path_factory):
     """A report on a molecule and a liquid in two folders; the second one is running."""
     folder = tmp_path_factory.mktemp("report")
-    made.spinning_molecule(folder / "one" / "raw", "0", drift=0.5)
-    made.spinning_molecule(folder / "one" / "2i", "2i", drift=0.0)
-    run = made.wandering_liquid(folder / "two" / "deep" / "<liquid>", "0", 0.05, frames=60)
-    made.record(run.folder, n_atoms=81, steps=run.steps, state="running")
+    synthetic_runs.spinning_molecule(folder / "one" / "raw", "0", drift=0.5)
+    synthetic_runs.spinning_molecule(folder / "one" / "2i", "2i", drift=0.0)
+    run = synthetic_runs.wandering_liquid(
+        folder / "two" / "deep" / "<liquid>", "0", 0.05, frames=60
+    )
+    synthetic_runs.record(run.folder, n_atoms=81, steps=run.steps, state="running")
     return write_report([folder / "one", folder / "two"], folder / "out")
 
 
@@ -56,7 +58,7 @@ def test_what_is_on_the_page(page):
 
 
 def test_what_is_missing_names_its_remedy(page):
-    missing = page.read_text().split("What is not here")[1]
+    missing = page.read_text().split("Missing figures")[1]
     for remedy in (
         "inputs/water-molecule-nvt",
         "inputs/water-molecule-delta",
@@ -138,7 +140,7 @@ def test_a_browser_shows_the_structures(page, tmp_path):
 
 def test_without_chemiscope_there_is_a_picture(tmp_path, monkeypatch):
     monkeypatch.setattr("pet_driver.report.find_bundle", lambda: None)
-    made.spinning_molecule(tmp_path / "raw", "0", drift=0.5)
+    synthetic_runs.spinning_molecule(tmp_path / "raw", "0", drift=0.5)
     text = write_report(tmp_path).read_text()
     assert '<img alt="structures" src="data:image/png;base64,' in text
     assert "pip install &#x27;pet-driver[report]&#x27;" in text
@@ -146,7 +148,7 @@ def test_without_chemiscope_there_is_a_picture(tmp_path, monkeypatch):
 
 
 def test_excerpt(tmp_path):
-    run = made.wandering_liquid(tmp_path / "run", "0", 0.5, frames=120)
+    run = synthetic_runs.wandering_liquid(tmp_path / "run", "0", 0.5, frames=120)
     found = excerpt(run)
     assert len(found.positions) == FRAMES and FRAMES * 81 < ATOMS
     np.testing.assert_allclose(found.time, 0.02 * np.arange(70, 120))
@@ -168,20 +170,20 @@ def failure(*arguments):
 
 def test_errors(tmp_path):
     assert "no run.json in or below" in failure(tmp_path)
-    run = made.wandering_liquid(tmp_path / "run", "0", 0.5, frames=4)
+    run = synthetic_runs.wandering_liquid(tmp_path / "run", "0", 0.5, frames=4)
     run.path("made.pos_0.xyz").unlink()
     assert "names made.pos_0.xyz, which is not there" in failure(tmp_path)
-    made.record(run.folder, n_atoms=81, steps=run.steps, state="stopped")
-    made.spinning_molecule(tmp_path / "other", "0", drift=0.5)
-    missing = write_report(tmp_path).read_text().split("What is not here")[1]
-    assert "all of the run run" in missing and "made.pos_0.xyz" in missing
+    synthetic_runs.record(run.folder, n_atoms=81, steps=run.steps, state="stopped")
+    synthetic_runs.spinning_molecule(tmp_path / "other", "0", drift=0.5)
+    missing = write_report(tmp_path).read_text().split("Missing figures")[1]
+    assert "all figures of the run run" in missing and "made.pos_0.xyz" in missing
     (run.folder / "run.json").write_text("{")
     assert "does not describe a run" in failure(tmp_path)
     assert "--output names a folder" in failure(tmp_path, "-o", run.folder / "run.json")
 
 
 def test_command(tmp_path):
-    made.spinning_molecule(tmp_path / "raw", "0", drift=0.5)
+    synthetic_runs.spinning_molecule(tmp_path / "raw", "0", drift=0.5)
     folders = [str(tmp_path / "raw"), str(tmp_path / "raw")]
     result = CliRunner().invoke(app, ["report", *folders, "-o", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output

@@ -36,7 +36,7 @@ def test_molecule(tmp_path):
     assert 1e-6 < change.values["relative"] < 0.05
     (found,) = molecule.potential_spectrum([run]).numbers
     assert found.what.endswith("averaged over 2i")
-    assert 0.1 < found.values["broken_mev"] < 10 < found.values["potential_mev"]
+    assert 0.1 < found.values["symmetry_error_mev"] < 10 < found.values["potential_mev"]
 
 
 def test_probe(tmp_path):
