@@ -1,4 +1,4 @@
-"""Shortened input files of the shipped model, run by i-PI, and the probe: what the engines write."""
+"""Figures of a real i-PI run and of a real probe, with the shipped model."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ STEPS = 100
 
 
 def test_molecule(tmp_path):
-    """A molecule at constant energy, averaged over 2i, with the raw energy among the extras."""
+    """A short NVE run averaged over 2i, with the raw energy among the extras."""
     folder = tmp_path / "inputs" / "water-molecule-nve"
     shutil.copytree(ROOT / "inputs" / "water-molecule-nve", folder)
     (tmp_path / "pet_driver").symlink_to(ROOT / "pet_driver")
