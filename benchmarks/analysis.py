@@ -1,14 +1,14 @@
-"""What the bulk observables cost: 512 molecules, 2,000 frames as i-PI writes them.
+"""Measure time and memory of the observables of a liquid: 512 molecules, 2,000 frames.
 
     python benchmarks/analysis.py [--frames 2000] [--molecules 512] [--workers 2]
 
-Makes a trajectory in a temporary folder (water boxes whose molecules wander and turn, 10 fs
-between frames, positions and velocities in i-PI's format 'ase'), then analyses it
+Writes a synthetic trajectory into a temporary folder (water molecules that move and rotate at
+random, 10 fs between frames, positions and velocities in i-PI's format 'ase'), and analyzes it
 
-- in one pass for all observables together, `run_collection` with that many processes;
-- one observable after the other, each by its own `run` with the best backend it has.
+- with all observables in one pass (`run_collection`);
+- with one observable after the other, each with the best backend that it supports.
 
-The bar for the first: below 60 s and 1 GB resident on two cores.
+Target for the first: below 60 s and 1 GB of resident memory on two cores.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from MDAnalysis.analysis.base import AnalysisBase
 from scipy.spatial.transform import Rotation
 
 from pet_driver import analysis
 from pet_driver.building import liquid
 
 TIMESTEP, STRIDE = 0.5, 20  # fs; steps between frames
-WANDER, TURN = 0.02, 0.1  # A and radian between frames: diffusion as in water
+DISPLACEMENT, ROTATION = 0.02, 0.1  # A and radian between frames: diffusion as in water
 SPEED = {"O": 0.039, "H": 0.157}  # sqrt(kT/m) at 300 K in ASE's unit
 
 
@@ -41,19 +42,19 @@ def main() -> None:
     parser.add_argument("--frames", default=2000, type=int)
     parser.add_argument("--molecules", default=512, type=int)
     parser.add_argument("--workers", default=2, type=int)
-    parser.add_argument("--together-only", action="store_true", help="leave out the single runs")
+    parser.add_argument("--collection-only", action="store_true", help="skip the single runs")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         size = write_trajectory(Path(folder), options.molecules, options.frames)
         print(f"{3 * options.molecules} atoms, {options.frames} frames, {size / 1e6:.0f} MB")
-        together(Path(folder), options.workers)
+        time_collection(Path(folder), options.workers)
         if not options.collection_only:
-            one_by_one(Path(folder), options.workers)
+            time_single_runs(Path(folder), options.workers)
 
 
-def observables(folder: Path) -> dict[str, analysis.RadialDistribution]:
-    """All bulk observables of the run in ``folder``, not yet run."""
+def observables(folder: Path) -> dict[str, AnalysisBase]:
+    """Return the observables of the run in ``folder`` by name, not yet run."""
     positions = folder / "run.pos_0.extxyz"
     u = analysis.water_universe(positions, timestep=TIMESTEP)
     moving = analysis.water_universe(
@@ -72,30 +73,33 @@ def observables(folder: Path) -> dict[str, analysis.RadialDistribution]:
     }
 
 
-def together(folder: Path, workers: int) -> None:
+def time_collection(folder: Path, workers: int) -> None:
     """Time all observables in one pass."""
     started, used = time.perf_counter(), processor_time()
     with Memory() as memory:
-        found = observables(folder)
+        collection = list(observables(folder).values())
         opened = time.perf_counter() - started
-        analysis.run_collection(list(found.values()), backend="multiprocessing", n_workers=workers)
+        analysis.run_collection(collection, backend="multiprocessing", n_workers=workers)
     total, used = time.perf_counter() - started, processor_time() - used
     print(
-        f"together, {workers} processes: {total:.1f} s ({opened:.1f} s of them to open), "
-        f"{used:.1f} s of processor time, {memory.peak:.0f} MB resident at most"
+        f"one pass, {workers} processes: {total:.1f} s (opening the files: {opened:.1f} s), "
+        f"{used:.1f} s of processor time, peak of resident memory {memory.peak:.0f} MB"
     )
 
 
 def processor_time() -> float:
-    """Seconds of processor time of this process and its ended children."""
+    """Return the processor time in s of this process and its finished children."""
     whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, whose))
 
 
 class Memory(threading.Thread):
-    """Watches the resident memory of this process and its children: ``peak`` in MB.
+    """Thread that records the peak of the resident memory of this process and its children.
 
     Pages that processes share are counted once (Linux' proportional set size).
+
+    Attributes:
+        peak: in MB.
     """
 
     def __init__(self) -> None:
@@ -117,7 +121,7 @@ class Memory(threading.Thread):
 
 
 def proportional_size(pid: int) -> float:
-    """MB of a process; 0 if it has ended."""
+    """Return the proportional set size of a process in MB, 0 if it has ended."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
@@ -125,14 +129,16 @@ def proportional_size(pid: int) -> float:
     return int(text.split("\nPss:")[1].split()[0]) / 1024
 
 
-def one_by_one(folder: Path, workers: int) -> None:
+def time_single_runs(folder: Path, workers: int) -> None:
     """Time each observable in a run of its own."""
     total = 0.0
     for name, observable in observables(folder).items():
         parallel = observable.parallelizable and workers > 1
-        how = {"backend": "multiprocessing", "n_workers": workers} if parallel else {}
         started = time.perf_counter()
-        observable.run(**how)
+        if parallel:
+            observable.run(backend="multiprocessing", n_workers=workers)
+        else:
+            observable.run()
         seconds = time.perf_counter() - started
         total += seconds
         print(f"  {name:32s} {seconds:6.1f} s  {'multiprocessing' if parallel else 'serial'}")
@@ -140,7 +146,7 @@ def one_by_one(folder: Path, workers: int) -> None:
 
 
 def write_trajectory(folder: Path, n_molecules: int, n_frames: int) -> int:
-    """Positions and velocities of molecules that wander and turn; the size of both files."""
+    """Write positions and velocities of molecules in random motion; return the size in bytes."""
     box = liquid(n_molecules, seed=1)
     symbols = box.get_chemical_symbols()
     speeds = np.array([SPEED[symbol] for symbol in symbols])[:, None]
@@ -150,26 +156,30 @@ def write_trajectory(folder: Path, n_molecules: int, n_frames: int) -> int:
         open(folder / "run.pos_0.extxyz", "w") as positions,
         open(folder / "run.vel_0.extxyz", "w") as velocities,
     ):
-        for frame, x in enumerate(wandering(box.positions, n_frames, random)):
+        for frame, x in enumerate(random_motion(box.positions, n_frames, random)):
             v = speeds * random.normal(size=x.shape)
             positions.write(extxyz("positions", x, symbols, length, frame))
             velocities.write(extxyz("velocities", v, symbols, length, frame))
         return positions.tell() + velocities.tell()
 
 
-def wandering(start: np.ndarray, n_frames: int, random) -> Iterator[np.ndarray]:
-    """Positions [3M, 3] of molecules O H H that move and turn a little from frame to frame."""
+def random_motion(
+    start: np.ndarray, n_frames: int, random: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Yield positions [3M, 3] of molecules O H H that move and rotate from frame to frame."""
     molecules = start.reshape(-1, 3, 3)
     oxygens, arms = molecules[:, :1].copy(), molecules - molecules[:, :1]
     for _ in range(n_frames):
         yield (oxygens + arms).reshape(-1, 3)
-        oxygens += random.normal(0.0, WANDER, oxygens.shape)
-        turns = Rotation.from_rotvec(random.normal(0.0, TURN, (len(arms), 3))).as_matrix()
-        arms = np.einsum("mab,mkb->mka", turns, arms)
+        oxygens += random.normal(0.0, DISPLACEMENT, oxygens.shape)
+        vectors = random.normal(0.0, ROTATION, (len(arms), 3))
+        arms = np.einsum("mab,mkb->mka", Rotation.from_rotvec(vectors).as_matrix(), arms)
 
 
-def extxyz(quantity: str, values: np.ndarray, symbols, length: float, frame: int) -> str:
-    """One frame as i-PI writes it in its format 'ase'."""
+def extxyz(
+    quantity: str, values: np.ndarray, symbols: Sequence[str], length: float, frame: int
+) -> str:
+    """Return one frame in i-PI's format 'ase'."""
     lattice = " ".join(f"{length if k % 4 == 0 else 0.0:.8f}" for k in range(9))
     title = f"Step: {frame * STRIDE:11d}  Bead:       0 {quantity}{{ase}}  cell{{ase}}"
     head = (
