@@ -1,28 +1,41 @@
-"""Trajectories and observables, as MDAnalysis classes. Importing this registers the readers.
+"""Trajectory readers and observables for MDAnalysis.
 
-| name | what |
-|---|---|
-| ``IPIReader``, ``IPIParser`` | MDAnalysis formats "IPI" and "EXTXYZ": xyz, ase, pdb, bin of i-PI |
-| ``TrajectoryFile`` | one i-PI file as a sequence of frames, of any quantity |
-| ``RestartedDumpReader`` | MDAnalysis format "RESTARTEDDUMP": LAMMPS dumps of restarted runs |
-| ``water_universe`` | a Universe with molecules as residues, from i-PI or LAMMPS |
-| ``PropertyFile``, ``LAMMPSLog``, ``PropertyTable`` | columns of ``.out`` files and logs |
-| ``ExtrasFile`` | i-PI's extras: raw energy, spread over rotations, ... by step |
-| ``conserved_drift``, ``linear_drift``, ``Drift`` | drift of the conserved quantity |
-| ``AngularMomentum`` | of each molecule, or of the whole group |
-| ``Torque`` | on each molecule, or on the whole group |
-| ``RadialDistribution`` | g_OO, g_OH, g_HH |
-| ``DipoleCorrelation`` | longitudinal and transverse c_uu(r)/g(r) |
-| ``OrientationalFreeEnergy`` | F(cos theta, phi) and its density |
-| ``MeanSquareDisplacement``, ``Diffusion`` | and the diffusion coefficient |
-| ``RotationalAutocorrelation`` | C1, C2 of single molecules, and of the total dipole |
-| ``power_spectrum``, ``Spectrum`` | of a scalar series |
-| ``VibrationalDensityOfStates`` | of the velocities |
-| ``HydrogenBonds`` | number and coordination |
-| ``RingPolymerGyration`` | radius of gyration by element |
-| ``quantum_kinetic_energy``, ``KineticEnergy`` | by element, of ring polymers |
-| ``equivariance_error``, ``EquivarianceError`` | raw minus averaged energy along a run |
-| ``run_collection`` | several observables in one pass over the file, on several cores |
+Importing this package registers the readers with MDAnalysis.
+
+Readers:
+
+- :class:`IPIReader`, :class:`IPIParser`: MDAnalysis formats "IPI" and "EXTXYZ", for i-PI's xyz,
+  ase, pdb and bin
+- :class:`TrajectoryFile`: random access to the frames of one i-PI file, of any quantity
+- :class:`RestartedDumpReader`: MDAnalysis format "RESTARTEDDUMP", for LAMMPS dumps of restarted
+  runs
+- :func:`water_universe`: Universe with molecules as residues, from i-PI or LAMMPS
+- :class:`PropertyFile`, :class:`LAMMPSLog`, :class:`PropertyTable`: columns of property files and
+  logs
+- :class:`ExtrasFile`: i-PI's extras, such as the raw energy and the standard deviation over
+  rotations
+
+Observables of a trajectory:
+
+- :class:`AngularMomentum`: angular momentum of each molecule, or of all atoms
+- :class:`Torque`: torque on each molecule, or on all atoms
+- :class:`RadialDistribution`: radial distribution functions g_OO, g_OH, g_HH
+- :class:`DipoleCorrelation`: longitudinal and transverse dipole correlation c_uu(r)/g(r)
+- :class:`OrientationalFreeEnergy`: orientational free energy F(cos theta, phi) and density
+- :class:`MeanSquareDisplacement`, :class:`Diffusion`: mean-square displacement and diffusion
+  coefficient
+- :class:`RotationalAutocorrelation`: C1 and C2 of single molecules, and of the total dipole
+- :class:`VibrationalDensityOfStates`: power spectrum of the velocities
+- :class:`HydrogenBonds`: number and geometry of hydrogen bonds
+- :class:`RingPolymerGyration`: radius of gyration of ring polymers by element
+- :func:`run_collection`: several observables in one pass over a trajectory, on several cores
+
+Observables of a time series:
+
+- :func:`conserved_drift`, :func:`linear_drift`, :class:`Drift`: drift of the conserved quantity
+- :func:`power_spectrum`, :class:`Spectrum`: power spectrum of a scalar series
+- :func:`quantum_kinetic_energy`, :class:`KineticEnergy`: kinetic energy of ring polymers by element
+- :func:`equivariance_error`, :class:`EquivarianceError`: raw minus averaged energy along a run
 """
 
 from pet_driver.analysis.angular_momentum import AngularMomentum

@@ -1,49 +1,61 @@
-"""What the observables share: blocks of frames for errors, water molecules, molecular frames."""
+"""Base classes of the observables, block errors, water molecules and centers of mass."""
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from MDAnalysis.analysis.base import AnalysisBase
+from MDAnalysis.coordinates.base import ReaderBase
 from MDAnalysis.coordinates.timestep import Timestep
 from MDAnalysis.core.groups import AtomGroup
 from MDAnalysis.core.universe import Universe
 
-from pet_driver.analysis.vectors import separation
+from pet_driver.analysis.vectors import minimum_image_vectors
 from pet_driver.errors import PetDriverError
+
+Atoms: TypeAlias = AtomGroup | Universe
+Water: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]  # O, first H and second H
 
 
 class FrameAnalysis(AnalysisBase):
-    """Base of observables whose frames are independent: serial, multiprocessing and dask."""
+    """Base of observables that treat each frame independently of the others.
+
+    They run with the backends "serial", "multiprocessing" and "dask".
+    """
 
     _analysis_algorithm_is_parallelizable = True
 
     @classmethod
     def get_supported_backends(cls) -> tuple[str, ...]:
-        """The backends of ``run(backend=..., n_workers=...)``."""
+        """Return the backends of ``run(backend=..., n_workers=...)``."""
         return ("serial", "multiprocessing", "dask")
 
 
 class BlockAnalysis(FrameAnalysis):
-    """Base of averages over frames with the error of the mean from blocks of consecutive frames.
+    """Base of averages over frames with a standard error from block averages.
 
-    ``self._block`` is the block of the current frame; each worker adds to the blocks that its
-    frames belong to, so that all backends agree.
+    The frames of a run are divided into blocks of consecutive frames. ``self._block`` is the block
+    of the current frame; each worker adds to the blocks of its own frames, so that the results do
+    not depend on the backend. MDAnalysis has no block averages.
 
     Args:
-        n_blocks: number of blocks, at least 2 (fewer where the run has fewer frames); they should
-            be longer than the correlation time.
+        trajectory: the trajectory to analyze.
+        n_blocks: number of blocks, at least 2; fewer are used if the run has fewer frames. A block
+            should be longer than the correlation time.
+
+    Raises:
+        PetDriverError: fewer than two blocks, or (in ``run``) no frames.
     """
 
-    def __init__(self, trajectory, n_blocks: int = 5, **kwargs):
+    def __init__(self, trajectory: ReaderBase, n_blocks: int = 5, **kwargs):
         super().__init__(trajectory, **kwargs)
-        if n_blocks < 2:
-            raise PetDriverError(f"n_blocks must be at least 2, not {n_blocks}")
-        self.n_blocks = n_blocks
+        self.n_blocks = checked_n_blocks(n_blocks)
 
     def _setup_frames(self, *args, **kwargs) -> None:
         super()._setup_frames(*args, **kwargs)
         if self.n_frames == 0:
-            raise PetDriverError("no frames to analyse; widen start, stop and step")
+            raise PetDriverError("no frames to analyze; widen start, stop and step")
         self._n_run = self.n_frames
 
     def _compute(self, indexed_frames, *args, **kwargs):
@@ -55,8 +67,33 @@ class BlockAnalysis(FrameAnalysis):
         return int(self._run_index[self._frame_index]) * self.n_blocks // self._n_run
 
 
+def checked_n_blocks(n_blocks: int) -> int:
+    """Return ``n_blocks``.
+
+    Raises:
+        PetDriverError: it is below 2.
+    """
+    if n_blocks < 2:
+        raise PetDriverError(f"n_blocks must be at least 2, not {n_blocks}")
+    return n_blocks
+
+
+def check_velocities(trajectory: ReaderBase) -> None:
+    """Raise PetDriverError if a trajectory has no velocities."""
+    if not trajectory.ts.has_velocities:
+        raise PetDriverError(
+            f"{trajectory.filename}: has no velocities; give velocities= the file that holds them"
+        )
+
+
 def check_spacing(ts: Timestep, expected: float, interval: float) -> None:
-    """Refuse a frame that is not at the ``expected`` time, ``interval`` after the last one (ps)."""
+    """Raise PetDriverError if frames are not evenly spaced in time.
+
+    Args:
+        ts: the current frame.
+        expected: the time it must have, in ps.
+        interval: the time between two frames, in ps.
+    """
     if abs(ts.time - expected) > 0.01 * interval:
         raise PetDriverError(
             f"frame {ts.frame} is at {ts.time} ps, not at {expected:.6g} ps: the frames are not "
@@ -66,20 +103,25 @@ def check_spacing(ts: Timestep, expected: float, interval: float) -> None:
 
 
 def block_error(blocks: np.ndarray) -> np.ndarray:
-    """The standard error of the mean from block averages [B, ...]; NaN for fewer than two."""
+    """Return the standard error of the mean [...] of block averages [B, ...].
+
+    It is NaN for fewer than two blocks.
+    """
     blocks = np.asarray(blocks)
     if len(blocks) < 2:
         return np.full(blocks.shape[1:], np.nan)
     return blocks.std(axis=0, ddof=1) / np.sqrt(len(blocks))
 
 
-def atoms_of(group: AtomGroup | Universe) -> AtomGroup:
-    """The atoms of a group or a Universe."""
+def atoms_of(group: Atoms) -> AtomGroup:
+    """Return the atoms of a group or of a Universe."""
     return group.atoms
 
 
-def water_indices(group: AtomGroup | Universe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices of O, first H and second H of each molecule [M] in the Universe of ``group``.
+def water_indices(group: Atoms) -> Water:
+    """Return the indices of O, first H and second H of each molecule: three arrays [M].
+
+    The indices are those of the atoms in the Universe of ``group``.
 
     Raises:
         PetDriverError: the residues are not water molecules.
@@ -106,61 +148,92 @@ def water_indices(group: AtomGroup | Universe) -> tuple[np.ndarray, np.ndarray, 
     return oxygens[by_oxygen], hydrogens[::2], hydrogens[1::2]
 
 
-def dipole_directions(ts, water: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
-    """u [M, 3]: unit vectors from O to the midpoint of its two H, whole across the cell."""
+def dipole_directions(ts: Timestep, water: Water) -> np.ndarray:
+    """Return the dipole direction of each molecule [M, 3].
+
+    It is the unit vector from O to the midpoint of the two H, taken in the periodic images nearest
+    to the O.
+
+    Args:
+        ts: the current frame.
+        water: the result of :func:`water_indices`.
+    """
     oxygen, first, second = water
     x = ts.positions
-    arms = separation(x[oxygen], x[first], ts.dimensions)
-    arms = arms + separation(x[oxygen], x[second], ts.dimensions)
-    return arms / np.linalg.norm(arms, axis=1, keepdims=True)
+    bonds = minimum_image_vectors(x[oxygen], x[first], ts.dimensions)
+    bonds = bonds + minimum_image_vectors(x[oxygen], x[second], ts.dimensions)
+    return bonds / np.linalg.norm(bonds, axis=1, keepdims=True)
 
 
-_MAX_REACH = 0.45  # of the cell, between two atoms of a body; from a half on images are mixed up
+_MAX_EXTENT = 0.45  # of the cell; from 0.5 on the nearest image is not unique
 
 
-class Molecules:
-    """Groups of atoms whose moments are taken: each residue, or all atoms as one body.
+class Compounds:
+    """Groups of atoms with a center of mass: the residues, or all atoms as one compound.
 
-    ``whole(ts)`` gives positions relative to each body's centre of mass [N, 3], made whole by
-    the nearest image of each atom to the first of its body. A body must be smaller than half the
-    cell; all atoms of a box of liquid are none, and are refused.
+    Args:
+        group: atoms with masses.
+        by: ``"residues"`` (each residue is a compound) or ``"all"`` (all atoms are one).
+
+    Attributes:
+        n: number of compounds, M.
+        index: compound of each atom [N].
+        indices: index of each atom in the Universe [N].
+        masses: [N] in amu.
+
+    Raises:
+        PetDriverError: an unknown ``by``, or an atom without a mass.
     """
 
-    def __init__(self, group: AtomGroup | Universe, by: str = "residues"):
+    def __init__(self, group: Atoms, by: str = "residues"):
         atoms = atoms_of(group)
         if by == "residues":
-            _, self.body = np.unique(atoms.resindices, return_inverse=True)
+            _, self.index = np.unique(atoms.resindices, return_inverse=True)
         elif by == "all":
-            self.body = np.zeros(len(atoms), int)
+            self.index = np.zeros(len(atoms), int)
         else:
             raise PetDriverError(f"by must be 'residues' or 'all', not {by!r}")
         self.indices = atoms.indices
         self.masses = np.asarray(atoms.masses, np.float64)
         if (self.masses <= 0).any():
             raise PetDriverError("an atom has no mass; give masses= to water_universe")
-        self.n = int(self.body.max()) + 1
+        self.n = int(self.index.max()) + 1
         self._by = by
-        _, self.first = np.unique(self.body, return_index=True)
-        self.total = self.sum(self.masses[:, None])
+        _, self._first = np.unique(self.index, return_index=True)
+        self._total = self.sum(self.masses[:, None])
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """Sums of per-atom values [N, k] over each body [M, k]."""
-        columns = [np.bincount(self.body, column, self.n) for column in values.T]
+        """Return the sums [M, k] of per-atom values [N, k] over each compound."""
+        columns = [np.bincount(self.index, column, self.n) for column in values.T]
         return np.stack(columns, axis=1)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
-        """Mass-weighted means of per-atom values [N, 3] over each body [M, 3]."""
-        return self.sum(values * self.masses[:, None]) / self.total
+        """Return the mass-weighted means [M, 3] of per-atom values [N, 3] over each compound."""
+        return self.sum(values * self.masses[:, None]) / self._total
 
-    def whole(self, ts) -> np.ndarray:
-        """Positions relative to the centre of mass of the body of each atom [N, 3] (A)."""
+    def centered_positions(self, ts: Timestep) -> np.ndarray:
+        """Return the unwrapped position of each atom relative to the center of mass.
+
+        Each atom is taken in the periodic image nearest to the first atom of its compound, so a
+        compound must be smaller than half the cell.
+
+        Args:
+            ts: the current frame.
+
+        Returns:
+            Positions [N, 3] in A.
+
+        Raises:
+            PetDriverError: all atoms are one compound that extends through the cell, so that its
+                center of mass is not defined.
+        """
         x = ts.positions[self.indices]
-        arms = separation(x[self.first][self.body], x, ts.dimensions)
+        arms = minimum_image_vectors(x[self._first][self.index], x, ts.dimensions)
         if self._by == "all" and ts.dimensions is not None:
-            reach = np.abs(arms @ np.linalg.inv(ts.triclinic_dimensions.astype(np.float64))).max()
-            if reach > _MAX_REACH:
+            extent = np.abs(arms @ np.linalg.inv(ts.triclinic_dimensions.astype(np.float64))).max()
+            if extent > _MAX_EXTENT:
                 raise PetDriverError(
-                    f"frame {ts.frame}: the atoms reach through the periodic cell, so that as one "
-                    "body they have no centre; use by='residues'"
+                    f"frame {ts.frame}: the atoms extend through the periodic cell, so that the "
+                    "center of mass of all of them is not defined; use by='residues'"
                 )
-        return arms - self.mean(arms)[self.body]
+        return arms - self.mean(arms)[self.index]

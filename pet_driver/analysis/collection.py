@@ -1,12 +1,18 @@
-"""Several observables in one pass over a trajectory, on several cores."""
+"""Several observables in one pass over a trajectory, on several cores.
+
+MDAnalysis (2.11) has no analysis collection, its issue 3569 asks for one; that of MAICoS takes only
+MAICoS' own classes and runs on one core.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from MDAnalysis.analysis.backends import BackendDask, BackendMultiprocessing, BackendSerial
 from MDAnalysis.analysis.base import AnalysisBase
+from MDAnalysis.analysis.results import Results
 
 from pet_driver.analysis.base import BlockAnalysis
 from pet_driver.errors import PetDriverError
@@ -16,7 +22,12 @@ _BACKENDS = {
     "multiprocessing": BackendMultiprocessing,
     "dask": BackendDask,
 }
-_PARTS_OF_A_WORKER = 4  # the last ones fill the time in which others are still busy
+_TASKS_PER_WORKER = 4  # so that a worker that is done early has something to do
+
+# observables that share a trajectory, and the frames to run: [F, 2], index in the run and frame
+Task: TypeAlias = tuple[list[AnalysisBase], np.ndarray]
+# results, frames and times of one observable
+Part: TypeAlias = tuple[Results, np.ndarray, np.ndarray]
 
 
 def run_collection(
@@ -28,41 +39,45 @@ def run_collection(
     backend: str = "serial",
     n_workers: int = 1,
 ) -> Sequence[AnalysisBase]:
-    """Run observables that look at the same frames; each frame is read once for all of them.
+    """Run several observables, reading each frame once for all of them.
+
+    The results are the same as those of ``run`` of each observable::
 
         rdf, msd = RadialDistribution(u, "OO"), MeanSquareDisplacement(u)
         run_collection([rdf, msd], backend="multiprocessing", n_workers=2)
         rdf.results.g, msd.results.diffusion
 
-    The results are those of ``run``. In parallel, observables whose frames are independent share
-    out the frames; those that need them in succession (time correlations, spectra) go along the
-    whole trajectory in one task, beside the others. Observables of several Universes may be mixed:
-    each Universe is read for its own. Classes of MDAnalysis serve too.
+    In parallel, observables that treat frames independently divide the frames among the workers;
+    those that need consecutive frames (time correlations, spectra) run over the whole trajectory in
+    one task at the same time. Observables of several Universes may be mixed; each trajectory is
+    read for its own observables. Analysis classes of MDAnalysis work as well.
 
     Args:
-        observables: made, not yet run.
-        start, stop, step: as in ``run``.
+        observables: the observables, not yet run.
+        start: first frame, as in ``run``.
+        stop: end of the frames, as in ``run``.
+        step: interval between frames, as in ``run``.
         backend: ``"serial"``, ``"multiprocessing"`` or ``"dask"``.
-        n_workers: processes.
+        n_workers: number of processes.
 
     Returns:
-        the same observables, with their results.
+        The same observables, with their results.
 
     Raises:
-        PetDriverError: an unknown backend, no observables, one that is given twice, or
-            transformations of the trajectory that cannot be parallel.
+        PetDriverError: an unknown backend, no observables, an observable that is given twice, or a
+            transformation of the trajectory that cannot run in parallel.
     """
     _check(observables, backend, n_workers)
     for observable in observables:
         observable._setup_frames(observable._trajectory, start, stop, step)
-    n_parts = _PARTS_OF_A_WORKER * n_workers if backend != "serial" else 1
+    n_parts = _TASKS_PER_WORKER * n_workers if backend != "serial" else 1
     tasks = _tasks(observables, n_parts, (start, stop, step))
     workers = _BACKENDS[backend](n_workers=1 if backend == "serial" else n_workers)
-    done = workers.apply(_work, [task for _, task in tasks])
+    done = workers.apply(_run_task, tasks)
     for observable in observables:
         parts = [
-            found[members.index(observable)]
-            for (members, _), found in zip(tasks, done, strict=True)
+            parts[members.index(observable)]
+            for (members, _), parts in zip(tasks, done, strict=True)
             if observable in members
         ]
         _conclude(observable, parts)
@@ -79,35 +94,35 @@ def _check(observables: Sequence[AnalysisBase], backend: str, n_workers: int) ->
     changes = [t for o in observables for t in o._trajectory.transformations]
     if backend != "serial" and not all(change.parallelizable for change in changes):
         raise PetDriverError(
-            "the trajectory has a transformation that cannot be parallel; use backend='serial'"
+            "the trajectory has a transformation that cannot run in parallel; use backend='serial'"
         )
 
 
-Task = tuple[list[AnalysisBase], np.ndarray]
-
-
-def _tasks(observables, n_parts: int, limits) -> list[tuple[list[AnalysisBase], Task]]:
-    """Which observables go through which frames together."""
+def _tasks(
+    observables: Sequence[AnalysisBase],
+    n_parts: int,
+    limits: tuple[int | None, int | None, int | None],
+) -> list[Task]:
+    """Return the tasks, the longest first."""
     groups: dict[int, list[AnalysisBase]] = {}
     for observable in observables:
         groups.setdefault(id(observable._trajectory), []).append(observable)
-    tasks = []
+    tasks: list[Task] = []
     for members in groups.values():
         frames = members[0]._setup_computation_groups
-        free = [m for m in members if m.parallelizable] if n_parts > 1 else []
-        bound = [m for m in members if m not in free]
-        if bound:
-            # the longest first
-            tasks.insert(0, (bound, (bound, frames(1, *limits)[0])))
-        if free:
+        parallel = [m for m in members if m.parallelizable] if n_parts > 1 else []
+        serial = [m for m in members if m not in parallel]
+        if serial:
+            tasks.insert(0, (serial, frames(1, *limits)[0]))
+        if parallel:
             n_frames = members[0].n_frames
             parts = frames(min(n_parts, max(n_frames, 1)), *limits)
-            tasks.extend((free, (free, part)) for part in parts)
+            tasks.extend((parallel, part) for part in parts)
     return tasks
 
 
-def _work(task: Task) -> list[tuple]:
-    """Results, frames and times of each observable of a task."""
+def _run_task(task: Task) -> list[Part]:
+    """Run a task in a worker and return the results of each of its observables."""
     observables, indexed = task
     for observable in observables:
         if isinstance(observable, BlockAnalysis):
@@ -122,16 +137,17 @@ def _work(task: Task) -> list[tuple]:
     for observable in observables:
         if not observable.parallelizable:
             observable._conclude()
-    # a copy: tasks that reach a worker as one parcel share their observables
+    # a copy, because tasks that are sent to a worker together share their observables
     return [(o.results.copy(), o.frames, o.times) for o in observables]
 
 
-def _conclude(observable: AnalysisBase, parts: list[tuple]) -> None:
-    results = [part[0] for part in parts]
-    observable.frames = np.hstack([part[1] for part in parts])
-    observable.times = np.hstack([part[2] for part in parts])
+def _conclude(observable: AnalysisBase, parts: list[Part]) -> None:
+    observable.frames = np.hstack([frames for _, frames, _ in parts])
+    observable.times = np.hstack([times for _, _, times in parts])
     if observable.parallelizable:
-        observable.results = observable._get_aggregator().merge(results)
+        observable.results = observable._get_aggregator().merge(
+            [results for results, _, _ in parts]
+        )
         observable._conclude()
     else:
-        observable.results = results[0]
+        observable.results = parts[0][0]

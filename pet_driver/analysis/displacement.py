@@ -1,4 +1,8 @@
-"""Mean-square displacement and the diffusion coefficient."""
+"""Mean-square displacement and diffusion coefficient.
+
+``MDAnalysis.analysis.msd.EinsteinMSD`` needs unwrapped positions and the whole trajectory in
+memory, and gives no error.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pet_driver.analysis.base import atoms_of
+from pet_driver.analysis.base import Atoms, atoms_of
 from pet_driver.analysis.time_correlation import TimeCorrelation
 from pet_driver.errors import PetDriverError
 
 A2_PS_TO_CM2_S = 1.0e-4
-_XI = 2.837297  # of a cubic cell
+_XI = 2.837297  # of a cubic cell, Yeh and Hummer
 _MAX_STEP = 0.45  # of the cell, between two frames
 
 
 @dataclass(frozen=True)
 class Diffusion:
-    """D from the slope of the mean-square displacement, in A^2/ps and in cm^2/s, with its error."""
+    """Diffusion coefficient from the slope of the mean-square displacement.
+
+    Attributes:
+        coefficient: D in A^2/ps.
+        error: standard error of D in A^2/ps; NaN if there are fewer than two blocks.
+        start: shortest lag of the linear fit, in ps.
+        stop: longest lag of the linear fit, in ps.
+    """
 
     coefficient: float
     error: float
-    start: float  # ps, the range of the fit
+    start: float
     stop: float
 
     @property
@@ -30,14 +41,16 @@ class Diffusion:
         return self.coefficient * A2_PS_TO_CM2_S
 
     def finite_size_correction(self, temperature: float, viscosity: float, length: float) -> float:
-        """What a cubic cell takes off D: kT xi / (6 pi eta L), in A^2/ps.
+        """Return the correction of D for the size of a cubic periodic cell, in A^2/ps.
 
-        Add it to ``coefficient``; Yeh and Hummer, J. Phys. Chem. B 108, 15873 (2004).
+        The correction kT xi / (6 pi eta L) is to be added to ``coefficient``. Yeh and Hummer,
+        J. Phys. Chem. B 108, 15873 (2004).
 
         Args:
-            temperature: K.
-            viscosity: mPa s, of the model itself where it is known (experiment: 0.85 at 300 K).
-            length: of the cell, A.
+            temperature: in K.
+            viscosity: in mPa s, that of the model itself where it is known (experiment: 0.85 at
+                300 K).
+            length: edge of the cell in A.
         """
         # k in J/K, eta in Pa s, L in m; m^2/s = 1e8 A^2/ps
         si = 1.380649e-23 * temperature * _XI / (6 * np.pi * viscosity * 1e-3 * length * 1e-10)
@@ -45,31 +58,36 @@ class Diffusion:
 
 
 class MeanSquareDisplacement(TimeCorrelation):
-    """<|r(t) - r(0)|^2> over atoms and origins, of unwrapped positions.
+    """Mean-square displacement of atoms.
 
-    Figure 3a of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
+    Averages ``(r(t) - r(0))^2`` over atoms and time origins, with unwrapped positions. Figure 3a of
+    Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
 
-    A finite periodic cell slows diffusion down by some 10 to 20 per cent for hundreds of molecules:
-    see :meth:`Diffusion.finite_size_correction`.
+    A periodic cell slows diffusion down, by 10 to 20 percent for some hundreds of molecules; see
+    :meth:`Diffusion.finite_size_correction`.
 
     Args:
-        group: atoms; a Universe of water means its oxygens.
-        max_lag: ps; ``None`` means a quarter of the run, 2000 frames at most.
-        unwrap: follow atoms across the cell: between two frames each takes the shortest way (right
-            for wrapped and unwrapped files alike, if no atom moves half a cell in between).
-        remove_drift: take off the motion of the centre of the group.
-        n_blocks: blocks of origins for the error.
+        group: atoms; of a Universe of water the oxygens are taken.
+        max_lag: the longest lag in ps; ``None`` means a quarter of the run, at most 2000 frames.
+        unwrap: unwrap the positions by assuming that each atom moves by less than half the cell
+            between two frames. This serves wrapped and unwrapped files alike.
+        remove_drift: subtract the motion of the center of the group.
+        n_blocks: number of blocks of time origins for the error.
 
     Attributes:
-        results.time: [L] in ps.
+        results.time: lags [L] in ps.
         results.msd: [L] in A^2.
-        results.error: [L] in A^2.
-        results.diffusion: a :class:`Diffusion`, from the second half of the window.
+        results.error: standard error [L] in A^2.
+        results.diffusion: a :class:`Diffusion`, fitted to the second half of the lags.
+
+    Raises:
+        PetDriverError: the group is empty, or (in ``run``) there are fewer than two frames, the
+            frames are not evenly spaced in time, or an atom moves by half the cell between two.
     """
 
     def __init__(
         self,
-        group,
+        group: Atoms,
         max_lag: float | None = None,
         unwrap: bool = True,
         remove_drift: bool = True,
@@ -84,44 +102,48 @@ class MeanSquareDisplacement(TimeCorrelation):
         super().__init__(atoms.universe.trajectory, max_lag, n_blocks, **kwargs)
         self._indices = atoms.indices
         self.unwrap = unwrap
-        # the motion of the centre of one atom is all there is
+        # without its drift, a single atom does not move at all
         self.remove_drift = remove_drift and len(atoms) > 1
 
     def _prepare(self) -> None:
         super()._prepare()
-        self._last = self._path = None
+        self._last: np.ndarray | None = None  # fractional coordinates of the last frame
+        self._path: np.ndarray | None = None  # unwrapped positions
 
     def _observe(self) -> np.ndarray:
         ts = self._ts
         x = ts.positions[self._indices].astype(np.float64)
         if self._path is None:
             self._path = self._origin = x
-        elif not self.unwrap or ts.dimensions is None:
+        elif not self.unwrap or ts.dimensions is None or self._last is None:
             self._path = x
         else:
-            self._path = self._path + self._shortest_step(x)
+            self._path = self._path + self._shortest_step(x, self._last)
         if self.unwrap and ts.dimensions is not None:
             self._last = x @ np.linalg.inv(ts.triclinic_dimensions.astype(np.float64))
-        path = self._path - self._origin  # small numbers: their products keep their digits
+        path = self._path - self._origin  # keeps the products in _correlate precise
         if self.remove_drift:
             path -= path.mean(axis=0)
         return path.ravel()
 
-    def _pair(self, past: np.ndarray, now: np.ndarray) -> np.ndarray:
+    def _correlate(self, past: np.ndarray, now: np.ndarray) -> np.ndarray:
         squares = np.einsum("la,la->l", past, past)[:, None] + np.einsum("ba,ba->b", now, now)
         squares -= 2.0 * (past @ now.T)
         return squares[:, :, None] / len(self._indices)
 
-    def _shortest_step(self, x: np.ndarray) -> np.ndarray:
-        """From the last frame, in fractions of each one's cell: breathing is no motion."""
+    def _shortest_step(self, x: np.ndarray, last: np.ndarray) -> np.ndarray:
+        """Return the displacements since the last frame.
+
+        They are taken in fractional coordinates, so that a change of the cell alone is no motion.
+        """
         cell = self._ts.triclinic_dimensions.astype(np.float64)
-        step = x @ np.linalg.inv(cell) - self._last
+        step = x @ np.linalg.inv(cell) - last
         step -= np.round(step)
         if np.abs(step).max() > _MAX_STEP:
             raise PetDriverError(
                 f"frame {self._ts.frame}: an atom moved by half the cell since the last frame, so "
-                "that it cannot be followed; write frames more often, or give unwrap=False where "
-                "the file holds unwrapped positions"
+                "that it cannot be followed; write frames more often, or give unwrap=False if "
+                "the file contains unwrapped positions"
             )
         return step @ cell
 
@@ -136,8 +158,8 @@ class MeanSquareDisplacement(TimeCorrelation):
         if len(lags[half]) < 2:
             return Diffusion(np.nan, np.nan, lags[0], lags[-1])
         slope = np.polyfit(lags[half], self.results.msd[half], 1)[0]
-        whole = (self._counts > 0).all(axis=1)
-        blocks = self._sums[whole, :, 0] / self._counts[whole]
+        complete = (self._counts > 0).all(axis=1)
+        blocks = self._sums[complete, :, 0] / self._counts[complete]
         slopes = [np.polyfit(lags[half], block[half], 1)[0] for block in blocks]
         error = np.std(slopes, ddof=1) / np.sqrt(len(slopes)) if len(slopes) > 1 else np.nan
         return Diffusion(slope / 6, float(error) / 6, lags[half][0], lags[-1])

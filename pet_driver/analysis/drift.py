@@ -1,4 +1,8 @@
-"""Drift of the conserved quantity."""
+"""Drift of the conserved quantity, and the statistical inefficiency of a series.
+
+``scipy.stats.linregress`` fits a line too, but its error takes the samples as independent. pymbar
+has a statistical inefficiency; it would be a dependency for ten lines.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,23 @@ from pet_driver.errors import PetDriverError
 
 @dataclass(frozen=True)
 class Drift:
-    """A linear fit of an energy over time: slope and its standard error in eV/(atom ps)."""
+    """Linear fit of an energy over time.
+
+    Attributes:
+        slope: in eV/(atom ps).
+        error: standard error of the slope in eV/(atom ps).
+        fluctuation: root mean square deviation from the line in eV/atom.
+        duration: length of the series in ps.
+        n_samples: number of samples.
+        n_independent: number of independent samples, from the correlation of the residuals.
+    """
 
     slope: float
     error: float
-    fluctuation: float  # root mean square about the line, eV/atom
-    duration: float  # ps
+    fluctuation: float
+    duration: float
     n_samples: int
-    n_independent: float  # samples after the correlation of the residuals
+    n_independent: float
 
     def __str__(self) -> str:
         return f"{self.slope:.3e} +- {self.error:.1e} eV/(atom ps) over {self.duration:.4g} ps"
@@ -32,17 +45,20 @@ def conserved_drift(
     name: str | None = None,
     start: float = 0.0,
 ) -> Drift:
-    """The drift of the conserved quantity of a run.
+    """Return the drift of the conserved quantity of a run.
 
     The error takes the correlation of the residuals into account.
 
     Args:
         source: a property file of i-PI or a log of LAMMPS, or its path.
-        n_atoms: atoms of the system (for ring polymers: of one bead; i-PI's ``conserved`` is by
-            bead).
+        n_atoms: number of atoms of the system (for ring polymers: of one bead, since i-PI divides
+            ``conserved`` by the number of beads).
         name: the column; by default ``conserved`` (i-PI), ``Econserve`` or ``TotEng`` (LAMMPS; a
             thermostat or barostat does not conserve the latter).
-        start: ps from the start of the run to leave out.
+        start: time to leave out at the start of the run, in ps.
+
+    Returns:
+        The slope and its error.
 
     Raises:
         PetDriverError: too few samples, or a missing column.
@@ -71,7 +87,15 @@ def _open(path: str | os.PathLike) -> PropertyTable:
 
 
 def linear_drift(time: np.ndarray, energy: np.ndarray) -> Drift:
-    """Fit energy [F] (eV/atom) over time [F] (ps) by a line."""
+    """Fit a line to an energy over time.
+
+    Args:
+        time: [F] in ps.
+        energy: [F] in eV/atom.
+
+    Returns:
+        The slope and its error, which takes the correlation of the residuals into account.
+    """
     t = time - time.mean()
     slope = float(t @ (energy - energy.mean()) / (t @ t))
     residual = energy - energy.mean() - slope * t
@@ -88,7 +112,11 @@ def linear_drift(time: np.ndarray, energy: np.ndarray) -> Drift:
 
 
 def statistical_inefficiency(series: np.ndarray) -> float:
-    """1 + 2 sum of the autocorrelation up to its first zero: samples for one independent one."""
+    """Return the statistical inefficiency of a series [F].
+
+    It is the number of samples for one independent sample, 1 + 2 sum_k C(k), with the normalized
+    autocorrelation C summed up to its first zero.
+    """
     series = np.asarray(series, float) - np.mean(series)
     n = len(series)
     power = np.abs(np.fft.rfft(series, 2 * n)) ** 2

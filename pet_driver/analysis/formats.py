@@ -1,22 +1,28 @@
-"""The four trajectory formats of i-PI: where each frame lies in the file, and its numbers.
+"""Parsers of the four trajectory formats of i-PI.
 
-    xyz      count, comment "# CELL(abcABC): a b c A B C Step: n Bead: m positions{u} cell{u}",
-             one line an atom
-    extxyz   i-PI's format 'ase', and any extended xyz: Lattice="..." and Properties=... in the
-             comment
-    pdb      TITLE (with the step and the units), CRYST1, ATOM lines, END
-    bin      cell (9 float64, vectors in columns), count, values, names, title (UCS-4, no length)
+- xyz: number of atoms, comment
+  ``# CELL(abcABC): a b c A B C Step: n Bead: m positions{u} cell{u}``, one line per atom
+- extxyz: i-PI's format 'ase' and any extended xyz, with ``Lattice="..."`` and ``Properties=...`` in
+  the comment
+- pdb: TITLE (with the step and the units), CRYST1, ATOM lines, END
+- bin: cell (9 float64, vectors in columns), number of atoms, values, names, title (UCS-4, without a
+  length)
 
-``scan_*`` return one :class:`FrameEntry` a frame; ``parse_*`` return the values as they stand in
-the file. Units, restarts and time are the business of :mod:`pet_driver.analysis.ipi_file`.
+``scan_*`` return one :class:`FrameEntry` per frame, ``parse_*`` return the values of a frame in the
+units of the file. Units, restarts and time are handled by :mod:`pet_driver.analysis.ipi_file`.
+
+MDAnalysis' and ASE's readers of xyz and pdb ignore i-PI's cell, step and units and fail on a frame
+that a killed run left incomplete; i-PI's own (``ipi.scripting.read_trajectory``) reads whole files
+into memory.
 """
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from MDAnalysis.lib.mdamath import triclinic_box
@@ -26,12 +32,13 @@ from pet_driver.errors import PetDriverError
 
 
 class FrameEntry(NamedTuple):
-    """One frame in a file.
+    """Location of one frame in a file.
 
     Attributes:
-        start, stop: byte range of the whole frame.
-        comment: its comment.
-        complete: whether it is whole.
+        start: offset of its first byte.
+        stop: offset after its last byte.
+        comment: its comment line.
+        complete: whether the frame is complete.
     """
 
     start: int
@@ -41,45 +48,54 @@ class FrameEntry(NamedTuple):
 
 
 class RawFrame(NamedTuple):
-    """One frame as it stands in the file.
+    """One frame in the units of the file.
 
     Attributes:
         values: [N, 3].
-        cell: [6] or ``None``.
+        cell: a, b, c, alpha, beta, gamma, or ``None``.
     """
 
     values: np.ndarray
     cell: np.ndarray | None
 
 
+Data: TypeAlias = bytes | mmap.mmap
+
 _LATTICE = re.compile(r'Lattice="([^"]*)"', re.IGNORECASE)
 _PROPERTIES = re.compile(r"Properties=(\S+)", re.IGNORECASE)
 _ABC = re.compile(r"CELL[(\[{]abcABC[)\]}]:\s*((?:[-+0-9.Ee]+\s+){5}[-+0-9.Ee]+)")
 
 
-def _positions_of(data, token: bytes) -> Iterator[int]:
+def _find_all(data: Data, token: bytes) -> Iterator[int]:
     found = data.find(token)
     while found >= 0:
         yield found
         found = data.find(token, found + len(token))
 
 
-def _line(data, start: int) -> tuple[bytes, int]:
-    """The line from ``start`` without its end, and where the next one begins (-1 at the end)."""
+def _line(data: Data, start: int) -> tuple[bytes, int]:
+    """Return the line at ``start`` without its newline, and the next offset (-1 at the end)."""
     end = data.find(b"\n", start)
     if end < 0:
         return data[start:], -1
     return data[start:end].rstrip(b"\r"), end + 1
 
 
-def scan_xyz(data, path: str) -> tuple[int, list[FrameEntry]]:
-    """Frames of an xyz or extxyz file.
+def scan_xyz(data: Data, path: str) -> tuple[int, list[FrameEntry]]:
+    """Find the frames of an xyz or extxyz file.
 
-    A frame that breaks off (a killed run) is marked incomplete, and the next one is found again by
-    its comment, so that a file to which a restarted run appended stays readable.
+    A frame that a killed run did not complete is marked, and the next one is found by its comment,
+    so that a file to which a restarted run appended stays readable.
+
+    Args:
+        data: the content of the file.
+        path: its name, for messages.
 
     Returns:
-        the number of atoms; the frames.
+        The number of atoms, and the frames.
+
+    Raises:
+        PetDriverError: not a trajectory of i-PI or an extended xyz file, or a damaged one.
     """
     first, second = _line(data, 0)
     try:
@@ -96,34 +112,34 @@ def scan_xyz(data, path: str) -> tuple[int, list[FrameEntry]]:
             f"{path}: line 2 names neither CELL{{...}} nor Lattice=; this is not a trajectory of "
             "i-PI or an extended xyz file (read plain xyz with MDAnalysis' own format XYZ)"
         )
-    comments = []
-    for found in _positions_of(data, token):
+    comments: list[int] = []
+    for found in _find_all(data, token):
         start = data.rfind(b"\n", 0, found) + 1
         if not comments or comments[-1] != start:
             comments.append(start)
-    heads = [data.rfind(b"\n", 0, start - 1) + 1 for start in comments]
-    frames = []
+    starts = [data.rfind(b"\n", 0, start - 1) + 1 for start in comments]
+    frames: list[FrameEntry] = []
     for k, start in enumerate(comments):
-        stop = heads[k + 1] if k + 1 < len(comments) else len(data)
+        stop = starts[k + 1] if k + 1 < len(comments) else len(data)
         text, body = _line(data, start)
         end = _end_of_body(data, body, stop, n_atoms, path, k) if body > 0 else 0
         complete = end > 0
         if complete and (not frames or frames[-1].complete):
-            _check_count(data[heads[k] : start], n_atoms, path, k)
+            _check_count(data[starts[k] : start], n_atoms, path, k)
         stop = end or stop
-        frames.append(FrameEntry(heads[k], stop, text.decode(errors="replace"), complete))
+        frames.append(FrameEntry(starts[k], stop, text.decode(errors="replace"), complete))
     return n_atoms, frames
 
 
-def _end_of_body(data, body: int, stop: int, n_atoms: int, path: str, k: int) -> int:
-    """Where a frame ends that is whole; 0 if it is not."""
+def _end_of_body(data: Data, body: int, stop: int, n_atoms: int, path: str, k: int) -> int:
+    """Return the end of a complete frame, 0 for an incomplete one."""
     block = data[body:stop]
     lines = block.count(b"\n")
     if lines > n_atoms:
         rows = block.rstrip()
         last = rows.rfind(b"\n") + 1
         if rows.count(b"\n") == n_atoms and rows[last:].strip() == str(n_atoms).encode():
-            return body + last  # the next frame broke off behind its number of atoms
+            return body + last  # of the next frame, only the number of atoms was written
         if rows.count(b"\n") >= n_atoms:
             raise PetDriverError(
                 f"{path}: frame {k} has more lines than its {n_atoms} atoms; the file is damaged "
@@ -131,10 +147,10 @@ def _end_of_body(data, body: int, stop: int, n_atoms: int, path: str, k: int) ->
             )
     if lines >= n_atoms:
         return stop
-    # the last line of a file may lack its end, but must be as long as the others
+    # the last line of a file may lack its newline, but must be as long as the others
     tail = block[block.rfind(b"\n") + 1 :]
-    whole = lines == n_atoms - 1 and len(tail) >= max(block.find(b"\n"), 1)
-    return stop if whole else 0
+    complete = lines == n_atoms - 1 and len(tail) >= max(block.find(b"\n"), 1)
+    return stop if complete else 0
 
 
 def _check_count(line: bytes, n_atoms: int, path: str, k: int) -> None:
@@ -146,12 +162,16 @@ def _check_count(line: bytes, n_atoms: int, path: str, k: int) -> None:
 
 
 def parse_xyz(block: bytes, n_atoms: int) -> RawFrame:
-    """One xyz or extxyz frame; the columns of extxyz are chosen by :func:`value_columns`."""
-    head = block.find(b"\n") + 1
-    body = block.find(b"\n", head) + 1
-    comment = block[head:body].decode(errors="replace")
+    """Return the values of an xyz or extxyz frame.
+
+    Raises:
+        ValueError: the frame is damaged.
+    """
+    start = block.find(b"\n") + 1
+    body = block.find(b"\n", start) + 1
+    comment = block[start:body].decode(errors="replace")
     width, first = value_columns(comment, len(block[body : block.find(b"\n", body)].split()))
-    values = fixed_width.table(block[body:], n_atoms, width, first)
+    values = fixed_width.parse_columns(block[body:], n_atoms, width, first)
     if values is not None:
         return RawFrame(values, xyz_cell(comment))
     tokens = block[body:].split()
@@ -162,10 +182,10 @@ def parse_xyz(block: bytes, n_atoms: int) -> RawFrame:
 
 
 def names_xyz(block: bytes, n_atoms: int) -> list[str]:
-    """The symbols of one xyz or extxyz frame."""
-    head = block.find(b"\n") + 1
-    body = block.find(b"\n", head) + 1
-    column = name_column(block[head:body].decode(errors="replace"))
+    """Return the names of the atoms of an xyz or extxyz frame."""
+    start = block.find(b"\n") + 1
+    body = block.find(b"\n", start) + 1
+    column = name_column(block[start:body].decode(errors="replace"))
     return [line.split()[column].decode() for line in block[body:].splitlines()[:n_atoms]]
 
 
@@ -174,16 +194,21 @@ def _property_columns(comment: str) -> dict[str, tuple[int, int]]:
     if match is None:
         return {}
     fields = match.group(1).strip('"').split(":")
-    columns, at = {}, 0
+    columns, offset = {}, 0
     for name, count in zip(fields[::3], fields[2::3], strict=False):
-        columns[name] = (at, int(count))
-        at += int(count)
-    columns[""] = (at, 0)  # the width of a line
+        columns[name] = (offset, int(count))
+        offset += int(count)
+    columns[""] = (offset, 0)  # the number of columns of a line
     return columns
 
 
 def value_columns(comment: str, width: int) -> tuple[int, int]:
-    """The number of columns and the first value column of an xyz or extxyz frame."""
+    """Return the number of columns of an xyz or extxyz frame, and the first value column.
+
+    Args:
+        comment: the comment of the frame.
+        width: the number of columns, for comments without ``Properties``.
+    """
     columns = _property_columns(comment)
     if not columns:
         return max(width, 4), 1
@@ -195,12 +220,12 @@ def value_columns(comment: str, width: int) -> tuple[int, int]:
 
 
 def name_column(comment: str) -> int:
-    """The column that holds the symbols."""
+    """Return the column with the names of the atoms."""
     return _property_columns(comment).get("species", (0, 1))[0]
 
 
 def xyz_cell(comment: str) -> np.ndarray | None:
-    """The cell a, b, c, alpha, beta, gamma of a comment in the file's own unit, or None."""
+    """Return the cell a, b, c, alpha, beta, gamma of a comment in the file's unit, or None."""
     match = _LATTICE.search(comment)
     if match is not None:
         vectors = np.array(match.group(1).split(), float).reshape(3, 3)
@@ -216,11 +241,11 @@ def _dimensions(vectors: np.ndarray) -> np.ndarray | None:
     if abs(np.linalg.det(vectors)) < 1e-12:
         return None
     scale = np.abs(vectors).max()
-    # MDAnalysis knows lengths and angles alone
+    # MDAnalysis stores lengths and angles only, not the orientation of the cell
     if np.abs(vectors[np.triu_indices(3, 1)]).max() > 1e-6 * scale or vectors.diagonal().min() <= 0:
         raise ValueError(
             "the cell's first vector does not lie along x, its second not in the xy plane above "
-            "x, or its third not above that; turn the structure with ASE's cell.standard_form()"
+            "x, or its third not above that; rotate the structure with ASE's cell.standard_form()"
         )
     return np.array(triclinic_box(*vectors), float)
 
@@ -230,7 +255,7 @@ _STEP = re.compile(r"Step:\s*(-?\d+)")
 
 
 def ipi_quantity(comment: str) -> tuple[str, str]:
-    """The quantity and its unit from ``positions{angstrom}``; ("", "") without such a mark."""
+    """Return quantity and unit from a mark such as ``positions{angstrom}``, or ("", "")."""
     for name, _, unit in _QUANTITY.findall(comment):
         if name.lower() != "cell":
             return name, unit
@@ -238,7 +263,7 @@ def ipi_quantity(comment: str) -> tuple[str, str]:
 
 
 def ipi_cell_unit(comment: str) -> str | None:
-    """The unit of the cell from ``cell{angstrom}``, None without such a mark."""
+    """Return the unit of the cell from a mark such as ``cell{angstrom}``, or None."""
     for name, _, unit in _QUANTITY.findall(comment):
         if name == "cell":
             return unit
@@ -246,15 +271,26 @@ def ipi_cell_unit(comment: str) -> str | None:
 
 
 def ipi_step(comment: str) -> int:
-    """The step of a comment, -1 without one."""
+    """Return the step of a comment, -1 without one."""
     match = _STEP.search(comment)
     return int(match.group(1)) if match else -1
 
 
-def scan_pdb(data, path: str) -> tuple[int, list[FrameEntry]]:
-    """Frames of a pdb file of i-PI."""
+def scan_pdb(data: Data, path: str) -> tuple[int, list[FrameEntry]]:
+    """Find the frames of a pdb file of i-PI.
+
+    Args:
+        data: the content of the file.
+        path: its name, for messages.
+
+    Returns:
+        The number of atoms, and the frames.
+
+    Raises:
+        PetDriverError: not a pdb file of i-PI, or a damaged one.
+    """
     token = b"TITLE" if data[:5] == b"TITLE" else b"CRYST1"
-    starts = list(_positions_of(data, token))
+    starts = list(_find_all(data, token))
     if not starts or starts[0] != 0:
         raise PetDriverError(f"{path}: starts with neither TITLE nor CRYST1; not a pdb of i-PI")
     n_atoms, frames = 0, []
@@ -273,9 +309,13 @@ def scan_pdb(data, path: str) -> tuple[int, list[FrameEntry]]:
 
 
 def parse_pdb(block: bytes, n_atoms: int) -> RawFrame:
-    """One pdb frame; fields are counted from the right, where the atom's number cannot shift them.
+    """Return the values of a pdb frame.
 
-    After the three coordinates (8 columns each) i-PI writes 26 more columns.
+    The columns are counted from the right, because a long atom number shifts the others. After the
+    three coordinates (8 columns each) i-PI writes 26 more columns.
+
+    Raises:
+        ValueError: the frame is damaged.
     """
     values, cell = [], None
     for line in block.decode(errors="replace").splitlines():
@@ -294,7 +334,7 @@ def parse_pdb(block: bytes, n_atoms: int) -> RawFrame:
 
 
 def names_pdb(block: bytes, n_atoms: int) -> list[str]:
-    """The names of one pdb frame."""
+    """Return the names of the atoms of a pdb frame."""
     lines = block.decode(errors="replace").splitlines()
     return [line[12:16].strip() for line in lines if line.startswith("ATOM")]
 
@@ -304,32 +344,43 @@ _UCS4_END = "}".encode("utf-32-le")
 _TITLE_MAX = 4 * 1000
 
 
-def scan_bin(data, path: str) -> tuple[int, list[FrameEntry]]:
-    """Frames of a binary file of i-PI (little-endian, 64-bit integers).
+def scan_bin(data: Data, path: str) -> tuple[int, list[FrameEntry]]:
+    """Find the frames of a binary file of i-PI (little-endian, 64-bit integers).
 
-    The title has no length of its own; it ends with the brace of ``cell{unit}``.
+    The length of the title is not in the file; the title ends with the brace of ``cell{unit}``.
+
+    Args:
+        data: the content of the file.
+        path: its name, for messages.
+
+    Returns:
+        The number of atoms, and the frames.
+
+    Raises:
+        PetDriverError: not a binary file of i-PI, or a damaged one.
     """
-    n_atoms, frames, at, size = 0, [], 0, len(data)
-    while at < size:
-        count = int(np.frombuffer(data[at + 72 : at + 80].ljust(8, b"\0"), "<i8")[0])
-        if at + 80 <= size and (count <= 0 or (n_atoms and count != n_atoms)):
+    n_atoms, offset, size = 0, 0, len(data)
+    frames: list[FrameEntry] = []
+    while offset < size:
+        count = int(np.frombuffer(data[offset + 72 : offset + 80].ljust(8, b"\0"), "<i8")[0])
+        if offset + 80 <= size and (count <= 0 or (n_atoms and count != n_atoms)):
             raise PetDriverError(
                 f"{path}: frame {len(frames)} announces {count} atoms"
                 + (f" where the first one has {n_atoms}" if n_atoms else "")
                 + "; the file is damaged there, or not a binary trajectory of i-PI"
             )
-        end, title = _bin_title(data, at, count)
+        end, title = _bin_title(data, offset, count)
         if title is None and end < size:
             raise PetDriverError(f"{path}: frame {len(frames)} has no title; the file is damaged")
-        frames.append(FrameEntry(at, end, title or "", title is not None))
-        n_atoms, at = n_atoms or count, end
+        frames.append(FrameEntry(offset, end, title or "", title is not None))
+        n_atoms, offset = n_atoms or count, end
     return n_atoms, frames
 
 
-def _bin_title(data, at: int, count: int) -> tuple[int, str | None]:
-    """The end of the frame at ``at`` and its title; (end of file, None) if it breaks off."""
+def _bin_title(data: Data, offset: int, count: int) -> tuple[int, str | None]:
+    """Return the end of the frame at ``offset`` and its title, None if it is incomplete."""
     size = len(data)
-    names = at + 80 + 24 * count
+    names = offset + 80 + 24 * count
     if names + 8 > size:
         return size, None
     title = names + 8 + 4 * int(np.frombuffer(data[names : names + 8], "<i8")[0])
@@ -341,17 +392,17 @@ def _bin_title(data, at: int, count: int) -> tuple[int, str | None]:
 
 
 def parse_bin(block: bytes, n_atoms: int) -> RawFrame:
-    """One frame of a binary file."""
+    """Return the values of a frame of a binary file."""
     vectors = np.frombuffer(block, "<f8", 9).reshape(3, 3).T
     values = np.frombuffer(block, "<f8", 3 * n_atoms, 80).reshape(n_atoms, 3)
     return RawFrame(values, _dimensions(vectors))
 
 
 def names_bin(block: bytes, n_atoms: int) -> list[str]:
-    """The names of one binary frame."""
-    at = 80 + 24 * n_atoms
-    length = int(np.frombuffer(block, "<i8", 1, at)[0])
-    return block[at + 8 : at + 8 + 4 * length].decode("utf-32-le").split("|")
+    """Return the names of the atoms of a frame of a binary file."""
+    offset = 80 + 24 * n_atoms
+    length = int(np.frombuffer(block, "<i8", 1, offset)[0])
+    return block[offset + 8 : offset + 8 + 4 * length].decode("utf-32-le").split("|")
 
 
 SCANNERS = {"xyz": scan_xyz, "pdb": scan_pdb, "bin": scan_bin}
@@ -359,8 +410,8 @@ PARSERS = {"xyz": parse_xyz, "pdb": parse_pdb, "bin": parse_bin}
 NAMES = {"xyz": names_xyz, "pdb": names_pdb, "bin": names_bin}
 
 
-def kind_of(data, path: str) -> str:
-    """Which format a file has: by its suffix for bin, by its first bytes otherwise."""
+def detect_format(data: Data, path: str) -> str:
+    """Return the format of a file ("xyz", "pdb" or "bin"), by its suffix or its first bytes."""
     if path.endswith(".bin"):
         return "bin"
     head = bytes(data[:6])

@@ -1,29 +1,38 @@
-"""Radius of gyration of ring polymers."""
+"""Radius of gyration of ring polymers.
+
+i-PI writes it per atom (``r_gyration``) if it is asked for before the run; this computes it from
+the trajectories of the beads, averaged by element and with an error.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from MDAnalysis.analysis.results import ResultsGroup
 
-from pet_driver.analysis.base import BlockAnalysis, atoms_of, block_error
+from pet_driver.analysis.base import Atoms, BlockAnalysis, atoms_of, block_error
 from pet_driver.errors import PetDriverError
 
 
 class RingPolymerGyration(BlockAnalysis):
-    """Rg^2 = <1/P sum_k |r_k - r_c|^2> of the beads about their centroid, by element.
+    """Radius of gyration of ring polymers, by element.
+
+    ``Rg^2 = <1/P sum_k (r_k - r_c)^2>`` over the P beads at ``r_k`` about their centroid ``r_c``.
 
     Args:
         group: atoms of a Universe read with ``centroid=``.
-        n_blocks: blocks of frames for the error.
+        n_blocks: number of blocks of frames for the error.
 
     Attributes:
-        results.elements: list of E names.
-        results.radius: [E] in A, the root of the mean square.
-        results.error: [E] in A, of ``radius``.
+        results.elements: names of the elements, a list of length E.
+        results.radius: root mean square over the atoms of an element [E] in A.
+        results.error: standard error of ``radius`` [E] in A.
         results.by_atom: [N] in A.
+
+    Raises:
+        PetDriverError: the Universe was read without beads.
     """
 
-    def __init__(self, group, n_blocks: int = 5, **kwargs):
+    def __init__(self, group: Atoms, n_blocks: int = 5, **kwargs):
         atoms = atoms_of(group)
         super().__init__(atoms.universe.trajectory, n_blocks=n_blocks, **kwargs)
         if "beads" not in self._trajectory.ts.data:

@@ -1,4 +1,8 @@
-"""Hydrogen bonds of water, counted frame by frame."""
+"""Hydrogen bonds of water.
+
+``MDAnalysis.analysis.hydrogenbonds.HydrogenBondAnalysis`` finds the same bonds, but keeps a list of
+every bond of every frame in memory; here only averages are kept.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +10,43 @@ import numpy as np
 from MDAnalysis.analysis.results import ResultsGroup
 from MDAnalysis.lib.distances import calc_angles
 
-from pet_driver.analysis.base import BlockAnalysis, atoms_of, block_error, water_indices
+from pet_driver.analysis.base import Atoms, BlockAnalysis, atoms_of, block_error, water_indices
 from pet_driver.analysis.pairs import Pairs
 
-_MAX_BONDS = 8  # a molecule's donated and accepted bonds; more are counted as this many
+_MAX_BONDS = 8  # of one molecule; molecules with more are counted as having this many
 
 
 class HydrogenBonds(BlockAnalysis):
-    """Hydrogen bonds D-H...A by distance D-A and angle D-H-A, as MDAnalysis' own analysis.
+    """Number and geometry of the hydrogen bonds of water.
 
-    The same bonds as ``MDAnalysis.analysis.hydrogenbonds.HydrogenBondAnalysis`` with the same two
-    limits, which keeps a list of every bond of every frame; this one keeps only averages.
+    A bond D-H...A has a D-A distance of at most ``distance`` and a D-H-A angle of at least
+    ``angle``, as in MDAnalysis' ``HydrogenBondAnalysis``.
 
     Args:
         group: water with molecules as residues (``water_universe``).
-        distance: the longest O-O distance, A.
-        angle: the smallest O-H...O angle, degrees.
-        n_blocks: blocks of frames for the error.
+        distance: largest O-O distance in A.
+        angle: smallest O-H...O angle in degrees.
+        n_blocks: number of blocks of frames for the error.
 
     Attributes:
-        results.per_molecule: bonds that a molecule takes part in, donated and accepted.
-        results.error: of ``per_molecule``.
-        results.coordination: [9], share of molecules with 0, 1, ... bonds.
-        results.mean_distance: of the bonds, A.
-        results.mean_angle: of the bonds, degrees.
-        results.counts: [F], bonds in each frame.
+        results.per_molecule: number of bonds that a molecule donates or accepts.
+        results.error: standard error of ``per_molecule``.
+        results.coordination: [9], fractions of molecules with 0, 1, ... bonds.
+        results.mean_distance: mean O-O distance of the bonds in A.
+        results.mean_angle: mean O-H...O angle of the bonds in degrees.
+        results.counts: [F], number of bonds in each frame.
+
+    Raises:
+        PetDriverError: the residues are not water molecules.
     """
 
     def __init__(
-        self, group, distance: float = 3.5, angle: float = 150.0, n_blocks: int = 5, **kwargs
+        self,
+        group: Atoms,
+        distance: float = 3.5,
+        angle: float = 150.0,
+        n_blocks: int = 5,
+        **kwargs,
     ):
         super().__init__(atoms_of(group).universe.trajectory, n_blocks=n_blocks, **kwargs)
         self._water = water_indices(group)
@@ -51,7 +63,7 @@ class HydrogenBonds(BlockAnalysis):
         ts, (oxygen, first, second) = self._ts, self._water
         x, n = ts.positions, len(oxygen)
         i, j, near = self._pairs.near(x[oxygen], x[oxygen], self.distance, ts.dimensions)
-        # either may donate, with either of its H
+        # both molecules of a pair may donate, each with either of its H
         donor, acceptor = np.concatenate([i, i, j, j]), np.concatenate([j, j, i, i])
         lengths = np.tile(near, 4)
         hydrogen = np.concatenate([first[i], second[i], first[j], second[j]])
@@ -59,11 +71,11 @@ class HydrogenBonds(BlockAnalysis):
             calc_angles(x[oxygen[donor]], x[hydrogen], x[oxygen[acceptor]], box=ts.dimensions)
         )
         bonded = angles > self.angle
-        taking_part = np.concatenate([donor[bonded], acceptor[bonded]])
-        number = np.minimum(np.bincount(taking_part, minlength=n), _MAX_BONDS)
+        participants = np.concatenate([donor[bonded], acceptor[bonded]])
+        number = np.minimum(np.bincount(participants, minlength=n), _MAX_BONDS)
         self.results.counts[self._frame_index] = bonded.sum()
         self.results.coordination += np.bincount(number, minlength=_MAX_BONDS + 1)
-        self.results.sums[self._block] += (1, len(taking_part) / n)
+        self.results.sums[self._block] += (1, len(participants) / n)
         self.results.geometry += (bonded.sum(), lengths[bonded].sum(), angles[bonded].sum())
 
     def _get_aggregator(self) -> ResultsGroup:

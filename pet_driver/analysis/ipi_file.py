@@ -1,4 +1,4 @@
-"""One trajectory file of i-PI as a random-access sequence of frames, in MDAnalysis' units."""
+"""Random access to the frames of one trajectory file of i-PI, in MDAnalysis' units."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from pet_driver.analysis import formats
-from pet_driver.analysis.memory_map import mapped
+from pet_driver.analysis.memory_map import open_memory_map
 from pet_driver.analysis.units import factor
 from pet_driver.errors import PetDriverError
 
@@ -30,7 +30,10 @@ _DIMENSION = {
 
 
 def dimension_of(quantity: str) -> str:
-    """The dimension of one of i-PI's trajectories: length, velocity, force, energy, undefined."""
+    """Return the dimension of a trajectory quantity of i-PI.
+
+    It is "length", "velocity", "force", "energy", or "undefined" for other quantities.
+    """
     if quantity in _DIMENSION:
         return _DIMENSION[quantity]
     for prefix in ("x_centroid", "v_centroid", "forces"):
@@ -40,24 +43,24 @@ def dimension_of(quantity: str) -> str:
 
 
 class TrajectoryFile:
-    """A trajectory file of i-PI (xyz, ase, pdb, bin); ``file[k]`` is the k-th frame that counts.
+    """Frames of a trajectory file of i-PI (xyz, ase, pdb, bin).
 
-    Values are float64 in A, A/ps, kJ/(mol A) or eV by dimension. A last frame that breaks off is
-    left out with a warning, as is one in the middle that a restarted run wrote again.
+    ``file[k]`` returns the values [N, 3] and the cell of frame k. Values are float64 in A, A/ps,
+    kJ/(mol A) or eV, depending on the quantity. An incomplete frame is left out with a warning if
+    it is the last one, or if a restarted run wrote its step again.
 
     Args:
         path: the file.
-        duplicates: ``"drop"`` (default): where the step does not grow, a run was restarted; the
-            later frames count, and the earlier ones from that step on are left out. ``"keep"``:
-            all.
+        duplicates: ``"drop"`` (default) counts frames that a restarted run wrote again once: where
+            the step does not grow, the later frames are kept. ``"keep"`` returns all frames.
 
     Attributes:
-        n_atoms: number of atoms.
-        names: [N].
-        steps: [F], -1 where the file has none.
-        quantity: ``"positions"``, ...
-        unit: of the quantity in the file.
-        dimension: of the quantity, see :func:`dimension_of`.
+        n_atoms: number of atoms, N.
+        names: names of the atoms [N].
+        steps: step of each frame [F], -1 if the file has none.
+        quantity: what the values are, such as ``"positions"``.
+        unit: unit of the quantity in the file.
+        dimension: dimension of the quantity, see :func:`dimension_of`.
 
     Raises:
         PetDriverError: a missing, empty or damaged file, or an unknown unit.
@@ -68,16 +71,16 @@ class TrajectoryFile:
             raise PetDriverError(f"duplicates must be 'drop' or 'keep', not {duplicates!r}")
         self.path = os.fspath(path)
         self._handle: BinaryIO | None = None
-        with mapped(self.path) as data:
-            self.kind = formats.kind_of(data, self.path)
+        with open_memory_map(self.path) as data:
+            self.kind = formats.detect_format(data, self.path)
             self.n_atoms, entries = formats.SCANNERS[self.kind](data, self.path)
         self._index(entries, duplicates)
         self._read_units(entries)
-        self._raw(0)  # complains of a damaged first frame
+        self._raw(0)  # raises an error if the first frame is damaged
         self.names = formats.NAMES[self.kind](self._block(0), self.n_atoms)
 
     def _block(self, k: int) -> bytes:
-        """Frame k as it stands in the file. Read, not mapped: mapped pages would stay resident."""
+        """Return the bytes of frame k; they are read, since mapped pages would stay in memory."""
         if self._handle is None:
             self._handle = open(self.path, "rb", buffering=0)  # noqa: SIM115 (see close)
         self._handle.seek(int(self.starts[k]))
@@ -86,7 +89,7 @@ class TrajectoryFile:
     def _index(self, entries: list[formats.FrameEntry], duplicates: str) -> None:
         steps = [formats.ipi_step(entry.comment) for entry in entries]
         kept: list[int] = []
-        broken = []
+        incomplete: list[int] = []
         for k, entry in enumerate(entries):
             if duplicates == "drop" and steps[k] >= 0:
                 while kept and steps[kept[-1]] >= steps[k]:
@@ -94,28 +97,30 @@ class TrajectoryFile:
             if entry.complete:
                 kept.append(k)
             else:
-                broken.append(k)
-        self._check_broken(entries, steps, broken)
+                incomplete.append(k)
+        self._check_incomplete(entries, steps, incomplete)
         if not kept:
-            raise PetDriverError(f"{self.path}: holds no whole frame; run for longer")
+            raise PetDriverError(f"{self.path}: contains no complete frame; run for longer")
         self.starts = np.array([entries[k].start for k in kept])
         self.stops = np.array([entries[k].stop for k in kept])
         self.steps = np.array([steps[k] for k in kept])
 
-    def _check_broken(self, entries, steps: list[int], broken: list[int]) -> None:
-        for k in broken:
-            # One that broke off before it named its step is the one that was to come.
+    def _check_incomplete(
+        self, entries: list[formats.FrameEntry], steps: list[int], incomplete: list[int]
+    ) -> None:
+        for k in incomplete:
+            # if its step was not written either, extrapolate from the frames before
             step = steps[k] if steps[k] >= 0 or k < 2 else 2 * steps[k - 1] - steps[k - 2]
             if k + 1 < len(entries) and not 0 <= steps[k + 1] <= max(step, 0):
                 raise PetDriverError(
-                    f"{self.path}: frame {k} (step {steps[k]}, byte {entries[k].start}) breaks off "
-                    "in the middle of the file and no restarted run repeats it; cut the file "
-                    "before that frame, or write it anew"
+                    f"{self.path}: frame {k} (step {steps[k]}, byte {entries[k].start}) is "
+                    "incomplete in the middle of the file and no restarted run repeats it; cut the "
+                    "file before that frame, or run again"
                 )
-        if broken:
+        if incomplete:
             warnings.warn(
-                f"{self.path}: frame {broken[-1]} (step {steps[broken[-1]]}) breaks off; "
-                "it is left out",
+                f"{self.path}: frame {incomplete[-1]} (step {steps[incomplete[-1]]}) is "
+                "incomplete; it is left out",
                 stacklevel=4,
             )
 
@@ -152,12 +157,12 @@ class TrajectoryFile:
             ) from None
 
     def __getitem__(self, k: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Values [N, 3] of frame k, and its cell a, b, c (A), alpha, beta, gamma, or None."""
+        """Return the values [N, 3] of frame k, and a, b, c (A), alpha, beta, gamma or None."""
         raw = self._raw(k)
         if not np.isfinite(raw.values).all():
             raise PetDriverError(
-                f"{self.path}: frame {k} (step {self.steps[k]}) holds a value that is not finite; "
-                "the run went wrong there"
+                f"{self.path}: frame {k} (step {self.steps[k]}) contains a value that is not "
+                "finite; the run failed there"
             )
         cell = raw.cell
         if cell is not None:
@@ -166,7 +171,7 @@ class TrajectoryFile:
         return raw.values * self._factor, cell
 
     def close(self) -> None:
-        """Let go of the file; the next access opens it again."""
+        """Close the file; the next access opens it again."""
         if self._handle is not None:
             self._handle.close()
             self._handle = None
@@ -176,7 +181,9 @@ class TrajectoryFile:
 
 
 def bead_files(path: str | os.PathLike) -> list[str]:
-    """All bead files beside one of them: ``run.pos_03.xyz`` -> ``run.pos_00.xyz``, ... in order.
+    """Return the files of all beads in the folder of one of them.
+
+    For ``run.pos_03.xyz`` they are ``run.pos_00.xyz``, ``run.pos_01.xyz``, ... in order.
 
     Raises:
         PetDriverError: the name has no bead number.

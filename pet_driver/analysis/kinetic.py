@@ -1,4 +1,8 @@
-"""The quantum kinetic energy of ring polymers, by element."""
+"""Quantum kinetic energy of ring polymers, by element.
+
+i-PI writes the estimator as a time series; this computes its mean and an error that takes the
+correlation of the series into account.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pet_driver.analysis.base import atoms_of
+from pet_driver.analysis.base import Atoms, atoms_of
 from pet_driver.analysis.drift import statistical_inefficiency
 from pet_driver.analysis.properties import PropertyFile, PropertyTable
 from pet_driver.analysis.units import BOLTZMANN_EV
@@ -19,43 +23,55 @@ _COLUMN = "kinetic_cv"
 
 @dataclass(frozen=True)
 class KineticEnergy:
-    """Kinetic energy of an atom in eV, its standard error, and what it is in classical terms."""
+    """Mean kinetic energy per atom.
+
+    Attributes:
+        mean: in eV.
+        error: standard error in eV.
+        n_samples: number of samples.
+        n_independent: number of independent samples, from their correlation in time.
+    """
 
     mean: float
     error: float
     n_samples: int
-    n_independent: float  # samples after their correlation
+    n_independent: float
 
     @property
     def temperature(self) -> float:
-        """The temperature (K) at which a classical atom has this kinetic energy."""
+        """Temperature in K at which a classical atom has this kinetic energy."""
         return self.mean / (1.5 * BOLTZMANN_EV)
 
     def excess(self, temperature: float) -> float:
-        """What is above the classical 3/2 kT at ``temperature`` in K, eV."""
+        """Return the difference in eV from the classical 3/2 kT at a temperature in K."""
         return self.mean - 1.5 * BOLTZMANN_EV * temperature
 
 
 def quantum_kinetic_energy(
     source: PropertyTable | str | os.PathLike,
-    atoms: Mapping[str, int] | object,
+    atoms: Mapping[str, int] | Atoms,
     start: float = 0.0,
 ) -> dict[str, KineticEnergy]:
-    """Kinetic energy by element from the columns ``kinetic_cv(H)``, ``kinetic_cv(O)``, ... of i-PI.
+    """Return the kinetic energy per atom by element.
+
+    Averages the columns ``kinetic_cv(H)``, ``kinetic_cv(O)``, ... of i-PI::
 
         quantum_kinetic_energy("in-process.out", {"H": 128, "O": 64})["H"].mean    # eV/atom
 
-    The centroid-virial estimator 3/2 kT - 1/2P sum_k (r_k - r_c) . F_k; i-PI writes the sum over
-    the atoms of an element. The column without a name, where it is there, is the mean of all atoms
-    and comes as "all".
+    They are the centroid-virial estimator 3/2 kT - 1/(2P) sum_k (r_k - r_c) . F_k, summed over the
+    atoms of an element. A column ``kinetic_cv`` without an element gives the mean over all atoms,
+    under the key "all".
 
     Args:
         source: the property file of a run, or its path.
-        atoms: how many of each element, or a Universe or group that holds them.
-        start: ps from the start of the run to leave out.
+        atoms: number of atoms by element, or the Universe or group of the run.
+        start: time to leave out at the start of the run, in ps.
+
+    Returns:
+        The mean and its error by element.
 
     Raises:
-        PetDriverError: missing columns, too few samples, or an element that is not there.
+        PetDriverError: missing columns, too few samples, or an element without atoms.
     """
     table = source if isinstance(source, PropertyTable) else PropertyFile(source)
     numbers = _count(atoms)
@@ -65,10 +81,10 @@ def quantum_kinetic_energy(
             f"{table.path}: has no column {_COLUMN}; add e.g. kinetic_cv(H){{electronvolt}} to the "
             "properties of the run"
         )
-    keep = slice(None)
+    keep: slice | np.ndarray = slice(None)
     if start > 0:
         keep = table.time() >= table.time()[0] + start
-    found = {}
+    energies = {}
     for column in columns:
         element = column[len(_COLUMN) :].strip("()") or "all"
         n_atoms = sum(numbers.values()) if element == "all" else numbers.get(element, 0)
@@ -76,14 +92,14 @@ def quantum_kinetic_energy(
             raise PetDriverError(
                 f"{table.path}: column {column}, but no atom of {element} among {numbers}"
             )
-        found[element] = _mean(table.energy(column)[keep] / n_atoms, table.path)
-    return found
+        energies[element] = _mean(table.energy(column)[keep] / n_atoms, table.path)
+    return energies
 
 
-def _count(atoms) -> dict[str, int]:
+def _count(atoms: Mapping[str, int] | Atoms) -> dict[str, int]:
     if isinstance(atoms, Mapping):
         return dict(atoms)
-    # i-PI's labels: D is not H there
+    # by name, not by element: i-PI's properties distinguish D from H
     names, numbers = np.unique(atoms_of(atoms).names.astype(str), return_counts=True)
     return dict(zip(names.tolist(), numbers.tolist(), strict=True))
 
@@ -92,7 +108,7 @@ def _mean(series: np.ndarray, path: str) -> KineticEnergy:
     if len(series) < 3:
         raise PetDriverError(f"{path}: {len(series)} samples are too few for a mean with an error")
     if not np.isfinite(series).all():
-        raise PetDriverError(f"{path}: a kinetic energy is not finite; the run went wrong there")
+        raise PetDriverError(f"{path}: a kinetic energy is not finite; the run failed there")
     independent = len(series) / statistical_inefficiency(series)
     error = series.std() / np.sqrt(max(independent - 1.0, 1.0))
     return KineticEnergy(float(series.mean()), float(error), len(series), float(independent))

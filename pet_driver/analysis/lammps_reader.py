@@ -1,4 +1,4 @@
-"""MDAnalysis' reader of LAMMPS dumps, for runs that were restarted or cut short."""
+"""MDAnalysis reader of LAMMPS dumps that restarted or interrupted runs have written."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ import warnings
 import numpy as np
 from MDAnalysis.coordinates.LAMMPS import DumpReader
 
-from pet_driver.analysis.memory_map import mapped
+from pet_driver.analysis.memory_map import open_memory_map
 from pet_driver.errors import PetDriverError
 
-_HEAD = re.compile(rb"ITEM: TIMESTEP\s+(\d+)\s+ITEM: NUMBER OF ATOMS\s+(\d+)\s")
+_HEADER = re.compile(rb"ITEM: TIMESTEP\s+(\d+)\s+ITEM: NUMBER OF ATOMS\s+(\d+)\s")
 
 
 class RestartedDumpReader(DumpReader):
-    """``LAMMPSDUMP`` with frames that a restarted run wrote again counted once, the later ones.
+    """Reader of LAMMPS dumps that counts repeated frames once.
 
-    A frame that breaks off is left out with a warning. Format "RESTARTEDDUMP"; the keywords are
-    those of MDAnalysis' ``DumpReader``.
+    MDAnalysis' ``DumpReader`` returns a frame that a restarted run wrote again twice, and fails on
+    an incomplete one. This reader keeps the later of two frames of one step, and leaves incomplete
+    frames out with a warning. Its format is "RESTARTEDDUMP"; the keywords are those of
+    ``DumpReader``.
 
     Raises:
-        PetDriverError: an empty file, or one without a whole frame.
+        PetDriverError: an empty file, one without a complete frame, or a frame that cannot be read
+            or is not finite.
     """
 
     format = "RESTARTEDDUMP"
 
     @property
     def n_frames(self) -> int:
-        """The number of frames that count."""
+        """Number of frames, repeated ones counted once."""
         if "offsets" not in self._cache:
             self._cache["offsets"] = scan_dump(self.filename)
         return len(self._cache["offsets"])
@@ -52,40 +55,42 @@ class RestartedDumpReader(DumpReader):
         for name in ("positions", "velocities", "forces"):
             if getattr(ts, f"has_{name}") and not np.isfinite(getattr(ts, name)).all():
                 raise PetDriverError(
-                    f"{self.filename}: frame {following} holds {name} that are not finite; "
-                    "the run went wrong there"
+                    f"{self.filename}: frame {following} contains {name} that are not finite; "
+                    "the run failed there"
                 )
         return ts
 
 
 def scan_dump(path: str | os.PathLike) -> np.ndarray:
-    """Byte offsets [F] of the frames of a dump that count.
+    """Return the byte offsets [F] of the complete frames of a dump, repeated ones once.
 
     Raises:
-        PetDriverError: an empty file, or one without a whole frame.
+        PetDriverError: an empty file, or one without a complete frame.
     """
     name = os.fspath(path)
-    with mapped(path) as data:
-        heads = list(_HEAD.finditer(data))
+    with open_memory_map(path) as data:
+        headers = list(_HEADER.finditer(data))
         kept: list[tuple[int, int]] = []
-        broken = 0
-        for k, head in enumerate(heads):
-            step, n_atoms = int(head[1]), int(head[2])
-            stop = heads[k + 1].start() if k + 1 < len(heads) else len(data)
+        incomplete = 0
+        for k, header in enumerate(headers):
+            step, n_atoms = int(header[1]), int(header[2])
+            stop = headers[k + 1].start() if k + 1 < len(headers) else len(data)
             while kept and kept[-1][0] >= step:
                 kept.pop()
-            if _whole(data[head.start() : stop], n_atoms):
-                kept.append((step, head.start()))
+            if _is_complete(data[header.start() : stop], n_atoms):
+                kept.append((step, header.start()))
             else:
-                broken += 1
+                incomplete += 1
     if not kept:
-        raise PetDriverError(f"{name}: holds no whole frame; is this a text dump of LAMMPS?")
-    if broken:
-        warnings.warn(f"{name}: {broken} frame breaks off; it is left out", stacklevel=3)
+        raise PetDriverError(f"{name}: contains no complete frame; is this a text dump of LAMMPS?")
+    if incomplete:
+        warnings.warn(
+            f"{name}: incomplete frames are left out (number: {incomplete})", stacklevel=3
+        )
     return np.array([offset for _, offset in kept])
 
 
-def _whole(block: bytes, n_atoms: int) -> bool:
+def _is_complete(block: bytes, n_atoms: int) -> bool:
     atoms = block.find(b"ITEM: ATOMS")
     body = block.find(b"\n", atoms) + 1
     if atoms < 0 or body == 0 or not block.endswith(b"\n"):

@@ -1,4 +1,4 @@
-"""Large files, looked into without being read."""
+"""Memory-mapped files, to scan trajectories that are larger than the memory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import os
 from pet_driver.errors import PetDriverError
 
 
-def mapped(path: str | os.PathLike) -> mmap.mmap:
-    """Map a file into memory; to be closed, as in ``with mapped(path) as data``.
+def open_memory_map(path: str | os.PathLike) -> mmap.mmap:
+    """Map a file into memory for reading; use it as ``with open_memory_map(path) as data``.
 
     Raises:
-        PetDriverError: it is missing or empty.
+        PetDriverError: the file is missing or empty.
     """
     name = os.fspath(path)
     try:

@@ -1,4 +1,4 @@
-"""Orientational density and free energy of water: flat in an isotropic system."""
+"""Orientational density and free energy of water: uniform in an isotropic system."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from MDAnalysis.analysis.results import ResultsGroup
 
 from pet_driver.analysis.base import (
+    Atoms,
     BlockAnalysis,
     atoms_of,
     block_error,
@@ -17,31 +18,35 @@ from pet_driver.errors import PetDriverError
 
 
 class OrientationalFreeEnergy(BlockAnalysis):
-    """F(cos theta, phi) = -ln p in kT, of the direction from O to the midpoint of its two H.
+    """Orientational free energy F(cos theta, phi) = -ln p of the dipoles of water, in kT.
 
-    p is a Gaussian kernel density in (cos theta, phi) with reflecting walls at cos theta = +-1
-    and periodic phi, 1 everywhere when orientations are uniform. Figures 1d, 1e, 2a and 2b of
-    Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
+    p is the density of the directions from O to the midpoint of the two H in the laboratory frame,
+    normalized to 1 for uniform orientations. It is a Gaussian kernel density estimate in
+    (cos theta, phi), reflected at cos theta = -1 and 1 and periodic in phi. Figures 1d, 1e, 2a and
+    2b of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
 
     Args:
         group: water with molecules as residues (``water_universe``).
-        width: of the kernel, in cos theta and in phi (radian).
-        bins: grid points along cos theta and phi; fine against the kernel.
-        n_blocks: blocks of frames for the error.
+        width: standard deviation of the kernel, in cos theta and in phi (radian).
+        bins: numbers of bins (C, P) in cos theta and phi; a bin must be narrower than the kernel.
+        n_blocks: number of blocks of frames for the error.
 
     Attributes:
-        results.cos_theta: [C], of the grid.
-        results.phi: [P] in radian, of the grid, from -pi to pi.
+        results.cos_theta: centers of the bins [C].
+        results.phi: centers of the bins [P] in radian, from -pi to pi.
         results.density: [C, P].
-        results.density_error: [C, P].
-        results.free_energy: [C, P] in kT, infinite where nothing was seen.
-        results.error: [C, P] in kT, of ``free_energy``.
-        results.spread: kT, root mean square of F about its mean, weighted by p.
+        results.density_error: standard error [C, P].
+        results.free_energy: [C, P] in kT, infinite where no molecule was found.
+        results.error: standard error of ``free_energy`` [C, P] in kT.
+        results.rms: root mean square of F about its mean, weighted by p, in kT.
+
+    Raises:
+        PetDriverError: the residues are not water molecules, or the kernel is narrower than a bin.
     """
 
     def __init__(
         self,
-        group,
+        group: Atoms,
         width: float = 0.1,
         bins: tuple[int, int] = (100, 200),
         n_blocks: int = 5,
@@ -83,7 +88,7 @@ class OrientationalFreeEnergy(BlockAnalysis):
             results.error = results.density_error / results.density
         seen = results.density > 0
         f, p = results.free_energy[seen], results.density[seen]
-        results.spread = float(np.sqrt(np.average((f - np.average(f, weights=p)) ** 2, weights=p)))
+        results.rms = float(np.sqrt(np.average((f - np.average(f, weights=p)) ** 2, weights=p)))
 
     def _density(self, count: np.ndarray) -> np.ndarray:
         rows, columns = self.bins

@@ -1,4 +1,9 @@
-"""Columns by name from i-PI's property files (``.out``) and from LAMMPS' logs."""
+"""Readers of i-PI's property files (``.out``) and of LAMMPS' logs.
+
+The readers of the engines (``ipi.scripting.read_output``, ``lammps.formats.LogFile``) are in
+optional dependencies, return no units, and do not handle the incomplete and repeated rows of
+restarted runs.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +11,41 @@ import glob
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, KeysView
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
-from pet_driver.analysis.text_rows import Rows
+from pet_driver.analysis.appended_table import AppendedTable
 from pet_driver.analysis.units import factor
 from pet_driver.errors import PetDriverError
 
 _HEADER = re.compile(r"#\s*(?:column|cols\.)\s+(\d+)(?:\s*-\s*(\d+))?\s*-->\s*(\S[^:]*?)\s*:")
-_NAME = re.compile(r"(.*?)(?:\{([^{}]*)\})?$")
 
 
 class PropertyTable:
-    """Time series by name: ``table["conserved"]`` is an array [F] (or [F, k] for k columns).
+    """Time series by name.
 
-    Rows that a restarted run wrote again count once, the later ones.
+    ``table["conserved"]`` is an array [F], or [F, k] for a property with k columns; ``in``,
+    ``len`` (the number of rows) and iteration over the names work as well.
+
+    Args:
+        path: the file.
+        columns: series by name.
+        units: units by name.
 
     Attributes:
-        path: of the file.
-        units: name -> unit as the file says, "" if it says none.
+        path: the file.
+        columns: series by name.
+        units: units by name, "" where the file names none.
     """
 
-    def __init__(self, path: str | os.PathLike, columns: dict, units: dict[str, str]):
+    def __init__(
+        self, path: str | os.PathLike, columns: dict[str, np.ndarray], units: dict[str, str]
+    ):
         self.path = os.fspath(path)
-        self.columns: dict[str, np.ndarray] = columns
+        self.columns = columns
         self.units = units
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -50,28 +64,30 @@ class PropertyTable:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
 
-    def keys(self):
-        """The names of the columns."""
+    def keys(self) -> KeysView[str]:
+        """Return the names of the columns."""
         return self.columns.keys()
 
     def energy(self, name: str) -> np.ndarray:
-        """A column in eV [F]."""
+        """Return a column in eV [F]."""
         return self[name] * factor("energy", self.units[name], self.path)
 
     def time(self) -> np.ndarray:
-        """The time in ps [F]."""
+        """Return the time in ps [F]."""
         return self["time"] * factor("time", self.units["time"], self.path)
 
 
 class PropertyFile(PropertyTable):
-    """A property file of i-PI; the header says names, units and columns.
+    """Property file of i-PI, whose header has the names, units and columns.
 
-    A row that breaks off is left out with a warning, the last one or one where a run was restarted.
+    An incomplete row is left out with a warning if it is the last one, or if a restarted run wrote
+    its step again.
 
     Args:
         path: the ``.out`` file.
-        duplicates: ``"drop"`` (default) or ``"keep"`` rows that a restarted run wrote again (they
-            are known by the column step, or else by time).
+        duplicates: ``"drop"`` (default) counts rows that a restarted run wrote again once, with
+            their later values (rows are compared by step, or by time without a column step);
+            ``"keep"`` returns all rows.
 
     Raises:
         PetDriverError: a missing, empty or damaged file.
@@ -80,7 +96,7 @@ class PropertyFile(PropertyTable):
     def __init__(self, path: str | os.PathLike, duplicates: str = "drop"):
         text = read_text(path)
         layout, units = _header(text, path)
-        rows, key = _rows(text, layout, path), _key(layout)
+        rows, key = _rows(text, layout, path), _key_column(layout)
         if key is not None and duplicates == "drop":
             rows = rows[restart_mask(rows[:, key])]
         columns = {}
@@ -90,17 +106,23 @@ class PropertyFile(PropertyTable):
 
 
 def restart_mask(steps: np.ndarray) -> np.ndarray:
-    """Which rows count where ``steps`` [F] falls back at each restart: the later ones."""
-    # a row counts if no later row has its step or a smaller one
+    """Return which rows [F] to keep if restarted runs wrote some ``steps`` [F] again.
+
+    Of two rows of one step, the later one is kept.
+    """
+    # keep a row if all later rows have larger steps
     later = np.minimum.accumulate(steps[::-1])[::-1]
     return np.append(steps[:-1] < later[1:], True)
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """A text file that must be there and hold something, up to its last newline.
+    """Return the text of a file up to its last newline.
 
-    What follows is being written, or was when its writer died: a number that breaks off looks like
-    another number. Of that a warning tells.
+    A last line without a newline may end in an incomplete number, which looks like another number;
+    it is left out with a warning.
+
+    Raises:
+        PetDriverError: the file is missing or empty.
     """
     try:
         text = Path(path).read_text(errors="replace")
@@ -110,12 +132,18 @@ def read_text(path: str | os.PathLike) -> str:
         raise PetDriverError(f"{os.fspath(path)}: the file is empty")
     end = text.rfind("\n") + 1
     if text[end:].strip():
-        warnings.warn(f"{os.fspath(path)}: the last row breaks off; it is left out", stacklevel=4)
+        warnings.warn(
+            f"{os.fspath(path)}: the last row is incomplete; it is left out", stacklevel=4
+        )
     return text[:end]
 
 
-def _header(text: str, path) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
-    layout, units = {}, {}
+Layout: TypeAlias = dict[str, tuple[int, int]]  # name -> first column, column after the last
+
+
+def _header(text: str, path: str | os.PathLike) -> tuple[Layout, dict[str, str]]:
+    layout: Layout = {}
+    units = {}
     for line in text.splitlines():
         if not line.startswith("#"):
             break
@@ -123,9 +151,11 @@ def _header(text: str, path) -> tuple[dict[str, tuple[int, int]], dict[str, str]
         if match is None:
             continue
         first, last, what = match.groups()
-        name, unit = _NAME.fullmatch(what.strip()).groups()
+        name, brace, unit = what.strip().partition("{")
+        if brace and not unit.endswith("}"):
+            name, unit = what.strip(), ""
         layout[name] = (int(first) - 1, int(last or first))
-        units[name] = unit or ""
+        units[name] = unit.rstrip("}")
     if not layout:
         raise PetDriverError(
             f"{os.fspath(path)}: has no header '# column 1 --> name'; not a property file of i-PI"
@@ -133,17 +163,17 @@ def _header(text: str, path) -> tuple[dict[str, tuple[int, int]], dict[str, str]
     return layout, units
 
 
-def _rows(text: str, layout: dict[str, tuple[int, int]], path) -> np.ndarray:
+def _rows(text: str, layout: Layout, path: str | os.PathLike) -> np.ndarray:
     width = max(last for _, last in layout.values())
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if lines:
         try:
             table = np.loadtxt(lines, ndmin=2)
-        except ValueError:  # told line by line below
+        except ValueError:  # read line by line below
             table = np.empty((0, 0))
         if table.shape[1] == width:
             return table
-    rows, key = Rows(os.fspath(path)), _key(layout)
+    rows, key = AppendedTable(os.fspath(path)), _key_column(layout)
     for k, line in enumerate(lines):
         fields = line.split()
         try:
@@ -151,24 +181,24 @@ def _rows(text: str, layout: dict[str, tuple[int, int]], path) -> np.ndarray:
                 raise ValueError(f"{len(fields)} fields for {width} columns")
             row = [float(field) for field in fields]
         except ValueError as error:
-            rows.damaged(f"data row {k + 1}: {error}", merged=len(fields) > width)
+            rows.add_damaged(f"data row {k + 1}: {error}", merged=len(fields) > width)
             continue
         rows.add(row, None if key is None else row[key])
-    return rows.table()
+    return rows.to_array()
 
 
-def _key(layout: dict[str, tuple[int, int]]) -> int | None:
-    """The column that grows while a run goes on."""
+def _key_column(layout: Layout) -> int | None:
+    """Return the column that grows during a run: step or time, or None without them."""
     return next((layout[name][0] for name in ("step", "time") if name in layout), None)
 
 
 def find_timestep(trajectory: str | os.PathLike) -> float | None:
-    """The time step in fs from the property file beside a trajectory, or None.
+    """Return the time step in fs of the run that wrote a trajectory, or None.
 
-    For ``run.pos_0.xyz`` the files ``run.*out*`` in the same folder are looked through for the
-    columns step and time.
+    It is taken from a property file with the columns step and time in the same folder: for
+    ``run.pos_0.xyz`` from ``run.out``, or from another file whose name starts with ``run.``.
     """
-    for candidate in files_of_the_run(trajectory):
+    for candidate in files_with_prefix(trajectory):
         if candidate.suffix in _NOT_PROPERTIES:
             continue
         found = _timestep_of(candidate)
@@ -177,10 +207,10 @@ def find_timestep(trajectory: str | os.PathLike) -> float | None:
     return None
 
 
-def files_of_the_run(path: str | os.PathLike) -> Iterator[Path]:
-    """Files beside one of i-PI's whose names begin as its own does, up to a dot.
+def files_with_prefix(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield the files in the folder of ``path`` that start with the same prefix and a dot.
 
-    i-PI's prefix may have dots in it: those that share the most come first.
+    i-PI's prefix may contain dots, so the files with the longest common prefix come first.
     """
     path = Path(path)
     words = path.name.split(".")
@@ -188,14 +218,14 @@ def files_of_the_run(path: str | os.PathLike) -> Iterator[Path]:
     for length in range(len(words) - 1, 0, -1):
         prefix = ".".join(words[:length])
         found = path.parent.glob(f"{glob.escape(prefix)}.*")
-        # run.out before run.long.out, which is another run's
+        # run.out before run.long.out, which may belong to another run
         for candidate in sorted(found, key=lambda file: (file.name.count("."), file.name)):
             if candidate.is_file() and candidate not in seen:
                 seen.add(candidate)
                 yield candidate
 
 
-_ENOUGH = 100_000  # characters of a property file; the time step does not change
+_MAX_READ = 100_000  # characters of a property file; the time step is the same in all rows
 _NOT_PROPERTIES = {".xyz", ".extxyz", ".pdb", ".bin", ".xml"}
 
 
@@ -203,24 +233,23 @@ def _timestep_of(path: Path) -> float | None:
     if not path.is_file():
         return None
     with open(path, errors="replace") as handle:
-        text = handle.read(_ENOUGH)
+        text = handle.read(_MAX_READ)
     if not text.startswith("# c"):
         return None
     try:
         layout, units = _header(text, path)
         if "step" not in layout or "time" not in layout:
             return None
-        whole = text[: text.rfind("\n") + 1]  # the last row may be cut
-        rows = _rows(whole, layout, path)
+        rows = _rows(text[: text.rfind("\n") + 1], layout, path)
         steps, times = (rows[:, layout[name][0]] for name in ("step", "time"))
         times = times * factor("time", units["time"], str(path))
-        counts = restart_mask(steps)
-        steps, times = steps[counts], times[counts]
+        kept = restart_mask(steps)
+        steps, times = steps[kept], times[kept]
     except PetDriverError:
         return None
     if len(steps) > 1 and steps[-1] > steps[0]:
         exact = (times[-1] - times[0]) / (steps[-1] - steps[0]) * 1000.0
-        return float(f"{exact:.8g}")  # the file has nine digits
+        return float(f"{exact:.8g}")  # the numbers in the file have nine digits
     return float(times[0] / steps[0] * 1000.0) if len(steps) and steps[0] > 0 else None
 
 
@@ -230,19 +259,21 @@ _LAMMPS_ENERGIES = ("TotEng", "PotEng", "KinEng", "E_pair", "E_mol", "Econserve"
 
 
 class LAMMPSLog(PropertyTable):
-    """The thermodynamic output of a LAMMPS log (thermo_style one or custom).
+    """Thermodynamic output of a LAMMPS log (thermo_style one or custom).
 
-    Column "Step" is also there as "step", "Time" as "time" (from ``timestep`` if absent).
+    In addition to LAMMPS' names, the column "Step" is available as "step" and "Time" as "time"
+    (computed from the time step if there is no such column).
 
     Args:
         path: the log.
         units: ``"metal"`` or ``"real"``; ``None`` reads the log's ``units`` command.
         timestep: in the units of the log; ``None`` reads the log's ``timestep`` command.
-        duplicates: ``"drop"`` (default) or ``"keep"`` rows that a restarted run wrote again.
+        duplicates: ``"drop"`` (default) counts rows that a restarted run wrote again once, with
+            their later values; ``"keep"`` returns all rows.
 
     Raises:
-        PetDriverError: a missing or empty log, one without thermodynamic output, or one that does
-            not say its units or time step, as after the command ``log`` or a restart.
+        PetDriverError: a missing or empty log, one without thermodynamic output, or one without
+            units or time step, as after the command ``log`` or a restart.
     """
 
     def __init__(
@@ -253,13 +284,13 @@ class LAMMPSLog(PropertyTable):
         duplicates: str = "drop",
     ):
         text = read_text(path)
-        said = _commands(text, "units")
-        if units is None and not said:
+        in_log = _commands(text, "units")
+        if units is None and not in_log:
             raise PetDriverError(
-                f"{os.fspath(path)}: does not say its units, as a log that was begun in the middle "
-                "of an input; give units='metal' or 'real'"
+                f"{os.fspath(path)}: does not give its units, like a log that was started in the "
+                "middle of an input file; give units='metal' or 'real'"
             )
-        units = units or said[-1]
+        units = units or in_log[-1]
         if units not in _LAMMPS_ENERGY:
             raise PetDriverError(f"{os.fspath(path)}: units {units}; use metal or real")
         names, rows = _thermo(text, path)
@@ -269,7 +300,7 @@ class LAMMPSLog(PropertyTable):
             columns = {name: column[mask] for name, column in columns.items()}
             columns["step"] = columns["Step"]
             if "Time" not in columns and timestep is None:
-                timestep = _timestep(text, units if said else None, path)
+                timestep = _timestep(text, units if in_log else None, path)
             columns["time"] = columns["Time"] if "Time" in columns else columns["Step"] * timestep
         unit_of = dict.fromkeys(columns, "")
         unit_of.update({n: _LAMMPS_ENERGY[units] for n in _LAMMPS_ENERGIES if n in columns})
@@ -278,36 +309,38 @@ class LAMMPSLog(PropertyTable):
         super().__init__(path, columns, unit_of)
 
     def energy(self, name: str) -> np.ndarray:
-        """A column in eV [F]; of a compute or variable, whose unit LAMMPS does not say, too."""
+        """Return a column in eV [F]; computes and variables are taken in LAMMPS' energy unit."""
         return self[name] * factor("energy", self._energy_unit, self.path)
 
 
 def _commands(text: str, name: str) -> list[str]:
-    """What a log says behind every command of that name, with variables put in."""
+    """Return the argument of each command of that name in a log, with variables substituted."""
     found = re.findall(rf"^\s*{name}\s+(\S+)", text, re.MULTILINE)
     return [word for word in found if "$" not in word]
 
 
-def _timestep(text: str, units: str | None, path) -> float:
-    """The time step of a log without a column of times.
+def _timestep(text: str, units: str | None, path: str | os.PathLike) -> float:
+    """Return the time step of a log without a column of times.
 
     Args:
-        units: of the log where it begins with them, else ``None``.
+        text: the log.
+        units: the units if the log contains the command, else ``None``.
+        path: name of the log, for messages.
     """
-    said = {float(word) for word in _commands(text, "timestep")}
-    if not said and units is not None:
-        return {"metal": 0.001, "real": 1.0}[units]  # LAMMPS' own
-    if len(said) != 1:
-        what = "changes its time step" if said else "does not say its time step"
+    in_log = {float(word) for word in _commands(text, "timestep")}
+    if not in_log and units is not None:
+        return {"metal": 0.001, "real": 1.0}[units]  # LAMMPS' defaults
+    if len(in_log) != 1:
+        what = "changes its time step" if in_log else "does not give its time step"
         raise PetDriverError(
             f"{os.fspath(path)}: {what}, and has no column of times; give timestep=, or add time "
             "to thermo_style"
         )
-    return said.pop()
+    return in_log.pop()
 
 
-def _thermo(text: str, path) -> tuple[list[str], np.ndarray]:
-    """Names and rows of all tables of a log; tables must have the same columns."""
+def _thermo(text: str, path: str | os.PathLike) -> tuple[list[str], np.ndarray]:
+    """Return the names and rows of all tables of a log, which must have the same columns."""
     names: list[str] = []
     rows: list[list[float]] = []
     inside = False
@@ -317,7 +350,7 @@ def _thermo(text: str, path) -> tuple[list[str], np.ndarray]:
             if names and fields != names:
                 raise PetDriverError(
                     f"{os.fspath(path)}: thermo columns change from {names} to {fields}; "
-                    "keep one thermo_style a log"
+                    "use one thermo_style per log"
                 )
             names, inside = fields, True
         elif inside and line.startswith("Loop time"):
@@ -325,7 +358,7 @@ def _thermo(text: str, path) -> tuple[list[str], np.ndarray]:
         elif inside and len(fields) == len(names):
             try:
                 rows.append([float(field) for field in fields])
-            except ValueError:  # a warning between the rows
+            except ValueError:  # a message of LAMMPS between the rows
                 continue
     if not rows:
         raise PetDriverError(

@@ -1,9 +1,9 @@
 """MDAnalysis reader and topology parser for the trajectories of i-PI.
 
+Importing this module registers the formats "IPI" and "EXTXYZ"::
+
     import pet_driver.analysis
     u = MDAnalysis.Universe("run.pos_0.xyz", format="IPI", velocities="run.vel_0.xyz")
-
-Importing this module registers the formats "IPI" and "EXTXYZ".
 """
 
 from __future__ import annotations
@@ -35,40 +35,39 @@ from pet_driver.analysis.ipi_file import TrajectoryFile, bead_files
 from pet_driver.analysis.properties import find_timestep
 from pet_driver.errors import PetDriverError
 
-# the masses i-PI runs with, so that momenta and angular momenta are those of the run
+# i-PI's own masses, so that momenta and angular momenta are those of the run
 IPI_MASSES = {"H": 1.00794, "D": 2.0141, "O": 15.9994}
 
 PathLike = str | os.PathLike
 
 
 class IPIReader(ReaderBase):
-    """Trajectories of i-PI: xyz, ase (extxyz), pdb and bin.
+    """MDAnalysis reader of i-PI's trajectories in the formats xyz, ase (extxyz), pdb and bin.
 
-    Give no time step where the run's ``.out`` file with the columns step and time lies beside
-    the trajectory: it is read from there.
+    The time step is read from the run's ``.out`` file if it has the columns step and time and is in
+    the same folder.
 
-    Positions in A, cell in A and degrees, time in ps (``ts.data["step"]`` is the step). MDAnalysis
-    keeps 32-bit floats. i-PI does not wrap positions unless told to; ring polymers are averaged
-    as they stand.
+    Positions are in A, cells in A and degrees, times in ps; ``ts.data["step"]`` is the step.
+    MDAnalysis stores 32-bit floats. i-PI does not wrap positions by default; centroids are averages
+    of the positions in the files.
 
     Args:
-        filename: the positions (``positions`` or ``x_centroid``), one bead.
-        timestep: the time step of the run in fs; time = step x timestep. Without it, the ``.out``
-            file beside the trajectory decides, which it must not contradict; without that, frames
-            are ``dt`` apart.
-        dt: time between the first two frames in ps, where neither a time step nor a ``.out`` file
-            is known.
-        velocities: file with the velocities; they are read in A/ps.
-        forces: file with the forces; they are read in kJ/(mol A), as MDAnalysis holds them.
-        centroid: ``True``: average over all bead files found beside ``filename`` (and beside the
-            velocities and forces); or the list of the position files of all beads. The beads
-            themselves are in ``ts.data["beads"]`` [P, N, 3] (A).
-        duplicates: ``"drop"`` (default) or ``"keep"`` frames that a restarted run wrote again; the
-            later ones count.
+        filename: file with the positions (``positions`` or ``x_centroid``) of one bead.
+        timestep: time step of the run in fs, for time = step x timestep. It must agree with the
+            ``.out`` file if there is one.
+        dt: time between the first two frames in ps, used if neither ``timestep`` nor a ``.out``
+            file is given.
+        velocities: file with the velocities; they are converted to A/ps.
+        forces: file with the forces; they are converted to kJ/(mol A), MDAnalysis' unit.
+        centroid: ``True`` averages over the files of all beads in the folder of ``filename`` (also
+            for velocities and forces); a list gives the position files of all beads. The beads are
+            stored in ``ts.data["beads"]`` [P, N, 3] in A.
+        duplicates: ``"drop"`` (default) counts frames that a restarted run wrote again once, with
+            their later values; ``"keep"`` returns all frames.
 
     Raises:
-        PetDriverError: missing, empty or damaged files, unknown units, side files whose steps do
-            not match.
+        PetDriverError: missing, empty or damaged files, unknown units, a contradictory time step,
+            or files of velocities, forces or beads whose steps do not match.
     """
 
     format = ("IPI", "EXTXYZ")
@@ -88,7 +87,7 @@ class IPIReader(ReaderBase):
         super().__init__(filename, **kwargs)
         self._beads = _open_beads(self.filename, centroid, "length", duplicates)
         several = len(self._beads) > 1 or bool(centroid)
-        self._side = {
+        self._additional = {
             name: _open_beads(path, several, dimension, duplicates)
             for name, path, dimension in (
                 ("velocities", velocities, "velocity"),
@@ -98,20 +97,20 @@ class IPIReader(ReaderBase):
         }
         self._keep_beads = several
         self.n_atoms = self._beads[0].n_atoms
-        self._align()
+        self._match_frames()
         self._set_times(timestep, kwargs.get("dt"))
         self.ts = self._Timestep(
             self.n_atoms,
-            velocities="velocities" in self._side,
-            forces="forces" in self._side,
+            velocities="velocities" in self._additional,
+            forces="forces" in self._additional,
             **self._ts_kwargs,
         )
         self._read_frame(0)
 
-    def _align(self) -> None:
-        """Find which frame of each file belongs to each frame of the trajectory, by step."""
+    def _match_frames(self) -> None:
+        """Find the frame of each file that belongs to each frame of the trajectory, by step."""
         main = self._beads[0]
-        files = [f for group in (self._beads, *self._side.values()) for f in group]
+        files = [f for group in (self._beads, *self._additional.values()) for f in group]
         n_frames = len(main)
         for other in files[1:]:
             if other.n_atoms != self.n_atoms:
@@ -121,8 +120,8 @@ class IPIReader(ReaderBase):
             n_frames = min(n_frames, _common_frames(main, other))
         if n_frames < len(main):
             warnings.warn(
-                f"{main.path}: the last {len(main) - n_frames} frames are left out, "
-                "for a file beside it ends before them",
+                f"{main.path}: the last {len(main) - n_frames} frames are left out, because a file "
+                "of velocities, forces or beads ends before them",
                 stacklevel=5,
             )
         self.n_frames = n_frames
@@ -134,26 +133,26 @@ class IPIReader(ReaderBase):
         found = find_timestep(self.filename) if known else None
         if timestep is not None and found is not None and abs(timestep / found - 1) > 1e-3:
             raise PetDriverError(
-                f"{self.filename}: timestep={timestep:g} fs, but the run's .out file beside it "
+                f"{self.filename}: timestep={timestep:g} fs, but the run's .out file in its folder "
                 f"says {found:g} fs; leave timestep out"
             )
         if timestep is None and dt is None and known:
             if found is None:
                 warnings.warn(
-                    f"{self.filename}: no .out file with step and time beside it; "
+                    f"{self.filename}: no .out file with step and time in its folder; "
                     "times count frames as 1 ps. Give timestep= (fs)",
                     stacklevel=5,
                 )
             timestep = found
         if timestep is not None and not known:
             raise PetDriverError(
-                f"{self.filename}: has no steps; give dt= (ps) in place of timestep"
+                f"{self.filename}: has no steps; give dt= (ps) instead of timestep"
             )
         if timestep is not None and timestep <= 0:
             raise PetDriverError(f"timestep must be positive, not {timestep} fs")
         gap = int(self.steps[1] - self.steps[0]) if self.n_frames > 1 else 1
         if timestep is None and known and gap > 0:
-            # what the first two frames are apart: missing ones leave a gap
+            # a time step rather than a constant dt, so that missing frames leave a gap in time
             timestep = (1.0 if dt is None else dt) * 1.0e3 / gap
         self.timestep = timestep
         if timestep is not None:
@@ -161,7 +160,7 @@ class IPIReader(ReaderBase):
 
     @classmethod
     def parse_n_atoms(cls, filename: PathLike, **kwargs) -> int:
-        """The number of atoms of the first frame."""
+        """Return the number of atoms of the first frame."""
         return TrajectoryFile(filename).n_atoms
 
     def _read_frame(self, frame: int):
@@ -169,7 +168,7 @@ class IPIReader(ReaderBase):
         step = int(self.steps[frame])
         positions, cell = self._average(self._beads, frame, beads=self._keep_beads)
         ts.positions, ts.dimensions = positions, cell
-        for name, group in self._side.items():
+        for name, group in self._additional.items():
             setattr(ts, name, self._average(group, frame)[0])
         ts.frame = frame
         if step >= 0:
@@ -197,8 +196,8 @@ class IPIReader(ReaderBase):
         self.ts.frame = -1
 
     def close(self) -> None:
-        """Let go of the files; the next access opens them again."""
-        for group in (getattr(self, "_beads", []), *getattr(self, "_side", {}).values()):
+        """Close the files; the next access opens them again."""
+        for group in (getattr(self, "_beads", []), *getattr(self, "_additional", {}).values()):
             for file in group:
                 file.close()
 
@@ -212,17 +211,17 @@ def _open_beads(path, centroid, dimension: str, duplicates: str) -> list[Traject
     for file in files:
         if file.dimension != dimension:
             raise PetDriverError(
-                f"{file.path}: holds {file.quantity}, not {_WANTED[dimension]}; "
-                "positions are the trajectory itself, velocities= and forces= the files beside it"
+                f"{file.path}: contains {file.quantity}, not {_QUANTITY[dimension]}; give the "
+                "positions as the trajectory, and the other files as velocities= and forces="
             )
     return files
 
 
-_WANTED = {"length": "positions", "velocity": "velocities", "force": "forces"}
+_QUANTITY = {"length": "positions", "velocity": "velocities", "force": "forces"}
 
 
 def _common_frames(main: TrajectoryFile, other: TrajectoryFile) -> int:
-    """How many of main's frames, from the first, other holds too."""
+    """Return how many frames of ``main``, from the first one on, ``other`` has too."""
     if main.steps[0] < 0 or other.steps[0] < 0:
         return min(len(main), len(other))
     there = np.isin(main.steps, other.steps)
@@ -238,23 +237,23 @@ def _common_frames(main: TrajectoryFile, other: TrajectoryFile) -> int:
 def _frames_at(file: TrajectoryFile, steps: np.ndarray) -> np.ndarray:
     if steps[0] < 0 or file.steps[0] < 0:
         return np.arange(len(steps))
-    # "keep" leaves steps out of order; there the frames go side by side
+    # duplicates="keep" leaves steps out of order; then frames are matched by number
     if (np.diff(file.steps) <= 0).any():
         return np.arange(len(steps))
     return np.searchsorted(file.steps, steps)
 
 
 class IPIParser(TopologyReaderBase):
-    """Names, elements and masses of the first frame of an i-PI trajectory.
+    """MDAnalysis topology parser: names, elements and masses of the first frame.
 
-    Masses are i-PI's own for H, D and O, MDAnalysis' for other elements. One residue; see
-    :func:`pet_driver.analysis.water_universe` for molecules.
+    Masses are i-PI's own for H, D and O, and those of MDAnalysis for other elements. All atoms are
+    one residue; see :func:`pet_driver.analysis.water_universe` for molecules as residues.
     """
 
     format = ("IPI", "EXTXYZ")
 
     def parse(self, **kwargs) -> Topology:
-        """The topology; other keywords are the reader's and are ignored here."""
+        """Return the topology; keywords of the reader are ignored."""
         with warnings.catch_warnings():  # the reader gives the same warning
             warnings.simplefilter("ignore")
             file = TrajectoryFile(Path(self.filename))
@@ -274,12 +273,12 @@ class IPIParser(TopologyReaderBase):
 
 
 def element_of(name: str) -> str:
-    """The element of a label: D and T are hydrogen; digits are dropped."""
+    """Return the element of an atom name without its digits; D and T are hydrogen."""
     symbol = name.rstrip("0123456789_").capitalize()
     return "H" if symbol in ("D", "T") else symbol
 
 
 def mass_of(name: str) -> float:
-    """The mass in amu that i-PI gives a label; 0 for an unknown one."""
+    """Return the mass in amu that i-PI uses for an atom name, 0 for an unknown one."""
     symbol = name.capitalize()
     return IPI_MASSES.get(symbol, standard_masses.get(symbol, 0.0))

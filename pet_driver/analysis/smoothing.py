@@ -1,7 +1,9 @@
-"""Gaussian kernels on histograms: a kernel density estimate at the cost of a histogram.
+"""Kernel density estimates from histograms.
 
-The histogram must be finer than the kernel; at a tenth of its width the estimate agrees with
-the sum over all points to about 1e-3 of the kernel's height.
+Smoothing a histogram with a Gaussian gives a kernel density estimate at the cost of the histogram.
+The bins must be narrower than the kernel: with bins of a tenth of its width the estimate agrees
+with the sum over all samples to about 1e-3 of the kernel's height. ``scipy.stats.gaussian_kde``
+needs all samples in memory and has neither reflecting nor periodic boundaries.
 """
 
 from __future__ import annotations
@@ -9,19 +11,34 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-KERNEL_REACH = 5.0  # widths after which a Gaussian counts as zero
+KERNEL_CUTOFF = 5.0  # standard deviations beyond which the Gaussian counts as zero
 
 
 def smooth(histogram: np.ndarray, width: float, axis: int, mode: str) -> np.ndarray:
-    """A histogram convolved with a Gaussian of ``width`` bins along ``axis``.
+    """Convolve a histogram with a Gaussian along one axis.
 
     Args:
-        mode: ``"reflect"`` (walls), ``"wrap"`` (periodic) or ``"constant"`` (nothing beyond).
+        histogram: counts or sums by bin.
+        width: standard deviation of the Gaussian, in bins.
+        axis: the axis to smooth.
+        mode: boundary: ``"reflect"`` (walls), ``"wrap"`` (periodic) or ``"constant"`` (zero).
+
+    Returns:
+        The smoothed histogram, of the same shape.
     """
-    return gaussian_filter1d(histogram, width, axis=axis, mode=mode, truncate=KERNEL_REACH)
+    return gaussian_filter1d(histogram, width, axis=axis, mode=mode, truncate=KERNEL_CUTOFF)
 
 
-def smooth_distances(counts: np.ndarray, centres: np.ndarray, width: float) -> np.ndarray:
-    """Counts [.., K] over equal bins of r, each pair spread by a Gaussian of ``width`` A."""
-    spacing = centres[1] - centres[0]
+def smooth_distances(counts: np.ndarray, centers: np.ndarray, width: float) -> np.ndarray:
+    """Replace each counted pair by a Gaussian in the distance.
+
+    Args:
+        counts: [..., K] over bins of equal width.
+        centers: centers of the bins [K] in A.
+        width: standard deviation of the Gaussian in A.
+
+    Returns:
+        The smoothed counts [..., K].
+    """
+    spacing = centers[1] - centers[0]
     return smooth(counts, width / spacing, axis=-1, mode="constant")

@@ -1,4 +1,8 @@
-"""Power spectra of time series, and the vibrational density of states."""
+"""Power spectra of time series, and the vibrational density of states.
+
+``scipy.signal.welch`` needs the whole series in memory, for the velocities of all atoms more than
+there is, and gives no error; here Welch's method runs frame by frame.
+"""
 
 from __future__ import annotations
 
@@ -8,33 +12,51 @@ import numpy as np
 from MDAnalysis.analysis.base import AnalysisBase
 from scipy.signal import get_window
 
-from pet_driver.analysis.base import atoms_of, block_error, check_spacing
+from pet_driver.analysis.base import (
+    Atoms,
+    atoms_of,
+    block_error,
+    check_spacing,
+    check_velocities,
+)
 from pet_driver.analysis.units import AMU_A2_PS2_TO_EV, BOLTZMANN_EV
 from pet_driver.errors import PetDriverError
 
-_LONGEST_SEGMENT = 4000  # frames of all velocities, unless asked for
+_LONGEST_SEGMENT = 4000  # frames with the velocities of all atoms, unless segment is given
 THZ_TO_CM = 33.35640951981521  # 1/ps in cm^-1
+_AMU_A2_PS2_TO_K = AMU_A2_PS2_TO_EV / BOLTZMANN_EV
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """A one-sided power spectrum: its integral over ``frequency`` is the variance of the series."""
+    """One-sided power spectrum, whose integral over frequency is the variance of the series.
 
-    frequency: np.ndarray  # [K], cm^-1
-    power: np.ndarray  # [K], unit of the series squared per cm^-1
-    error: np.ndarray  # [K], from the segments
+    Attributes:
+        frequency: [K] in cm^-1.
+        power: [K] in the squared unit of the series per cm^-1.
+        error: standard error of ``power`` from the segments [K].
+    """
+
+    frequency: np.ndarray
+    power: np.ndarray
+    error: np.ndarray
 
 
 def power_spectrum(series: np.ndarray, dt: float, segment: float | None = None) -> Spectrum:
-    """The power spectrum of a scalar series by Welch's method (Hann window, half overlap).
+    """Return the power spectrum of a scalar series.
 
-    Figure 1c of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01, of the
-    potential energy and of the non-equivariant part of it.
+    By Welch's method with a Hann window and half-overlapping segments. Figure 1c of Langer,
+    Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01 shows the spectra of the
+    potential energy and of its non-equivariant part.
 
     Args:
-        series: [F], evenly spaced.
-        dt: ps between samples.
-        segment: ps; its inverse is the resolution. ``None`` means a quarter of the series.
+        series: [F], evenly spaced in time.
+        dt: time between samples in ps.
+        segment: length of a segment in ps, the inverse of the resolution; ``None`` means a quarter
+            of the series.
+
+    Returns:
+        The spectrum, with the mean of the series removed.
 
     Raises:
         PetDriverError: the series is shorter than a segment.
@@ -60,7 +82,14 @@ def _segment_length(n: int, dt: float, segment: float | None) -> int:
 
 
 class _Welch:
-    """Welch's method on a stream of vectors [k]; powers are summed over k with weights."""
+    """Welch's method for a stream of vectors [k].
+
+    Args:
+        length: number of samples of a segment.
+        dt: time between samples in ps.
+        width: number of components, k.
+        weights: weights [k] with which the spectra of the components are summed; 1 by default.
+    """
 
     def __init__(self, length: int, dt: float, width: int, weights: np.ndarray | None = None):
         self.length, self.dt = length, dt
@@ -71,6 +100,7 @@ class _Welch:
         self.segments: list[np.ndarray] = []
 
     def add(self, values: np.ndarray) -> None:
+        """Add a sample [k]."""
         self.buffer[self.filled] = values
         self.filled += 1
         if self.filled == self.length:
@@ -81,11 +111,11 @@ class _Welch:
 
     def _periodogram(self) -> np.ndarray:
         power = np.zeros(self.length // 2 + 1)
-        # columns in slices: a transform of all would double the memory
-        for at in range(0, self.buffer.shape[1], 512):
-            part = self.buffer[:, at : at + 512] * self.window[:, None]
+        # slices of columns, because a transform of all of them would double the memory
+        for start in range(0, self.buffer.shape[1], 512):
+            part = self.buffer[:, start : start + 512] * self.window[:, None]
             transform = np.abs(np.fft.rfft(part, axis=0)) ** 2
-            power += transform @ self.weights[at : at + 512]
+            power += transform @ self.weights[start : start + 512]
         power *= 2.0 * self.dt / (self.window @ self.window)
         power[0] *= 0.5
         if self.length % 2 == 0:
@@ -93,38 +123,39 @@ class _Welch:
         return power / THZ_TO_CM
 
     def spectrum(self) -> Spectrum:
+        """Return the mean over the segments."""
         frequency = np.fft.rfftfreq(self.length, self.dt) * THZ_TO_CM
         segments = np.array(self.segments)
         return Spectrum(frequency, segments.mean(axis=0), block_error(segments))
 
 
 class VibrationalDensityOfStates(AnalysisBase):
-    """The power spectrum of the mass-weighted velocities, by Welch's method.
+    """Vibrational density of states: the power spectrum of the mass-weighted velocities.
 
-    Normalised to the kinetic energy: the integral over frequency is <sum m v^2> / (3 N k) in K,
-    the temperature if all degrees of freedom are free. Frames depend on each other, so only the
-    serial backend serves; memory grows with the segment, not with the run. Save velocities at least
-    every 2 fs to see the O-H stretch without aliasing.
+    It is normalized to the kinetic energy: the integral over frequency is ``<sum m v^2> / (3 N k)``
+    in K, the temperature if there are no constraints. The frames depend on each other, so only the
+    serial backend is possible; memory grows with the segment, not with the run. Velocities must be
+    saved at least every 2 fs for the O-H stretch.
 
     Args:
         group: atoms with masses and velocities.
-        segment: ps; its inverse is the resolution. ``None`` means a quarter of the run, 4000 frames
-            at most.
+        segment: length of a segment in ps, the inverse of the resolution; ``None`` means a quarter
+            of the run, at most 4000 frames.
 
     Attributes:
         results.frequency: [K] in cm^-1.
         results.power: [K] in K cm.
-        results.error: [K] in K cm.
+        results.error: standard error of ``power`` [K] in K cm.
+
+    Raises:
+        PetDriverError: the trajectory has no velocities, or (in ``run``) frames are too few or not
+            evenly spaced in time.
     """
 
-    def __init__(self, group, segment: float | None = None, **kwargs):
+    def __init__(self, group: Atoms, segment: float | None = None, **kwargs):
         atoms = atoms_of(group)
         super().__init__(atoms.universe.trajectory, **kwargs)
-        if not self._trajectory.ts.has_velocities:
-            raise PetDriverError(
-                f"{self._trajectory.filename}: has no velocities; "
-                "give velocities= the file that holds them"
-            )
+        check_velocities(self._trajectory)
         self._indices, self._masses = atoms.indices, atoms.masses.astype(np.float64)
         self.segment = segment
 
@@ -154,6 +185,3 @@ class VibrationalDensityOfStates(AnalysisBase):
         spectrum = self._welch.spectrum()
         self.results.frequency = spectrum.frequency
         self.results.power, self.results.error = spectrum.power, spectrum.error
-
-
-_AMU_A2_PS2_TO_K = AMU_A2_PS2_TO_EV / BOLTZMANN_EV

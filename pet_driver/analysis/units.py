@@ -1,8 +1,8 @@
-"""Units: from what engines write to what MDAnalysis holds, and the constants used here.
+"""Conversion from the units of i-PI and LAMMPS to those of MDAnalysis, and physical constants.
 
-MDAnalysis holds A, ps, A/ps, kJ/(mol A) and amu; the observables report in A, fs, ps and eV.
-Constants are CODATA 2018; the ratio eV to kJ/mol is MDAnalysis' own, so that a force written in
-eV/A comes back as the same number.
+MDAnalysis uses A, ps, A/ps, kJ/(mol A) and amu; the observables report in A, fs, ps and eV.
+Constants are CODATA 2018; the ratio of eV to kJ/mol is that of MDAnalysis, so that a force written
+in eV/A is recovered exactly. i-PI's own table (``ipi.utils.units``) is in an optional dependency.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ AMU_A2_PS_TO_EV_FS = AMU_A2_PS2_TO_EV * 1000.0
 _NEWTON_TO_EV_A = 1.0e-10 / 1.602176634e-19
 _ASE_SPEED_TO_A_PS = AMU_A2_PS2_TO_EV**-0.5  # sqrt(eV/amu)
 
-# one row a dimension: unit -> value in the unit used here (A, A/ps, kJ/(mol A), eV, ps, K, A^3)
+# by dimension: unit -> its value in the unit used here (A, A/ps, kJ/(mol A), eV, ps, K, A^3)
 _ATOMIC = ("", "automatic", "atomic_unit")
 _TABLE: dict[str, dict[str, float]] = {
     "length": {"angstrom": 1.0, "ase": 1.0, "meter": 1.0e10, "atomic_unit": BOHR_TO_A},
@@ -64,14 +64,14 @@ _PREFIXED = re.compile(f"({'|'.join(_PREFIX)})(.+)")
 
 
 def factor(dimension: str, unit: str, where: str = "") -> float:
-    """How much one ``unit`` of i-PI (prefix allowed: "picosecond") is in the unit used here.
+    """Return the value of a unit of i-PI in the unit used here.
 
     Args:
         dimension: ``"length"`` (A), ``"velocity"`` (A/ps), ``"force"`` (kJ/(mol A)), ``"energy"``
-            (eV), ``"time"`` (ps), ``"temperature"`` (K), ``"volume"`` (A^3) or ``"undefined"`` (as
-            it stands).
-        unit: i-PI's name; empty means atomic units, as in i-PI.
-        where: the file, for the message.
+            (eV), ``"time"`` (ps), ``"temperature"`` (K), ``"volume"`` (A^3) or ``"undefined"``
+            (factor 1).
+        unit: i-PI's name, with or without a prefix ("picosecond"); empty means atomic units.
+        where: name of the file, for the message.
 
     Raises:
         PetDriverError: a unit that i-PI does not have.

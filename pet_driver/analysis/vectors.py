@@ -1,4 +1,8 @@
-"""Vectors between points of a periodic cell."""
+"""Vectors between points of a periodic cell.
+
+``MDAnalysis.lib.distances.minimize_vectors`` serves all cells. For orthorhombic cells, rounding
+fractional coordinates gives the same vectors several times faster.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,19 @@ import numpy as np
 from MDAnalysis.lib.distances import minimize_vectors
 
 
-def separation(
+def minimum_image_vectors(
     start: np.ndarray, stop: np.ndarray, cell: np.ndarray | None, axis: int = -1
 ) -> np.ndarray:
-    """Vectors from start to stop by the nearest periodic image, float64 (A).
+    """Return the vectors from ``start`` to the nearest periodic images of ``stop``.
 
     Args:
-        start: points [.., 3], or with their three components along another ``axis``; so ``stop``
-            and what is returned.
-        cell: a, b, c (A), alpha, beta, gamma (degrees), or ``None``.
+        start: points [..., 3] in A, or with their three components along another ``axis``.
+        stop: points in A, in the same layout.
+        cell: a, b, c (A), alpha, beta, gamma (degrees), or ``None`` without periodicity.
+        axis: the axis of the three components.
+
+    Returns:
+        Vectors in A, float64, in the layout of ``start``.
     """
     vectors = np.asarray(stop, np.float64) - np.asarray(start, np.float64)
     if cell is None:
@@ -33,5 +41,5 @@ def separation(
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Scalar products [..] of vectors [3, ..]."""
+    """Return the scalar products [...] of two arrays of vectors [3, ...]."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

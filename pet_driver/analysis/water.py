@@ -1,4 +1,8 @@
-"""Universes of water in which each molecule is a residue, for i-PI and LAMMPS."""
+"""MDAnalysis Universes of water with molecules as residues, from i-PI and LAMMPS.
+
+MDAnalysis can guess bonds and fragments from distances, but not residues, which its analyses use as
+molecules.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import MDAnalysis as mda
 import numpy as np
+from MDAnalysis.coordinates.timestep import Timestep
 from MDAnalysis.lib.distances import calc_bonds, capped_distance
 from MDAnalysis.transformations.base import TransformationBase
 
@@ -18,7 +23,7 @@ from pet_driver.errors import PetDriverError
 
 _MAX_BOND = 1.6  # A; longer than any covalent O-H, shorter than any hydrogen bond
 _LAMMPS_SUFFIXES = (".lammpstrj", ".lammpsdump", ".dump")
-# to A/ps and kJ/(mol A)
+# units of velocity in A/ps and of force in kJ/(mol A)
 _LAMMPS_UNITS = {"metal": (1.0, EV_TO_KJ_MOL), "real": (1000.0, 4.184)}
 
 
@@ -32,24 +37,26 @@ def water_universe(
     masses: Mapping[str, float] | None = None,
     **reader,
 ) -> mda.Universe:
-    """A Universe of water: types, elements, masses, bonds, and one residue a molecule.
+    """Return a Universe of water with types, elements, masses, bonds, and molecules as residues.
 
-    Molecules are taken as O H H in order where the first frame bears that out, and otherwise
-    found by giving each H to its nearest O (with periodic images).
+    If the atoms are in the order O H H and the first frame has O-H bonds in this order, molecules
+    are consecutive atoms; otherwise each H belongs to the nearest O (with periodic images).
 
     Args:
         trajectory: positions written by i-PI (any format) or a dump of LAMMPS.
-        format: ``"IPI"`` or ``"LAMMPSDUMP"``; by default told by the suffix (.lammpstrj,
-            .lammpsdump and .dump are LAMMPS').
-        species: element of each LAMMPS type, by default ``{1: "O", 2: "H"}``; not used where the
-            dump has a column ``element``.
-        lammps_units: ``"metal"`` or ``"real"``: units of the dump, for velocities and forces.
-        timestep: of the run in fs; ``None`` means that i-PI's ``.out`` file is asked.
-        masses: amu by element; by default those of i-PI (O 15.9994, H 1.00794), or the dump's.
-        reader: other keywords of the reader (velocities, forces, centroid, ... for i-PI).
+        format: ``"IPI"`` or ``"LAMMPSDUMP"``; by default it depends on the suffix (.lammpstrj,
+            .lammpsdump and .dump are dumps of LAMMPS).
+        species: element of each LAMMPS type, by default ``{1: "O", 2: "H"}``; not used if the dump
+            has a column ``element``.
+        lammps_units: units of the dump, ``"metal"`` or ``"real"``, for velocities and forces.
+        timestep: time step of the run in fs; ``None`` reads it from i-PI's ``.out`` file.
+        masses: in amu by element; by default those of i-PI (O 15.9994, H 1.00794), or those in the
+            dump.
+        reader: other keywords of the reader, such as ``velocities``, ``forces`` and ``centroid`` of
+            :class:`pet_driver.analysis.IPIReader`.
 
     Raises:
-        PetDriverError: the atoms do not make up water, or the trajectory cannot be read.
+        PetDriverError: the atoms are not water, or the trajectory cannot be read.
     """
     format = format or _format_of(trajectory)
     if format == "LAMMPSDUMP":
@@ -60,7 +67,7 @@ def water_universe(
         elements = np.array([element_of(name) for name in universe.atoms.names], dtype=object)
     weights = _masses(universe, elements, masses, format)
     oxygens = find_molecules(universe.atoms.positions, elements, universe.dimensions)
-    # i-PI's labels tell isotopes apart, and so do its properties
+    # i-PI's names distinguish isotopes, and so do the names of its properties
     names = elements if format == "LAMMPSDUMP" else universe.atoms.names
     return _rebuild(universe, names, elements, weights, oxygens)
 
@@ -69,22 +76,24 @@ def _format_of(trajectory: str | os.PathLike) -> str:
     return "LAMMPSDUMP" if os.fspath(trajectory).endswith(_LAMMPS_SUFFIXES) else "IPI"
 
 
-def _load_ipi(trajectory, format: str, **reader) -> mda.Universe:
+def _load_ipi(trajectory: str | os.PathLike, format: str, **reader) -> mda.Universe:
     try:
         return mda.Universe(os.fspath(trajectory), format=format, topology_format="IPI", **reader)
-    except ValueError as error:  # MDAnalysis wraps what its parsers raise
+    except ValueError as error:  # MDAnalysis wraps the errors of its parsers
         if isinstance(error.__context__, PetDriverError):
             raise error.__context__ from None
         raise
 
 
-def _load_dump(trajectory, timestep: float | None, units: str, reader: dict) -> mda.Universe:
+def _load_dump(
+    trajectory: str | os.PathLike, timestep: float | None, units: str, reader: dict
+) -> mda.Universe:
     if units not in _LAMMPS_UNITS:
         raise PetDriverError(f"lammps_units must be 'metal' or 'real', not {units!r}")
     if timestep is None:
         warnings.warn(
-            f"{trajectory}: a LAMMPS dump does not say its time step; times count steps as 1 fs. "
-            "Give timestep= (fs)",
+            f"{trajectory}: a LAMMPS dump does not contain its time step; times count steps as "
+            "1 fs. Give timestep= (fs)",
             stacklevel=4,
         )
         timestep = 1.0
@@ -92,7 +101,7 @@ def _load_dump(trajectory, timestep: float | None, units: str, reader: dict) -> 
         raise PetDriverError(f"{trajectory}: no such file")
     if os.path.getsize(trajectory) == 0:
         raise PetDriverError(f"{trajectory}: the file is empty")
-    with warnings.catch_warnings():  # on masses, which are set below
+    with warnings.catch_warnings():  # about masses, which are set by the caller
         warnings.filterwarnings("ignore", module="MDAnalysis.topology")
         try:
             universe = mda.Universe(
@@ -106,22 +115,25 @@ def _load_dump(trajectory, timestep: float | None, units: str, reader: dict) -> 
             raise
         except (ValueError, IndexError, EOFError) as error:
             raise PetDriverError(
-                f"{trajectory}: cannot be read as a dump of LAMMPS, one with the "
-                f"header lines TIMESTEP, NUMBER OF ATOMS and BOX BOUNDS alone (no dump_modify time "
-                f"or units): {error}"
+                f"{trajectory}: cannot be read as a dump of LAMMPS with the header lines TIMESTEP, "
+                f"NUMBER OF ATOMS and BOX BOUNDS only (no dump_modify time or units): {error}"
             ) from None
     universe.trajectory.add_transformations(LAMMPSUnits(units))
     return universe
 
 
 class LAMMPSUnits(TransformationBase):
-    """Velocities to A/ps and forces to kJ/(mol A) from LAMMPS' units "metal" or "real"."""
+    """Transformation of LAMMPS' velocities to A/ps and forces to kJ/(mol A).
+
+    Args:
+        units: ``"metal"`` or ``"real"``.
+    """
 
     def __init__(self, units: str):
         super().__init__(max_threads=None, parallelizable=True)
         self.speed, self.force = _LAMMPS_UNITS[units]
 
-    def _transform(self, ts):
+    def _transform(self, ts: Timestep) -> Timestep:
         if ts.has_velocities:
             ts.velocities *= self.speed
         if ts.has_forces:
@@ -141,7 +153,9 @@ def _dump_elements(universe: mda.Universe, species: Mapping[int, str]) -> np.nda
         ) from None
 
 
-def _masses(universe, elements: np.ndarray, given, format: str) -> np.ndarray:
+def _masses(
+    universe: mda.Universe, elements: np.ndarray, given: Mapping[str, float] | None, format: str
+) -> np.ndarray:
     if given is not None:
         try:
             return np.array([given[element] for element in elements])
@@ -160,33 +174,41 @@ def _dump_columns(path: str) -> list[str]:
 
 
 def find_molecules(
-    positions: np.ndarray, elements: Sequence[str], cell: np.ndarray | None
+    positions: np.ndarray, elements: Sequence[str] | np.ndarray, cell: np.ndarray | None
 ) -> np.ndarray:
-    """The molecule of each atom [N], numbered by their oxygens in order.
+    """Return the molecule of each atom [N], numbered in the order of the oxygens.
+
+    Args:
+        positions: [N, 3] in A.
+        elements: [N].
+        cell: a, b, c (A), alpha, beta, gamma (degrees), or ``None``.
 
     Raises:
-        PetDriverError: an element is not O or H, or an O has not two H within 1.6 A.
+        PetDriverError: an element is not O or H, or an O does not have two H within 1.6 A.
     """
-    elements = np.asarray(elements, dtype=str)
-    strange = sorted(set(elements) - {"O", "H"})
-    if strange or len(elements) % 3:
+    symbols = np.asarray(elements, dtype=str)
+    unknown = sorted(set(symbols) - {"O", "H"})
+    if unknown or len(symbols) % 3:
         raise PetDriverError(
-            f"{len(elements)} atoms with elements {sorted(set(elements))} are not water; "
+            f"{len(symbols)} atoms with elements {sorted(set(symbols.tolist()))} are not water; "
             "build another system's Universe with MDAnalysis.Universe(..., format='IPI')"
         )
-    if (elements == np.tile(["O", "H", "H"], len(elements) // 3)).all():
+    ordered = np.tile(["O", "H", "H"], len(symbols) // 3)
+    if np.array_equal(symbols, ordered):
         triples = np.asarray(positions).reshape(-1, 3, 3)
         bonds = [calc_bonds(triples[:, 0], triples[:, k], box=cell) for k in (1, 2)]
         if max(bond.max() for bond in bonds) < _MAX_BOND:
             return np.repeat(np.arange(len(triples)), 3)
-    return _nearest_oxygen(np.asarray(positions), elements, cell)
+    return _nearest_oxygen(np.asarray(positions), symbols, cell)
 
 
-def _nearest_oxygen(positions, elements, cell) -> np.ndarray:
+def _nearest_oxygen(
+    positions: np.ndarray, elements: np.ndarray, cell: np.ndarray | None
+) -> np.ndarray:
     oxygens, hydrogens = np.nonzero(elements == "O")[0], np.nonzero(elements == "H")[0]
     pairs, lengths = capped_distance(positions[hydrogens], positions[oxygens], _MAX_BOND, box=cell)
     nearest = np.full(len(hydrogens), -1)
-    order = np.argsort(lengths)[::-1]  # the shortest is written last, and stays
+    order = np.argsort(lengths)[::-1]  # the shortest is assigned last
     nearest[pairs[order, 0]] = pairs[order, 1]
     owned = np.bincount(nearest[nearest >= 0], minlength=len(oxygens))
     if (nearest < 0).any() or (owned != 2).any():
@@ -201,8 +223,14 @@ def _nearest_oxygen(positions, elements, cell) -> np.ndarray:
     return molecule
 
 
-def _rebuild(source: mda.Universe, names, elements, masses, molecule) -> mda.Universe:
-    """A Universe with the molecules as residues, on the trajectory of ``source``."""
+def _rebuild(
+    source: mda.Universe,
+    names: np.ndarray,
+    elements: np.ndarray,
+    masses: np.ndarray,
+    molecule: np.ndarray,
+) -> mda.Universe:
+    """Return a Universe with molecules as residues, on the trajectory of ``source``."""
     n_molecules = int(molecule.max()) + 1
     universe = mda.Universe.empty(
         len(elements), n_molecules, atom_resindex=molecule, residue_segindex=[0] * n_molecules

@@ -1,15 +1,21 @@
-"""Figures and a page about runs.
+"""Report about runs: figures, numbers and an HTML page.
 
-| module | what |
-|---|---|
-| ``contents`` | what a report holds, and what would give that which is missing |
-| ``molecule`` | angular momentum, spectra of one molecule |
-| ``orientation`` | orientational free energies |
-| ``liquid``, ``dynamics`` | structure of the liquid, motion in it |
-| ``symmetry`` | torque and errors against the grid |
-| ``ice``, ``conservation`` | relaxations, conserved quantities |
-| ``comparison``, ``observe``, ``drawing`` | which runs stand side by side; reading them; looks |
-| ``excerpt``, ``viewer``, ``page`` | frames, the interactive view, the page |
+Modules with figures:
+
+- ``molecule``: angular momentum and energy spectra of one molecule
+- ``orientation``: orientational free energies
+- ``liquid``, ``dynamics``: structure and dynamics of liquid water
+- ``symmetry``: torque and symmetry errors for different grids
+- ``ice``: relaxations
+- ``conservation``: conserved quantities
+
+Other modules:
+
+- ``contents``: list of all figures, and what is needed for each
+- ``comparison``: which runs are compared, their labels and colors
+- ``run_output``, ``trajectory_analysis``: reading and analyzing the files of a run
+- ``drawing``: style and helper functions of the figures
+- ``excerpt``, ``viewer``, ``page``: selected frames, the interactive view, and the page
 """
 
 from __future__ import annotations
@@ -34,7 +40,7 @@ from pet_driver.runs.record import Run, find_runs
 __all__ = ["write_report"]
 
 FORMATS = ("png", "svg", "pdf")
-VIEWS = 6  # structures on the page at most
+MAX_VIEWS = 6  # structures in the interactive view
 
 
 def write_report(
@@ -42,28 +48,28 @@ def write_report(
     output: Path | None = None,
     track: Callable[[Sequence[Plan]], Iterable[Plan]] = iter,
 ) -> Path:
-    """Analyse all runs in and below some folders.
+    """Write a report about all runs in and below some folders.
 
-    Writes each figure as PNG, SVG and PDF, the numbers they show as ``numbers.json``, and
-    ``report.html`` with everything in it. A figure that no run serves is left out, and the page
-    says what would give it.
+    Writes each figure as PNG, SVG and PDF, its numbers into ``numbers.json``, and ``report.html``
+    with all figures. A figure for which there is no suitable run is left out, and the page says
+    what is needed for it.
 
     Args:
-        folders: where to search; symmetry-probe.json files are found there as well.
-        output: where to write, by default into the first folder.
-        track: wraps the loop over figures, for a progress bar.
+        folders: where to search for runs and for ``symmetry-probe.json`` files.
+        output: folder to write to, by default the first of ``folders``.
+        track: wraps the loop over the figures, for a progress bar.
 
     Returns:
         The path of the page.
 
     Raises:
-        PetDriverError: there are no runs, a run.json is not one, or that of a finished run names
-            a file that is gone.
+        PetDriverError: there are no runs, a ``run.json`` is damaged, or a file of a finished run is
+            missing.
     """
     folders = [folders] if isinstance(folders, Path) else list(folders)
     output = output or folders[0]
     probes = find_probes(folders)
-    runs, missing = _whole(find_runs(folders))
+    runs, missing = _complete_runs(find_runs(folders))
     drawings: list[tuple[str, Drawing]] = []
     for plan in track(PLANS):
         found = draw(plan, runs, probes)
@@ -82,25 +88,26 @@ def write_report(
     return page
 
 
-def _whole(runs: Sequence[Run]) -> tuple[list[Run], list[Missing]]:
-    """The runs whose files are all there, before any time goes into figures, and the others.
+def _complete_runs(runs: Sequence[Run]) -> tuple[list[Run], list[Missing]]:
+    """Return the runs that have all their files, and entries for the others.
 
-    One that is under way may not have come to its first frame. One that is done has lost it.
+    An unfinished run may not have written its first frame yet; it is left out. This is checked
+    before any figure is made.
 
     Raises:
-        PetDriverError: a finished run names a file that is gone.
+        PetDriverError: a file of a finished run is missing.
     """
-    whole, missing = [], []
+    complete, missing = [], []
     for run in runs:
         try:
             _check_files(run)
-            whole.append(run)
+            complete.append(run)
         except PetDriverError as error:
             if run.state == "finished":
                 raise
             remedy = f"the same command again, which resumes it ({run.steps} steps are done)"
-            missing.append(Missing(f"all of the run {run.name}", str(error), remedy))
-    return whole, missing
+            missing.append(Missing(f"all figures of the run {run.name}", str(error), remedy))
+    return complete, missing
 
 
 def _check_files(run: Run) -> None:
@@ -116,29 +123,29 @@ def _save(drawing: Drawing, output: Path) -> None:
 
 
 def _entries(numbers: Sequence[Number]) -> dict[str, dict[str, Any]]:
-    """Numbers for JSON, which has no NaN."""
+    """Return the numbers by name, with null for NaN and infinity, which JSON does not have."""
 
     def plain(value: float) -> float | None:
         return float(value) if math.isfinite(value) else None
 
-    found: dict[str, dict[str, Any]] = {}
+    entries: dict[str, dict[str, Any]] = {}
     for number in numbers:
-        what, again = number.what, 1
-        while what in found:  # nothing is lost
-            again += 1
-            what = f"{number.what} ({again})"
-        found[what] = {"text": number.text, **{k: plain(v) for k, v in number.values.items()}}
-    return found
+        name, count = number.what, 1
+        while name in entries:  # keep all numbers of one name
+            count += 1
+            name = f"{number.what} ({count})"
+        entries[name] = {"text": number.text, **{k: plain(v) for k, v in number.values.items()}}
+    return entries
 
 
 def _excerpts(runs: Sequence[Run]) -> list[Excerpt]:
-    """Frames of the first runs that can be shown."""
-    found: list[Excerpt] = []
+    """Return frames of the first runs that can be shown."""
+    excerpts: list[Excerpt] = []
     for run in runs:
-        if len(found) == VIEWS:
+        if len(excerpts) == MAX_VIEWS:
             break
         try:
-            found.append(excerpt(run))
+            excerpts.append(excerpt(run))
         except PetDriverError:
-            continue  # the figures say what is wrong with it
-    return found
+            continue  # the notes of the figures say what is wrong with the run
+    return excerpts

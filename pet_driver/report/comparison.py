@@ -1,8 +1,8 @@
-"""Which runs stand side by side, what they are called there, and their colours.
+"""Groups of runs that are compared with each other, and their labels and colors.
 
-Runs are compared where they differ in the grid alone: the system and its size, the motion, the
-temperature, the number of beads, the network and what was changed in the input file are the same. Engines
-and time steps may differ; labels say so.
+Runs are compared if they differ only in the grid: the system and its size, the motion, the
+temperature, the number of beads, the network and the settings of the input file are the same.
+Engines and time steps may differ; the labels say so.
 """
 
 from __future__ import annotations
@@ -29,42 +29,50 @@ from pet_driver.runs.record import Run
 from pet_driver.symmetry.grid_names import NO_FRAMES, parse_grid_name
 
 RAW, AVERAGED, RANDOM, EXACT = "raw", "averaged", "random", "exact"
-# By treatment the colours, of one label after the other, and the line: curves that lie on each
-# other, as they should, are seen both. With more labels than colours lines are thinner.
-COLOURS = {
+# Colors by treatment, one for each label; different line styles show curves that coincide. With
+# more labels than colors, the lines get thinner.
+COLORS = {
     RAW: (VERMILION, ORANGE),
     AVERAGED: (BLUE, SKY),
     RANDOM: (PURPLE, GREY),
     EXACT: (GREEN, BLACK),
 }
 LINES = {RAW: "-", AVERAGED: "--", RANDOM: ":", EXACT: "-."}
-WIDTH, THINNER = 1.2, 0.6  # points, and the factor for each further round of colours
+WIDTH, THINNER = 1.2, 0.6  # line width in points, and its factor after each cycle of colors
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A run in a figure, and what was found in it."""
+class LabelledRun:
+    """A run in a figure, with the result of its analysis.
+
+    Attributes:
+        run: the run.
+        label: its label in the legend.
+        style: arguments of matplotlib for its line.
+        result: what ``analyze`` of :func:`compare` returned.
+    """
 
     run: Run
     label: str
     style: dict[str, Any]
-    found: Any
+    result: Any
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in the grid alone."""
+    """Runs that differ only in the grid."""
 
     title: str
-    shown: list[Shown]
+    members: list[LabelledRun]
 
     @property
     def n_beads(self) -> int:
-        return self.shown[0].run.n_beads
+        """Number of beads of every member."""
+        return self.members[0].run.n_beads
 
 
 def treatment(run: Run) -> str:
-    """What is done about the orientation: one of RAW, AVERAGED, RANDOM, EXACT."""
+    """Return how a run treats the broken symmetry: RAW, AVERAGED, RANDOM or EXACT."""
     parsed = parse_grid_name(run.grid)
     if parsed.frames != NO_FRAMES:
         return EXACT
@@ -74,7 +82,7 @@ def treatment(run: Run) -> str:
 
 
 def grid_label(run: Run) -> str:
-    """The grid in words."""
+    """Return the grid in words."""
     kind = treatment(run)
     if kind == RAW:
         return "raw"
@@ -86,16 +94,21 @@ def grid_label(run: Run) -> str:
 
 
 def compare(
-    runs: Iterable[Run], analyse: Callable[[Run], Any], needs_partner: bool = True
+    runs: Iterable[Run], analyze: Callable[[Run], Any], needs_partner: bool = True
 ) -> tuple[list[Group], list[str]]:
-    """Analyse runs, and put side by side what may be compared.
+    """Analyze runs and group those that can be compared.
+
+    Args:
+        runs: the runs.
+        analyze: function that is called with each run.
+        needs_partner: whether to add a note about each group of a single run.
 
     Returns:
-        The groups, and notes: runs that could not be analysed, what was left out of them, and
-        with ``needs_partner`` groups in which there is nothing to compare with.
+        The groups, and notes about runs that could not be analyzed, warnings about their files,
+        and groups of a single run.
 
     Raises:
-        NothingToDraw: no run could be analysed; the message says why.
+        NothingToDraw: no run could be analyzed; the message says why.
     """
     members: dict[tuple, list[tuple[Run, Any]]] = {}
     notes: list[str] = []
@@ -103,43 +116,43 @@ def compare(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                members.setdefault(_key(run), []).append((run, analyse(run)))
+                members.setdefault(_key(run), []).append((run, analyze(run)))
             except PetDriverError as error:
                 notes.append(f"{run.name}: {error}")
-        # Of all that is warned of, what concerns this run's files belongs here.
+        # keep only the warnings about files of this run
         notes += [
             str(w.message)
             for w in caught
             if str(run.folder) in str(w.message) and not issubclass(w.category, ResourceWarning)
         ]
-    analysed = [found for found in members.values() if found]
-    if not analysed:
+    analyzed = [entries for entries in members.values() if entries]
+    if not analyzed:
         raise NothingToDraw("; ".join(notes))
-    groups = _groups(analysed)
+    groups = _groups(analyzed)
     if needs_partner:
         notes += [
-            f"{group.title}: there is only the run {group.shown[0].label}; one with another grid "
-            "would stand beside it"
+            f"{group.title}: there is only the run {group.members[0].label} and none with another "
+            "grid to compare with"
             for group in groups
-            if len(group.shown) == 1
+            if len(group.members) == 1
         ]
     return groups, list(dict.fromkeys(notes))
 
 
 def _key(run: Run) -> tuple:
     what = run.system, run.n_atoms, run.motion, run.n_beads
-    return *what, run.temperature, network(run), conditions(run)
+    return *what, run.temperature, weights_checksum(run), changed_settings(run)
 
 
-def network(run: Run) -> str:
-    """The checksum that the run's provenance has of its network, "" without one."""
+def weights_checksum(run: Run) -> str:
+    """Return the checksum of the network from the run's provenance, "" without one."""
     return next((v for key, v in run.provenance.items() if key.startswith("weights")), "")
 
 
-def conditions(run: Run) -> str:
-    """What was changed in the input file, but for what is compared or said elsewhere.
+def changed_settings(run: Run) -> str:
+    """Return the settings that were changed in the input file, without those shown elsewhere.
 
-    Relaxations of several structures stand side by side: their figure tells which belong together.
+    The structures of relaxations are left out, because their figure matches them itself.
     """
     elsewhere = {"grid", "seed", "temperature"} | ({"structure"} if run.ends_itself else set())
     changed = re.findall(r"(\w+)=(.*?)(?= \w+=|$)", run.provenance.get("settings", ""))
@@ -147,33 +160,34 @@ def conditions(run: Run) -> str:
 
 
 def _groups(members: list[list[tuple[Run, Any]]]) -> list[Group]:
-    order = list(COLOURS)
-    for found in members:
-        found.sort(key=lambda m: (order.index(treatment(m[0])), m[0].grid, m[0].name))
-    labelled = [labels([run for run, _ in found]) for found in members]
+    order = list(COLORS)
+    for entries in members:
+        entries.sort(key=lambda m: (order.index(treatment(m[0])), m[0].grid, m[0].name))
+    labelled = [labels([run for run, _ in entries]) for entries in members]
     styles = _styles(
         (label, run)
-        for names, found in zip(labelled, members, strict=True)
-        for label, (run, _) in zip(names, found, strict=True)
+        for names, entries in zip(labelled, members, strict=True)
+        for label, (run, _) in zip(names, entries, strict=True)
     )
     groups = []
-    titles = _titles([found[0][0] for found in members])
-    for title, found, names in zip(titles, members, labelled, strict=True):
-        pairs = zip(found, names, strict=True)
-        shown = [Shown(run, label, styles[label], one) for (run, one), label in pairs]
-        groups.append(Group(title, shown))
+    titles = _titles([entries[0][0] for entries in members])
+    for title, entries, names in zip(titles, members, labelled, strict=True):
+        pairs = zip(entries, names, strict=True)
+        runs = [LabelledRun(run, label, styles[label], result) for (run, result), label in pairs]
+        groups.append(Group(title, runs))
     return groups
 
 
 def _titles(runs: Sequence[Run]) -> list[str]:
-    """Of groups, by one run of each: what they have in common, and what tells two of them apart."""
+    """Return the titles of groups, given one run of each; equal titles get distinguishing parts."""
     titles = [describe(run) for run in runs]
-    for more in (_temperature, conditions, _archive, network, lambda run: run.name):
-        for title in {one for one in titles if titles.count(one) > 1}:
-            same = [k for k, one in enumerate(titles) if one == title]
-            if len({more(runs[k]) for k in same}) > 1:
+    parts = (_temperature, changed_settings, _archive, weights_checksum, lambda run: run.name)
+    for part in parts:
+        for title in {title for title in titles if titles.count(title) > 1}:
+            same = [k for k, other in enumerate(titles) if other == title]
+            if len({part(runs[k]) for k in same}) > 1:
                 for k in same:
-                    titles[k] = f"{title}, {more(runs[k])}" if more(runs[k]) else title
+                    titles[k] = f"{title}, {part(runs[k])}" if part(runs[k]) else title
     return titles
 
 
@@ -186,12 +200,12 @@ def _archive(run: Run) -> str:
 
 
 def describe(run: Run) -> str:
-    """The system and the motion: what the runs of a group have in common."""
+    """Return the system and the motion, which all runs of a group have in common."""
     if run.system == "molecule":
         system = "one molecule"
     else:
-        whole = run.n_atoms % 3 == 0
-        system = f"{run.n_atoms // 3} molecules" if whole else f"{run.n_atoms} atoms"
+        is_water = run.n_atoms % 3 == 0
+        system = f"{run.n_atoms // 3} molecules" if is_water else f"{run.n_atoms} atoms"
     if run.motion in ("relaxation", "replay"):
         return f"{system}, {run.motion}"
     nuclei = "classical" if run.n_beads == 1 else f"{run.n_beads} beads"
@@ -199,31 +213,31 @@ def describe(run: Run) -> str:
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """A label for each run: the grid, and whatever else tells it from the others."""
+    """Return a label for each run: the grid, and what else distinguishes it from the others."""
     differing_engines = len({run.engine.split()[0] for run in runs}) > 1
     differing_steps = len({run.timestep for run in runs}) > 1
-    found = []
+    texts = []
     for run in runs:
         parts = [grid_label(run)]
         if differing_engines:
             parts.append(run.engine.split()[0])
         if differing_steps:
             parts.append(f"steps of {run.timestep:g} fs")
-        found.append(", ".join(parts))
-    found = [
-        f"{label}, {run.name}" if found.count(label) > 1 else label
-        for label, run in zip(found, runs, strict=True)
+        texts.append(", ".join(parts))
+    texts = [
+        f"{label}, {run.name}" if texts.count(label) > 1 else label
+        for label, run in zip(texts, runs, strict=True)
     ]
-    return [label + mark(run) for label, run in zip(found, runs, strict=True)]
+    return [label + state_note(run) for label, run in zip(texts, runs, strict=True)]
 
 
-def mark(run: Run) -> str:
-    """What is added to the name of a run that has not come to its end."""
+def state_note(run: Run) -> str:
+    """Return the suffix for the name of an unfinished run, such as " (running)"."""
     return "" if run.state == "finished" else f" ({run.state})"
 
 
 def _styles(labelled: Iterable[tuple[str, Run]]) -> dict[str, dict[str, Any]]:
-    """By label, for all panels of a figure: colour and line by treatment."""
+    """Return the line style of each label, the same in all panels of a figure."""
     seen: dict[str, int] = {}
     styles: dict[str, dict[str, Any]] = {}
     for label, run in labelled:
@@ -232,10 +246,10 @@ def _styles(labelled: Iterable[tuple[str, Run]]) -> dict[str, dict[str, Any]]:
         kind = treatment(run)
         number = seen.get(kind, 0)
         seen[kind] = number + 1
-        turn, place = divmod(number, len(COLOURS[kind]))
+        cycle, index = divmod(number, len(COLORS[kind]))
         styles[label] = {
-            "color": COLOURS[kind][place],
+            "color": COLORS[kind][index],
             "ls": LINES[kind],
-            "lw": WIDTH * THINNER**turn,
+            "lw": WIDTH * THINNER**cycle,
         }
     return styles

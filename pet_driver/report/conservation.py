@@ -1,4 +1,4 @@
-"""Drift of the conserved quantity: whether forces, time step and thermostat fit together."""
+"""Figure of the conserved quantity, which shows errors of forces, time step and thermostat."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from pet_driver import analysis
 from pet_driver.errors import PetDriverError
 from pet_driver.report.comparison import compare
 from pet_driver.report.drawing import Drawing, Number, band, binned, legend_below, panels
-from pet_driver.report.observe import is_lammps, open_properties
+from pet_driver.report.run_output import is_lammps, open_properties
 from pet_driver.runs.record import Run
 
 COLUMNS = ("conserved", "Econserve", "TotEng")
 
 
 def conserved_quantity(runs: Sequence[Run]) -> Drawing:
-    """Conserved quantity of every run, by atom."""
+    """Draw the conserved quantity per atom of every run, with its drift."""
     serving = [r for r in runs if r.motion in ("nve", "nvt", "npt")]
     groups, notes = compare(serving, _conserved, needs_partner=False)
     figure, axes = panels(len(groups))
     numbers = []
     for axis, group in zip(axes, groups, strict=True):
-        for one in group.shown:
-            time, energy, drift = one.found
-            times, means, deviations = binned(time, 1e3 * energy / one.run.n_atoms)
-            band(axis, times, means - means[0], deviations, label=one.label, **one.style)
-            numbers.append(_number(f"drift, {one.run.name}", drift))
+        for member in group.members:
+            time, energy, drift = member.result
+            times, means, deviations = binned(time, 1e3 * energy / member.run.n_atoms)
+            band(axis, times, means - means[0], deviations, label=member.label, **member.style)
+            numbers.append(_number(f"drift, {member.run.name}", drift))
         axis.set(title=group.title, xlabel="time (ps)")
         axis.set_ylabel("change of the conserved\nquantity (meV/atom)")
     legend_below(figure)
     caption = (
-        "Conserved quantity of each run, relative to its start: means over stretches of the run, "
-        "and in a lighter colour the deviation within them. The drifts leave out the first "
-        "fifth: the beads of a path integral start in one place and fly apart."
+        "Conserved quantity of each run, relative to its start: means over intervals of the run, "
+        "and, as a band, the standard deviation within them. The drifts leave out the first fifth "
+        "of the run, because the beads of a path integral start at the same positions."
     )
     title = "Conserved quantity"
     return Drawing("conserved-quantity", title, caption, figure, numbers, notes=notes)
@@ -42,16 +42,16 @@ def conserved_quantity(runs: Sequence[Run]) -> Drawing:
 
 def _number(what: str, drift: analysis.Drift | None) -> Number:
     if drift is None:
-        return Number(what, "the run is too short for one", {})
+        return Number(what, "the run is too short", {})
     text = f"{drift.slope:.1e} ± {drift.error:.0e} eV/(atom ps)"
     values = {"ev_atom_ps": drift.slope, "ev_atom_ps_error": drift.error}
     return Number(what, text, values)
 
 
 def _conserved(run: Run) -> tuple[np.ndarray, np.ndarray, analysis.Drift | None]:
-    """Times [F] (ps), the conserved quantity [F] (eV), and its drift."""
+    """Return times [F] (ps), the conserved quantity [F] (eV), and its drift."""
     table = open_properties(run)
-    # what a thermostat or barostat does is not in LAMMPS' total energy
+    # LAMMPS' total energy does not include the work of a thermostat or barostat
     known = COLUMNS if run.motion == "nve" or not is_lammps(run) else COLUMNS[:2]
     name = next((n for n in known if n in table), None)
     if name is None:
@@ -60,5 +60,5 @@ def _conserved(run: Run) -> tuple[np.ndarray, np.ndarray, analysis.Drift | None]
     try:
         drift = analysis.conserved_drift(table, run.n_atoms, name, start=0.2 * run.duration)
     except PetDriverError:
-        drift = None  # a run that has just begun
+        drift = None  # too few samples
     return table.time(), table.energy(name), drift

@@ -1,4 +1,4 @@
-"""What a report holds, in order, and which input file or command gives what is missing."""
+"""All figures of a report, in order, with the input file or command that is needed for each."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from pet_driver.report import (
     symmetry,
 )
 from pet_driver.report.drawing import STYLE, Drawing
-from pet_driver.report.symmetry import Measured
+from pet_driver.report.symmetry import ProbeSummary
 from pet_driver.runs.record import Run
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A figure to be drawn, where the runs give it.
+    """A figure of the report.
 
     Attributes:
-        section: of the page.
-        draw: makes it from the runs, or from the probes.
-        what: it shows.
-        remedy: what would give it.
-        from_probes: what ``draw`` takes.
+        section: section of the page.
+        draw: function that draws it from the runs, or from the probes.
+        what: what it shows.
+        remedy: which input file or command it needs.
+        from_probes: whether ``draw`` takes the probes instead of the runs.
     """
 
     section: str
@@ -43,14 +43,20 @@ class Plan:
 
 @dataclass(frozen=True)
 class Missing:
-    """A figure that is not here: what it would show, why it is not, and what would give it."""
+    """A figure that could not be drawn.
+
+    Attributes:
+        what: what it would show.
+        reason: why it could not be drawn.
+        remedy: which input file or command it needs.
+    """
 
     what: str
     reason: str
     remedy: str
 
 
-MOLECULE, LIQUID, MOTION = "One molecule", "Structure of the liquid", "Motion in the liquid"
+MOLECULE, LIQUID, MOTION = "One molecule", "Structure of the liquid", "Dynamics of the liquid"
 PROBE, ICE, ENERGY = "Symmetry error", "Ice", "Conservation of energy"
 LIQUID_INPUTS = "the input files of inputs/water-liquid-nvt or any other of a liquid"
 
@@ -64,7 +70,7 @@ PLANS = (
     Plan(
         MOLECULE,
         symmetry.torque,
-        "torque on a molecule against the grid",
+        "torque on a molecule for different grids",
         "pet-driver probe MODEL inputs/grid-scan/frames.xyz -o FOLDER",
         from_probes=True,
     ),
@@ -78,7 +84,7 @@ PLANS = (
         MOLECULE,
         orientation.molecule_orientation,
         "orientational free energy of a molecule",
-        "the input file of inputs/water-molecule-nvt, averaged and on the raw network",
+        "the input file of inputs/water-molecule-nvt, with and without averaging",
     ),
     Plan(
         LIQUID,
@@ -94,7 +100,7 @@ PLANS = (
     Plan(
         PROBE,
         symmetry.errors,
-        "symmetry error against the grid",
+        "symmetry error for different grids",
         "pet-driver probe MODEL STRUCTURES -o FOLDER, for a molecule and for a liquid",
         from_probes=True,
     ),
@@ -108,13 +114,13 @@ PLANS = (
         ENERGY,
         conservation.conserved_quantity,
         "conserved quantity",
-        "any input file but those of relaxations and replays",
+        "any input file except those of relaxations and replays",
     ),
 )
 
 
-def draw(plan: Plan, runs: Sequence[Run], probes: Sequence[Measured]) -> Drawing | Missing:
-    """The figure of a plan, or why there is none."""
+def draw(plan: Plan, runs: Sequence[Run], probes: Sequence[ProbeSummary]) -> Drawing | Missing:
+    """Draw a figure, or return why it cannot be drawn."""
     try:
         with matplotlib.rc_context(STYLE):
             return plan.draw(probes if plan.from_probes else runs)

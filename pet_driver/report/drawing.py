@@ -1,10 +1,11 @@
-"""What a figure function hands over, and the looks that all figures share."""
+"""Result type, style and helper functions of the figures."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
@@ -17,13 +18,16 @@ from matplotlib.figure import Figure
 
 from pet_driver.errors import PetDriverError
 
-# Colours of Okabe and Ito, which people with any colour vision tell apart.
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
+# Colors of Okabe and Ito, which can be distinguished with any color vision.
 ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
 GREY, BLACK = "0.55", "0.0"
 
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 9.0,
     "axes.labelsize": 9.0,
@@ -35,20 +39,26 @@ STYLE = {
     "lines.linewidth": 1.2,
     "lines.markersize": 4.0,
     "savefig.dpi": 200,
-    "svg.fonttype": "none",  # text stays text
+    "svg.fonttype": "none",  # text, not outlines
     "pdf.fonttype": 42,
 }
 
-POINTS = 2000  # of a line; more cannot be seen, and make large files
+POINTS = 2000  # of a line; more are not visible and make large files
 
 
 class NothingToDraw(PetDriverError):
-    """No run serves a figure."""
+    """Error: there is no suitable run for a figure."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """A result in words and as values, whose names end in their unit."""
+    """A result of a figure.
+
+    Attributes:
+        what: what it is.
+        text: the result in words.
+        values: its values; their names end with the unit.
+    """
 
     what: str
     text: str
@@ -57,16 +67,16 @@ class Number:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with its caption and the numbers it shows.
+    """A figure with its caption and its numbers.
 
     Attributes:
-        name: of its files.
-        title: above it on the page.
-        caption: below it.
-        figure: itself.
+        name: name of its files, without a suffix.
+        title: heading on the page.
+        caption: text below the figure.
+        figure: the figure.
         numbers: results.
-        header: of ``rows``.
-        rows: a table.
+        header: header of the table ``rows``.
+        rows: rows of an additional table.
         notes: what could not be shown, and why.
     """
 
@@ -81,26 +91,34 @@ class Drawing:
 
 
 def panels(
-    n_panels: int, width: float = 3.4, height: float = 2.8, columns: int = 3, **options: object
+    n_panels: int, width: float = 3.4, height: float = 2.8, columns: int = 3, sharey: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels in rows of at most ``columns``; width and height are a panel's."""
+    """Return a figure with panels in rows, and the panels.
+
+    Args:
+        n_panels: number of panels.
+        width: width of a panel in inches.
+        height: height of a panel in inches.
+        columns: largest number of panels in a row.
+        sharey: whether the panels share the y axis.
+    """
     columns = min(columns, n_panels)
     rows = math.ceil(n_panels / columns)
     figure = Figure(figsize=(width * columns + 0.4, height * rows + 0.2), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False, **options).ravel())
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=sharey).ravel())
     for axis in axes[n_panels:]:
         axis.remove()
     return figure, axes[:n_panels]
 
 
 def thinned(*series: np.ndarray) -> list[np.ndarray]:
-    """Evenly spaced points of equally long series, at most ``POINTS``."""
+    """Return at most ``POINTS`` evenly spaced points of each of some equally long series."""
     step = max(1, math.ceil(len(series[0]) / POINTS))
     return [values[::step] for values in series]
 
 
-def band(axis: Axes, x: np.ndarray, y: np.ndarray, error: np.ndarray, **style: object) -> None:
-    """A line with its standard error around it."""
+def band(axis: Axes, x: np.ndarray, y: np.ndarray, error: np.ndarray, **style: Any) -> None:
+    """Draw a line with a band of its error; ``style`` are arguments of ``Axes.plot``."""
     (line,) = axis.plot(x, y, **style)
     axis.fill_between(x, y - error, y + error, alpha=0.25, color=line.get_color(), lw=0)
 
@@ -108,22 +126,30 @@ def band(axis: Axes, x: np.ndarray, y: np.ndarray, error: np.ndarray, **style: o
 def binned(
     x: np.ndarray, y: np.ndarray, bins: int = 150
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Means of x and of y, and the standard deviation of y, over so many consecutive stretches.
+    """Average a series over consecutive intervals.
 
-    A series of fewer than four points a stretch stays as it is, with zero deviation.
+    A series with fewer than four points per interval is returned unchanged.
+
+    Args:
+        x: [F].
+        y: [F].
+        bins: number of intervals.
+
+    Returns:
+        The means of x and of y and the standard deviation of y in each interval, [bins] each.
     """
     if len(x) < 4 * bins:
         return x, y, np.zeros(len(y))
-    x, y = (np.array_split(values, bins) for values in (x, y))
+    parts = np.array_split(y, bins)
     return (
-        np.array([part.mean() for part in x]),
-        np.array([part.mean() for part in y]),
-        np.array([part.std() for part in y]),
+        np.array([part.mean() for part in np.array_split(x, bins)]),
+        np.array([part.mean() for part in parts]),
+        np.array([part.std() for part in parts]),
     )
 
 
 def legend_below(figure: Figure) -> None:
-    """One legend for all panels, each label once, where it covers nothing."""
+    """Add one legend for all panels below them, with each label once."""
     entries: dict[str, Artist] = {}
     for axis in figure.axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
@@ -133,7 +159,13 @@ def legend_below(figure: Figure) -> None:
 
 
 def plus_minus(value: float, error: float, digits: int = 2) -> str:
-    """``0.23 ± 0.02``: as many decimals as the error has, or ``digits`` where it has none."""
+    """Return a value with its error as text, such as ``0.23 ± 0.02``.
+
+    Args:
+        value: the value.
+        error: its error, which determines the number of decimals.
+        digits: number of decimals if the error is zero or not finite.
+    """
     if not np.isfinite(error) or error <= 0.0:
         return f"{value:.{digits}f}"
     decimals = max(0, 1 - math.floor(math.log10(error)))

@@ -1,4 +1,4 @@
-"""Ice, or any structure, relaxed on the raw network and on its average.
+"""Figure and table of relaxations with the raw and the averaged energy.
 
 The ice of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
 """
@@ -10,31 +10,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pet_driver.analysis.base import separation
+from pet_driver.analysis.vectors import minimum_image_vectors
 from pet_driver.errors import PetDriverError
-from pet_driver.report.comparison import AVERAGED, RAW, Group, Shown, compare, treatment
+from pet_driver.report.comparison import AVERAGED, RAW, Group, LabelledRun, compare, treatment
 from pet_driver.report.drawing import Drawing, Number, legend_below, panels
-from pet_driver.report.observe import broken_energies, open_positions, open_properties, potential
+from pet_driver.report.run_output import (
+    open_positions,
+    open_properties,
+    potential,
+    symmetry_error_series,
+)
 from pet_driver.runs.record import Run
 
 # eV/atom: the mean symmetry error of relaxed cells, and that of the relaxation energy.
 PAPER_RELAXED, PAPER_RELAXATION = 1.2e-5, 2.2e-6
-SAME = 1e-3  # A, within which two runs start from one structure
+SAME = 1e-3  # A; two runs start from the same structure if no atom differs by more
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """One relaxation.
+    """Energies and structures of one relaxation.
 
     Attributes:
         steps: [F].
-        energies: eV, of the sampled potential [F].
-        ends: positions (A) of the first and of the last frame [2, N, 3]; None where the run has
-            no trajectory.
+        energies: energy that was minimized [F] in eV.
+        ends: positions of the first and of the last frame [2, N, 3] in A; None if the run has no
+            trajectory.
         complete: whether the last frame is the last structure.
-        cell: a, b, c (A), alpha, beta, gamma of the last one, or None.
-        broken: eV, the raw energy less the averaged one of the same structure, at the start and
-            at the end; None where it was not written.
+        cell: a, b, c (A), alpha, beta, gamma of the last frame, or None.
+        symmetry_error: raw minus averaged energy of the first and of the last structure in eV; None
+            if it was not written.
     """
 
     steps: np.ndarray
@@ -42,84 +47,90 @@ class Relaxation:
     ends: np.ndarray | None
     complete: bool
     cell: np.ndarray | None
-    broken: tuple[float, float] | None
+    symmetry_error: tuple[float, float] | None
 
 
 def relaxation(runs: Sequence[Run]) -> Drawing:
-    """Energies before and after, and how far apart raw and averaged minima are."""
+    """Draw the energies of relaxations, and compare the raw and the averaged minima."""
     groups, notes = compare((r for r in runs if r.motion == "relaxation"), _relaxation)
     figure, axes = panels(len(groups), width=3.8)
     numbers: list[Number] = []
     rows = []
     for axis, group in zip(axes, groups, strict=True):
-        for one in group.shown:
-            above = (one.found.energies - one.found.energies.min()) / one.run.n_atoms
-            # The lowest one of all has no place on a logarithmic axis.
-            seen = above > 0.0
-            axis.semilogy(one.found.steps[seen], above[seen], label=one.label, **one.style)
-            rows.append(_row(group, one))
-            if one.run.ran_out:
-                notes.append(f"{one.run.name}: its steps ran out before it came to a minimum")
+        for member in group.members:
+            above = (member.result.energies - member.result.energies.min()) / member.run.n_atoms
+            positive = above > 0.0  # on the logarithmic axis
+            axis.semilogy(
+                member.result.steps[positive], above[positive], label=member.label, **member.style
+            )
+            rows.append(_row(group, member))
+            if member.run.ran_out:
+                notes.append(f"{member.run.name}: it used all its steps before reaching a minimum")
         axis.set(title=group.title, xlabel="step")
         axis.set_ylabel("energy above the\nminimum (eV/atom)")
         numbers += _symmetry_error(group)
-        raw = [one for one in group.shown if treatment(one.run) == RAW]
-        for one in group.shown:
-            if raw and treatment(one.run) != RAW:
-                partner = next((r for r in raw if _same_start(r.found, one.found)), None)
+        raw = [member for member in group.members if treatment(member.run) == RAW]
+        for member in group.members:
+            if raw and treatment(member.run) != RAW:
+                partner = next((r for r in raw if _same_start(r.result, member.result)), None)
                 if partner is None:
-                    notes.append(f"{one.run.name}: no raw run starts from the same structure")
+                    notes.append(f"{member.run.name}: no raw run starts from the same structure")
                 else:
-                    numbers += _comparison(group, partner, one)
+                    numbers += _comparison(group, partner, member)
     legend_below(figure)
     header = (
-        "structure", "potential", "unrelaxed, eV per molecule", "relaxed, eV per molecule",
+        "structure", "energy", "unrelaxed, eV per molecule", "relaxed, eV per molecule",
         "relaxation, meV per molecule", "symmetry error, relaxed, eV/atom", "steps",
     )  # fmt: skip
     caption = (
-        "Relaxation at constant volume. The symmetry error is the energy of the raw network less "
-        "the averaged one, of the same structure. Langer et al. found a mean of "
+        "Relaxation at constant volume. The symmetry error is the energy of the raw network minus "
+        "the averaged energy of the same structure. Langer et al. found a mean of "
         f"{PAPER_RELAXED:.1e} eV/atom for relaxed proton-disordered cells, and "
-        f"{PAPER_RELAXATION:.1e} eV/atom for the relaxation energy. Nine digits, as i-PI "
-        "writes them, resolve about 3e-7 eV/atom."
+        f"{PAPER_RELAXATION:.1e} eV/atom for the relaxation energy. The nine digits that i-PI "
+        "writes resolve about 3e-7 eV/atom."
     )
     name, title = "ice-relaxation", "Relaxation of ice, raw and averaged"
     return Drawing(name, title, caption, figure, numbers, header, rows, notes)
 
 
-def _row(group: Group, one: Shown) -> Sequence[str]:
-    found, molecules = one.found, one.run.n_atoms / 3
-    first, last = found.energies[0] / molecules, found.energies[-1] / molecules
-    broken = "-" if found.broken is None else f"{abs(found.broken[1]) / one.run.n_atoms:.1e}"
+def _row(group: Group, member: LabelledRun) -> Sequence[str]:
+    result, n_atoms = member.result, member.run.n_atoms
+    first, last = 3 * result.energies[0] / n_atoms, 3 * result.energies[-1] / n_atoms
+    error = "-" if result.symmetry_error is None else f"{_error_per_atom(member):.1e}"
     return (
-        group.title, one.label, f"{first:.5f}", f"{last:.5f}", f"{1e3 * (last - first):.2f}",
-        broken, f"{found.steps[-1]:.0f}",
+        group.title, member.label, f"{first:.5f}", f"{last:.5f}", f"{1e3 * (last - first):.2f}",
+        error, f"{result.steps[-1]:.0f}",
     )  # fmt: skip
 
 
+def _error_per_atom(member: LabelledRun) -> float:
+    """Return the modulus of the symmetry error of the relaxed structure in eV/atom."""
+    return abs(member.result.symmetry_error[1]) / member.run.n_atoms
+
+
 def _symmetry_error(group: Group) -> list[Number]:
-    """Its mean over the relaxed structures of a group."""
-    known = [one for one in group.shown if one.found.broken is not None]
+    """Return the mean symmetry error over the relaxed structures of a group."""
+    known = [member for member in group.members if member.result.symmetry_error is not None]
     if not known:
         return []
-    mean = float(np.mean([abs(one.found.broken[1]) / one.run.n_atoms for one in known]))
+    mean = float(np.mean([_error_per_atom(member) for member in known]))
     text = f"{mean:.1e} eV/atom (Langer et al.: {PAPER_RELAXED:.1e})"
     return [Number(f"mean symmetry error, relaxed, {group.title}", text, {"ev_atom": mean})]
 
 
-def _comparison(group: Group, raw: Shown, other: Shown) -> list[Number]:
-    """How far the raw relaxation is from another one of the same structure."""
+def _comparison(group: Group, raw: LabelledRun, other: LabelledRun) -> list[Number]:
+    """Compare a raw relaxation with another one of the same structure."""
     where, atoms = f"{group.title}, raw and {other.label}", other.run.n_atoms
-    pair = (raw.found, other.found)
+    pair = (raw.result, other.result)
     before, after = (abs(pair[0].energies[k] - pair[1].energies[k]) / atoms for k in (0, -1))
     change = [found.energies[-1] - found.energies[0] for found in pair]
-    gained = abs(change[0] - change[1]) / atoms
+    difference = abs(change[0] - change[1]) / atoms
     energies = [
         ("difference of the unrelaxed energies", before, ""),
         ("difference of the relaxed energies", after, ""),
         (
             "difference of the relaxation energies",
-            gained,
+            difference,
             f" (Langer et al.: {PAPER_RELAXATION:.1e})",
         ),
     ]
@@ -131,8 +142,8 @@ def _comparison(group: Group, raw: Shown, other: Shown) -> list[Number]:
     if not all(found.complete for found in pair):
         why = "not known: a trajectory ends before the minimum; write every step"
         return [*numbers, Number(what, why, {})]
-    apart = separation(pair[0].ends[1], pair[1].ends[1], pair[1].cell)
-    apart = apart - apart.mean(axis=0)  # a shift of the whole costs nothing
+    apart = minimum_image_vectors(pair[0].ends[1], pair[1].ends[1], pair[1].cell)
+    apart = apart - apart.mean(axis=0)  # the energy does not depend on a translation
     largest = float(np.linalg.norm(apart, axis=1).max())
     return [*numbers, Number(what, f"{largest:.2g} Å", {"ang": largest})]
 
@@ -140,7 +151,7 @@ def _comparison(group: Group, raw: Shown, other: Shown) -> list[Number]:
 def _same_start(raw: Relaxation, other: Relaxation) -> bool:
     if raw.ends is None or other.ends is None:
         return False
-    return bool(np.abs(separation(raw.ends[0], other.ends[0], other.cell)).max() < SAME)
+    return bool(np.abs(minimum_image_vectors(raw.ends[0], other.ends[0], other.cell)).max() < SAME)
 
 
 def _relaxation(run: Run) -> Relaxation:
@@ -148,19 +159,20 @@ def _relaxation(run: Run) -> Relaxation:
     ends, cell, complete = None, None, False
     if run.positions:
         trajectory = open_positions(run).trajectory
-        # one frame after the other lies in the same memory
+        # a copy of each frame, because MDAnalysis reuses the array of positions
         ends = np.array([trajectory[k].positions.astype(np.float64) for k in (0, -1)])
         cell = trajectory.ts.dimensions
         complete = trajectory.ts.data["step"] >= table["step"][-1]
-    return Relaxation(table["step"], potential(run, table), ends, complete, cell, _broken(run))
+    energies = potential(run, table)
+    return Relaxation(table["step"], energies, ends, complete, cell, _run_symmetry_error(run))
 
 
-def _broken(run: Run) -> tuple[float, float] | None:
-    """Raw less averaged energy (eV) of the first and the last structure."""
+def _run_symmetry_error(run: Run) -> tuple[float, float] | None:
+    """Return the raw minus the averaged energy (eV) of the first and of the last structure."""
     if treatment(run) != AVERAGED:
-        return None  # a raw run evaluates no average, and an exact one is another energy
+        return None  # a raw run computes no average, and exact symmetrization is no average
     try:
-        found = broken_energies(run).broken
+        series = symmetry_error_series(run).symmetry_error
     except PetDriverError:
         return None
-    return float(found[0]), float(found[-1])
+    return float(series[0]), float(series[-1])

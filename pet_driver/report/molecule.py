@@ -1,4 +1,4 @@
-"""One molecule: angular momentum, and the spectrum of what breaks its conservation.
+"""Figures of one molecule: angular momentum, and spectrum of the non-equivariant energy.
 
 Figures 1a and 1c of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
 """
@@ -24,76 +24,75 @@ from pet_driver.report.drawing import (
     panels,
     thinned,
 )
-from pet_driver.report.observe import broken_energies, open_positions
+from pet_driver.report.run_output import open_positions, symmetry_error_series
 from pet_driver.runs.record import Run
 
-HIGHEST = 4500.0  # cm^-1; above the O-H stretch there is nothing
+HIGHEST = 4500.0  # cm^-1, above the frequency of the O-H stretch
 
 
 def angular_momentum(runs: Sequence[Run]) -> Drawing:
-    """Components and modulus of one molecule's angular momentum over time."""
+    """Draw the components and the modulus of the angular momentum of one molecule over time."""
     serving = [r for r in runs if (r.system, r.motion, r.n_beads) == ("molecule", "nve", 1)]
     groups, notes = compare(serving, _angular_momentum)
-    shown = [(group, one) for group in groups for one in group.shown]
+    shown = [(group, member) for group in groups for member in group.members]
     figure, axes = panels(len(shown), width=2.6, columns=4, sharey=True)
     numbers = []
-    for axis, (group, one) in zip(axes, shown, strict=True):
-        where = one.label if len(groups) == 1 else f"{group.title}, {one.label}"
-        times, momentum = one.found
-        for component, colour in enumerate((ORANGE, SKY, GREEN)):
+    for axis, (group, member) in zip(axes, shown, strict=True):
+        where = member.label if len(groups) == 1 else f"{group.title}, {member.label}"
+        times, momentum = member.result
+        for component, color in enumerate((ORANGE, SKY, GREEN)):
             name = f"$L_{'xyz'[component]}$"
-            axis.plot(*thinned(times, momentum[:, component]), color=colour, label=name)
+            axis.plot(*thinned(times, momentum[:, component]), color=color, label=name)
         modulus = np.linalg.norm(momentum, axis=1)
         axis.plot(*thinned(times, modulus), "k--", label="$|L|$")
         axis.set(title=where.replace(f"{group.title}, ", f"{group.title}\n"), xlabel="time (ps)")
-        wander = float(np.linalg.norm(momentum - momentum[0], axis=1).max())
-        text = f"{wander:.3g} eV fs ({100 * wander / modulus[0]:.3g} %)"
-        values = {"change_ev_fs": wander, "relative": wander / modulus[0]}
+        change = float(np.linalg.norm(momentum - momentum[0], axis=1).max())
+        text = f"{change:.3g} eV fs ({100 * change / modulus[0]:.3g} %)"
+        values = {"change_ev_fs": change, "relative": change / modulus[0]}
         numbers.append(Number(f"largest change of L, {where}", text, values))
     axes[0].set_ylabel("angular momentum (eV fs)")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     caption = (
-        "One water molecule without a thermostat. Angular momentum is conserved only as far as "
-        "the potential does not depend on the orientation."
+        "Angular momentum of one water molecule without a thermostat. It is conserved if the "
+        "potential energy does not depend on the orientation."
     )
     title = "Angular momentum of a molecule"
     return Drawing("angular-momentum", title, caption, figure, numbers, notes=notes)
 
 
 def _angular_momentum(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Times [F] (ps) and angular momentum [F, 3] (eV fs)."""
+    """Return times [F] (ps) and angular momentum [F, 3] (eV fs)."""
     universe = open_positions(run, velocities=True)
     found = analysis.AngularMomentum(universe.atoms).run()
     return found.times, found.results.angular_momentum[:, 0]
 
 
 def potential_spectrum(runs: Sequence[Run]) -> Drawing:
-    """Power spectra of the potential energy and of its part that depends on orientation."""
+    """Draw the power spectra of the potential energy and of its part that breaks the symmetry."""
     serving = [r for r in runs if r.system == "molecule" and r.n_beads == 1 and _has_both(r)]
     groups, notes = compare(serving, _spectra, needs_partner=False)
-    shown = [(group, one) for group in groups for one in group.shown]
+    shown = [(group, member) for group in groups for member in group.members]
     figure, axes = panels(len(shown), width=3.8, sharey=True)
     numbers = []
-    for axis, (group, one) in zip(axes, shown, strict=True):
-        for spectrum, name, colour in zip(
-            one.found[:2], ("potential energy", "raw $-$ averaged"), (BLUE, VERMILION), strict=True
-        ):
+    for axis, (group, member) in zip(axes, shown, strict=True):
+        names = ("potential energy", "raw $-$ averaged")
+        for spectrum, name, color in zip(member.result[:2], names, (BLUE, VERMILION), strict=True):
             seen = (spectrum.frequency > 0) & (spectrum.frequency < HIGHEST)
             power = 1e6 * spectrum.power[seen]
-            axis.semilogy(spectrum.frequency[seen], power, color=colour, label=name)
-        axis.set(title=f"{group.title}\n{one.label}", xlabel="frequency (cm$^{-1}$)")
+            axis.semilogy(spectrum.frequency[seen], power, color=color, label=name)
+        axis.set(title=f"{group.title}\n{member.label}", xlabel="frequency (cm$^{-1}$)")
         axis.set_xlim(0, None)
-        whole, broken = (1e3 * value for value in one.found[2:])
-        text = f"{broken:.3g} meV, of {whole:.3g} meV of the potential energy"
-        values = {"broken_mev": broken, "potential_mev": whole}
-        what = f"root mean square of raw - averaged, {group.title}, {one.label}"
+        total, symmetry_error = (1e3 * value for value in member.result[2:])
+        text = f"{symmetry_error:.3g} meV (potential energy: {total:.3g} meV)"
+        values = {"symmetry_error_mev": symmetry_error, "potential_mev": total}
+        what = f"root mean square of raw - averaged, {group.title}, {member.label}"
         numbers.append(Number(what, text, values))
     axes[0].set_ylabel("power (meV$^2$ cm)")
     legend_below(figure)
     caption = (
-        "Power spectra of the potential energy along the run and of the part of it that depends "
-        "on the orientation, raw less averaged (Welch's method, segments of a quarter of the run). "
-        "The rotation of the molecule shows at low frequency, the vibrations above it."
+        "Power spectra of the potential energy along the run and of its part that depends on the "
+        "orientation, raw minus averaged (Welch's method, segments of a quarter of the run). The "
+        "rotation of the molecule is at low frequencies, its vibrations are at higher ones."
     )
     title = "Spectrum of the non-equivariant energy"
     return Drawing("potential-spectrum", title, caption, figure, numbers, notes=notes)
@@ -104,22 +103,26 @@ def _has_both(run: Run) -> bool:
         return False
     if treatment(run) == AVERAGED:
         return bool(run.rotations) or not run.engine.startswith("i-PI")
-    return treatment(run) == RAW and _watches_the_average(run)
+    return treatment(run) == RAW and _has_two_force_fields(run)
 
 
-def _watches_the_average(run: Run) -> bool:
-    """Whether i-PI wrote the energies of two force fields."""
+def _has_two_force_fields(run: Run) -> bool:
+    """Return whether i-PI wrote the energies of two force fields."""
     with open(run.path(run.properties), errors="replace") as handle:
         header = handle.read(4096)
     return "pot_component_raw(1)" in header
 
 
 def _spectra(run: Run) -> tuple[analysis.Spectrum, analysis.Spectrum, float, float]:
-    """Spectra (eV^2 cm) of the potential and of its broken part, and their deviations (eV)."""
-    found = broken_energies(run)
-    gaps = np.diff(found.steps)
+    """Return the spectra (eV^2 cm) and the standard deviations (eV) of two energies.
+
+    They are the potential energy and its symmetry error: two spectra, then two deviations.
+    """
+    series = symmetry_error_series(run)
+    gaps = np.diff(series.steps)
     if len(gaps) == 0 or np.ptp(gaps) > 0:
         raise PetDriverError("its energies are not evenly spaced in time")
     interval = 1e-3 * run.timestep * float(gaps[0])
-    spectra = [analysis.power_spectrum(s, interval) for s in (found.potential, found.broken)]
-    return *spectra, float(found.potential.std()), float(found.broken.std())
+    total = analysis.power_spectrum(series.potential, interval)
+    error = analysis.power_spectrum(series.symmetry_error, interval)
+    return total, error, float(series.potential.std()), float(series.symmetry_error.std())

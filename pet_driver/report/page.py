@@ -1,4 +1,4 @@
-"""One HTML page that stands by itself: figures, numbers, structures and provenance."""
+"""The HTML page, one self-contained file: figures, numbers, structures and provenance."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from importlib import resources
 from itertools import groupby
 from pathlib import Path
 
-from pet_driver.report.comparison import grid_label, mark
+from pet_driver.report.comparison import grid_label, state_note
 from pet_driver.report.contents import Missing
 from pet_driver.report.drawing import Drawing
 from pet_driver.runs.record import Run
 
-CSS_DPI = 110  # pixels of the page for an inch of a figure
+CSS_DPI = 110  # pixels of the page per inch of a figure
 
 
 @dataclass(frozen=True)
 class Page:
-    """What the page holds.
+    """Content of the page.
 
     Attributes:
-        runs: all of them.
-        drawings: with the section each belongs to, in order.
-        missing: figures that are not here.
+        runs: all runs.
+        drawings: figures in order, each with its section.
+        missing: figures that could not be drawn.
         view: HTML of the interactive view.
-        folder: that has the figures as PNG.
+        folder: folder with the figures as PNG.
     """
 
     runs: Sequence[Run]
@@ -39,11 +39,11 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """The whole page."""
+    """Return the HTML of the page."""
     style = (resources.files(__package__) / "style.css").read_text()
     sections = "\n".join(
         f"<h2>{html.escape(section)}</h2>\n"
-        + "\n".join(_drawing(one, page.folder) for _, one in drawings)
+        + "\n".join(_drawing(drawing, page.folder) for _, drawing in drawings)
         for section, drawings in groupby(page.drawings, key=lambda entry: entry[0])
     )
     view = f"<h2>Structures</h2>\n{page.view}" if page.view else ""
@@ -55,12 +55,13 @@ def render(page: Page) -> str:
 <style>{style}</style></head><body>
 <h1>Water with a PET potential</h1>
 {_runs(page.runs)}
-<p class="note">Figures compare runs that differ in the grid of rotations alone. Each lies beside
-this page as PDF, SVG and PNG, and all numbers in numbers.json. Written by pet-driver {version}.</p>
+<p class="note">Figures compare runs that differ only in the grid of rotations. The folder of this
+page contains each figure as PDF, SVG and PNG, and all numbers in numbers.json. Written by
+pet-driver {version}.</p>
 {view}
 {sections}
 {_missing(page.missing)}
-<h2>How it was made</h2>
+<h2>Provenance</h2>
 {_provenance(page.runs)}
 </body></html>
 """
@@ -73,7 +74,7 @@ def _runs(runs: Sequence[Run]) -> str:
     )  # fmt: skip
     rows = [
         (
-            r.name + mark(r), r.engine, r.motion, grid_label(r), r.n_atoms, r.n_beads,
+            r.name + state_note(r), r.engine, r.motion, grid_label(r), r.n_atoms, r.n_beads,
             f"{r.steps} x {r.timestep:g} fs" if r.timestep else r.steps,
             f"{r.duration:.3g} ps" if r.timestep else "-",
             f"{r.wall_time:.0f} s" if r.wall_time else "-",
@@ -97,9 +98,9 @@ def _drawing(drawing: Drawing, folder: Path) -> str:
 
 
 def _image(drawing: Drawing, folder: Path) -> str:
-    """The PNG that lies beside the page, put into it."""
+    """Return the HTML of a figure, with its PNG embedded."""
     image = base64.b64encode((folder / f"{drawing.name}.png").read_bytes()).decode()
-    # Its width is that of the figure on paper, or a screen of many dots looks worse than print.
+    # in the size of the printed figure: a high-resolution screen shows more pixels of the PNG
     width = round(CSS_DPI * drawing.figure.get_figwidth())
     title = html.escape(drawing.title)
     return f'<img alt="{title}" width="{width}" src="data:image/png;base64,{image}">'
@@ -108,8 +109,8 @@ def _image(drawing: Drawing, folder: Path) -> str:
 def _missing(missing: Sequence[Missing]) -> str:
     if not missing:
         return ""
-    rows = [(one.what, one.reason or "no run for it", one.remedy) for one in missing]
-    return "<h2>What is not here</h2>\n" + _table(("figure", "why", "what would give it"), rows)
+    rows = [(entry.what, entry.reason or "no suitable run", entry.remedy) for entry in missing]
+    return "<h2>Missing figures</h2>\n" + _table(("figure", "reason", "what is needed"), rows)
 
 
 def _provenance(runs: Sequence[Run]) -> str:

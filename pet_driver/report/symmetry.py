@@ -1,4 +1,4 @@
-"""What ``pet-driver probe`` measured on fixed structures: torque and error against the grid.
+"""Figures of the output of ``pet-driver probe``: torque and symmetry error for different grids.
 
 Figure 1b of Langer, Pozdnyakov, Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01, and the
 errors of its supporting information.
@@ -33,19 +33,19 @@ FILE = "symmetry-probe.json"
 MARKERS = list(
     zip((BLUE, VERMILION, GREEN, ORANGE, PURPLE), ("o", "s", "^", "D", "v"), strict=True)
 )
-# Langer et al., gas-phase molecule, energies against 3i: evaluations and meV a structure.
+# Langer et al., gas-phase molecule: evaluations, and error of the energy against 3i in meV.
 PAPER = ((1, 2.82), (2, 1.06), (18, 0.084), (36, 0.045), (75, 0.015))
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One probe of some structures.
+class ProbeSummary:
+    """Content of one ``symmetry-probe.json``.
 
     Attributes:
-        label: what was probed.
+        label: the potential and the structures.
         molecule: whether all structures have three atoms.
-        reference: grid, ``evaluations`` and, where it is known, ``torque_rms_mev``.
-        grids: an entry by grid, as the probe wrote it.
+        reference: ``grid``, ``evaluations`` and perhaps ``torque_rms_mev`` of the reference.
+        grids: an entry for each grid, as in the file.
     """
 
     label: str
@@ -54,17 +54,17 @@ class Measured:
     grids: list[dict[str, Any]]
 
 
-def find_probes(folders: Iterable[Path]) -> list[Measured]:
-    """All probes in and below some folders, in the order of their names.
+def find_probes(folders: Iterable[Path]) -> list[ProbeSummary]:
+    """Return all probes in and below some folders, sorted by path.
 
     Raises:
-        PetDriverError: a file that is not one.
+        PetDriverError: a file was not written by ``pet-driver probe``.
     """
     paths = {path.resolve() for folder in folders for path in folder.glob(f"**/{FILE}")}
     return [_read(path) for path in sorted(paths)]
 
 
-def _read(path: Path) -> Measured:
+def _read(path: Path) -> ProbeSummary:
     try:
         content = json.loads(path.read_text())
         atoms = content["atoms"]
@@ -72,25 +72,28 @@ def _read(path: Path) -> Measured:
         several = "s" if len(atoms) > 1 else ""
         name = Path(content["potential"]).stem
         label = f"{name}, {len(atoms)} structure{several} of {size} atoms"
-        return Measured(label, set(atoms) == {3}, content["reference"], content["grids"])
+        return ProbeSummary(label, set(atoms) == {3}, content["reference"], content["grids"])
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise PetDriverError(f"{path} is not what `pet-driver probe` writes: {error!r}") from None
+        raise PetDriverError(f"{path} was not written by `pet-driver probe`: {error!r}") from None
 
 
-def torque(probes: Sequence[Measured]) -> Drawing:
-    """Root mean square torque on a molecule against the grid."""
+def torque(probes: Sequence[ProbeSummary]) -> Drawing:
+    """Draw the root mean square torque on a molecule over the number of evaluations."""
     curves = []
     for probe in probes:
         entries = [*probe.grids, probe.reference]
-        known = [(e["evaluations"], e["grid"], e.get("torque_rms_mev")) for e in entries]
-        known = [(n, grid, value) for n, grid, value in known if value]
+        known = [
+            (e["evaluations"], e["grid"], float(e["torque_rms_mev"]))
+            for e in entries
+            if e.get("torque_rms_mev")
+        ]
         if probe.molecule and known:
             curves.append((probe.label, known))
     if not curves:
         raise NothingToDraw("")
     figure, (axis,) = panels(1, width=4.2, height=3.0)
-    for (label, known), (colour, marker) in zip(curves, _styles(curves), strict=True):
-        axis.loglog(*_xy(known), color=colour, marker=marker, label=label)
+    for (label, known), (color, marker) in zip(curves, _styles(curves), strict=True):
+        axis.loglog(*_xy(known), color=color, marker=marker, label=label)
     _name_grids(axis, [(n, grid) for _, known in curves for n, grid, _ in known])
     axis.set_ylabel("torque, root mean square (meV)")
     legend_below(figure)
@@ -100,10 +103,11 @@ def torque(probes: Sequence[Measured]) -> Drawing:
         for _, grid, value in known
     ]
     caption = (
-        "Torque on a molecule by itself, zero for an invariant energy, over the structures of the "
-        "probe. Langer et al. found from about 5 meV raw down to 0.02 meV with 3i."
+        "Torque on an isolated molecule, root mean square over the structures of the probe; it is "
+        "zero for an invariant energy. Langer et al. found about 5 meV without averaging and "
+        "0.02 meV with 3i."
     )
-    return Drawing("torque", "Torque against the grid", caption, figure, numbers)
+    return Drawing("torque", "Torque for different grids", caption, figure, numbers)
 
 
 ERRORS = (
@@ -112,18 +116,18 @@ ERRORS = (
 )
 
 
-def errors(probes: Sequence[Measured]) -> Drawing:
-    """Mean absolute errors of energy and force against the grid."""
+def errors(probes: Sequence[ProbeSummary]) -> Drawing:
+    """Draw the mean absolute errors of energy and force over the number of evaluations."""
     if not probes:
         raise NothingToDraw("")
     figure, axes = panels(len(ERRORS), width=3.6, height=3.0)
     numbers = []
     for axis, (key, label) in zip(axes, ERRORS, strict=True):
         grids = []
-        for probe, (colour, marker) in zip(probes, _styles(probes), strict=True):
+        for probe, (color, marker) in zip(probes, _styles(probes), strict=True):
             known = [(e["evaluations"], e["grid"], e[key]) for e in probe.grids if e[key] > 0.0]
             if known:
-                axis.loglog(*_xy(known), color=colour, marker=marker, label=probe.label)
+                axis.loglog(*_xy(known), color=color, marker=marker, label=probe.label)
             grids += [(n, grid) for n, grid, _ in known]
         if key == "energy_mae_mev":
             name = "Langer et al., molecule"
@@ -138,10 +142,10 @@ def errors(probes: Sequence[Measured]) -> Drawing:
             numbers.append(Number(f"error, grid {entry['grid']}, {probe.label}", text, values))
     references = ", ".join(sorted({probe.reference["grid"] for probe in probes}))
     caption = (
-        f"Mean absolute errors against a fine grid ({references}), from `pet-driver probe`. Grey: "
-        "the network of Langer et al. on a molecule."
+        f"Mean absolute errors relative to a fine grid ({references}), from `pet-driver probe`. "
+        "Grey: the network of Langer et al. for a molecule."
     )
-    return Drawing("symmetry-error", "Symmetry error against the grid", caption, figure, numbers)
+    return Drawing("symmetry-error", "Symmetry error for different grids", caption, figure, numbers)
 
 
 def _styles(items: Sequence[Any]) -> list[tuple[str, str]]:
@@ -154,7 +158,7 @@ def _xy(known: Sequence[tuple[int, str, float]]) -> tuple[list[int], list[float]
 
 
 def _name_grids(axis: Axes, grids: Sequence[tuple[int, str]]) -> None:
-    """Grids as names along the top, evaluations along the bottom."""
+    """Label the axis with the grids above it and their numbers of evaluations below."""
     named = dict(sorted(grids, reverse=True))
     axis.set_xlabel("evaluations")
     axis.set_xticks(list(named), list(map(str, named)))

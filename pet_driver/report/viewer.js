@@ -1,9 +1,9 @@
-// Shows the datasets of the page with chemiscope, one at a time. Without WebGL the picture stays.
+// Show the datasets of the page with chemiscope, one at a time. Without WebGL, keep the picture.
 (() => {
     const datasets = JSON.parse(document.getElementById('view-data').textContent);
     const choice = document.getElementById('view-choice');
     const view = document.getElementById('view');
-    const complaint = document.getElementById('view-error');
+    const message = document.getElementById('view-error');
     const picture = view.innerHTML;
     let current = null;
 
@@ -25,27 +25,27 @@
             current = null;
         }
         try {
-            // chemiscope changes what it loads
+            // a copy, because chemiscope modifies the dataset
             const dataset = structuredClone(datasets[index]);
             const warnings = new Chemiscope.Warnings();
             current = await Chemiscope.DefaultVisualizer.load(layout(), dataset, warnings);
             view.dataset.shown = String(index);
         } catch (error) {
             view.innerHTML = picture;
-            complaint.textContent = `The view does not work in this browser: ${error.message}`;
-            complaint.hidden = false;
+            message.textContent = `The view does not work in this browser: ${error.message}`;
+            message.hidden = false;
         }
     }
 
-    // Chemiscope's map fits itself to its place one frame after the place has changed, and complains
-    // when it was taken away in between.
+    // Chemiscope resizes its map one animation frame after its element changed, and raises an error
+    // if the map was removed in between.
     window.addEventListener('unhandledrejection', (event) => {
         if (/^Resize must be passed a displayed plot/.test(event.reason?.message)) {
             event.preventDefault();
         }
     });
 
-    let last = show(0); // one at a time, however fast the choice changes
+    let last = show(0); // load one dataset after the other, even if the choice changes quickly
     choice.addEventListener('change', () => {
         last = last.then(() => show(Number(choice.value)));
     });

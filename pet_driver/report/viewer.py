@@ -1,7 +1,7 @@
-"""The interactive view: chemiscope, put into the page with the frames it shows.
+"""The interactive view of structures, with chemiscope embedded in the page.
 
-Chemiscope (BSD 3-clause) is looked for among the installed packages, extra ``report``. Its Python
-code is not needed: what runs in the page is one file of JavaScript.
+Chemiscope (BSD 3-clause) is installed with the extra ``report``. Only its JavaScript, a single
+file, is needed, not its Python code.
 """
 
 from __future__ import annotations
@@ -26,75 +26,77 @@ from pet_driver.report.excerpt import Excerpt
 
 BUNDLE = Path("sphinx", "static", "chemiscope.min.js")
 REMEDY = (
-    "This is a picture. For a view that can be turned and played, install the extra "
-    "`report` (pip install 'pet-driver[report]') and write the page again."
+    "This is a static picture. For an interactive view, install the extra `report` "
+    "(pip install 'pet-driver[report]') and write the page again."
 )
-PICTURED = 3000  # atoms; more are a blot
+MAX_PICTURE_ATOMS = 3000  # a picture of more atoms shows nothing
 
 
 def find_bundle() -> Path | None:
-    """Chemiscope's JavaScript, or None where it is not installed."""
-    found = importlib.util.find_spec("chemiscope")  # without importing it
-    folders = found.submodule_search_locations if found else None
+    """Return the path of chemiscope's JavaScript, or None if it is not installed."""
+    spec = importlib.util.find_spec("chemiscope")  # does not import it
+    folders = spec.submodule_search_locations if spec else None
     path = Path(folders[0]) / BUNDLE if folders else None
     return path if path is not None and path.is_file() else None
 
 
 def render_view(excerpts: Sequence[Excerpt], bundle: Path | None) -> str:
-    """HTML of the view: frames and all the code that shows them, or else pictures."""
+    """Return the HTML of the view: the frames with chemiscope, or pictures without it."""
     if not excerpts:
         return ""
     if bundle is None:
         return f"{picture(excerpts)}\n<p class='note'>{html.escape(REMEDY)}</p>"
     options = "".join(
-        f"<option value='{k}'>{html.escape(one.title)}</option>" for k, one in enumerate(excerpts)
+        f"<option value='{k}'>{html.escape(excerpt.title)}</option>"
+        for k, excerpt in enumerate(excerpts)
     )
     script = (resources.files(__package__) / "viewer.js").read_text()
-    datasets = json.dumps([dataset(one) for one in excerpts], separators=(",", ":"))
-    datasets = datasets.replace("<", "\\u003c")  # nothing in it may end the element
+    datasets = json.dumps([dataset(excerpt) for excerpt in excerpts], separators=(",", ":"))
+    datasets = datasets.replace("<", "\\u003c")  # no text in it may end the script element
     return f"""<p><label>Structure: <select id="view-choice">{options}</select></label></p>
 <div id="view" class="view">{picture(excerpts[:1])}</div>
 <p id="view-error" class="note" hidden></p>
-<p class="note">Drag to turn, press the arrow to play, or pick a point of the curve. The view is
-chemiscope (BSD 3-clause licence; G. Fraux, R. K. Cersonsky, M. Ceriotti, J. Open Source Softw. 5
-(2020) 2117).</p>
+<p class="note">Drag to rotate, press the arrow to play, or select a point of the curve. The view
+uses chemiscope (BSD 3-clause licence; G. Fraux, R. K. Cersonsky, M. Ceriotti, J. Open Source Softw.
+5 (2020) 2117).</p>
 <script type="application/json" id="view-data">{datasets}</script>
 <script>{_inline(bundle.read_text(encoding="utf-8"))}</script>
 <script>{_inline(script)}</script>"""
 
 
 def _inline(script: str) -> str:
-    """JavaScript that may stand in HTML: no end of the element, no comment, within its strings."""
+    """Escape JavaScript for a script element: its strings may contain neither ``</script`` nor
+    ``<!--``."""
     script = re.sub(r"</(?=script)", r"<\\/", script, flags=re.IGNORECASE)
     return script.replace("<!--", "\\x3c!--")
 
 
-def dataset(one: Excerpt) -> dict[str, Any]:
-    """An excerpt in the JSON format of chemiscope."""
-    names = one.names
+def dataset(excerpt: Excerpt) -> dict[str, Any]:
+    """Return an excerpt in the JSON format of chemiscope."""
+    names = excerpt.names
     structures = []
-    for index, frame in enumerate(np.round(one.positions, 3)):
+    for index, frame in enumerate(np.round(excerpt.positions, 3)):
         x, y, z = frame.T.tolist()
         structures.append({"size": len(names), "names": names, "x": x, "y": y, "z": z})
-        if one.cells is not None:
-            structures[-1]["cell"] = np.round(one.cells[index], 4).ravel().tolist()
-    what, unit = ("time", "ps") if one.moves else ("step", "")
-    properties = {what: _property(one.time, unit)}
+        if excerpt.cells is not None:
+            structures[-1]["cell"] = np.round(excerpt.cells[index], 4).ravel().tolist()
+    what, unit = ("time", "ps") if excerpt.has_time else ("step", "")
+    properties = {what: _property(excerpt.time, unit)}
     axes = {"x": {"property": what}, "y": {"property": what}}
-    if one.energy is not None:
-        # The total is large and its changes are small.
-        change = 1e3 * (one.energy - one.energy.mean())
+    if excerpt.energy is not None:
+        # relative to the mean, because the total energy is large and its changes are small
+        change = 1e3 * (excerpt.energy - excerpt.energy.mean())
         properties["potential energy"] = _property(change, "meV")
         axes["y"] = {"property": "potential energy"}
     view = {
         "keepOrientation": True,
         "playbackDelay": 100,
-        "unitCell": one.cells is not None,
+        "unitCell": excerpt.cells is not None,
         "bonds": True,
-        "axes": "xyz" if one.cells is None else "off",
+        "axes": "xyz" if excerpt.cells is None else "off",
     }
     return {
-        "meta": {"name": one.title},
+        "meta": {"name": excerpt.title},
         "structures": structures,
         "properties": properties,
         "settings": {"map": {**axes, "joinPoints": True}, "structure": [view]},
@@ -107,17 +109,17 @@ def _property(values: np.ndarray, unit: str) -> dict[str, Any]:
 
 
 def picture(excerpts: Sequence[Excerpt]) -> str:
-    """The first frame of each excerpt, as an image."""
-    shown = [one for one in excerpts if len(one.names) <= PICTURED]
+    """Return an HTML image of the first frame of each excerpt."""
+    shown = [excerpt for excerpt in excerpts if len(excerpt.names) <= MAX_PICTURE_ATOMS]
     if not shown:
         return ""
     figure = Figure(figsize=(4.0 * len(shown), 4.0), layout="constrained")
-    for axis, one in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        cell = None if one.cells is None else one.cells[0]
-        atoms = Atoms(one.names, one.positions[0], cell=cell, pbc=cell is not None)
+    for axis, excerpt in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        cell = None if excerpt.cells is None else excerpt.cells[0]
+        atoms = Atoms(excerpt.names, excerpt.positions[0], cell=cell, pbc=cell is not None)
         plot_atoms(atoms, axis, radii=0.35, rotation="10x,-15y", show_unit_cell=2)
         axis.set_axis_off()
-        axis.set_title(one.title, fontsize=8)
+        axis.set_title(excerpt.title, fontsize=8)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)
     text = base64.b64encode(image.getvalue()).decode()

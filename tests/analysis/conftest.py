@@ -1,4 +1,4 @@
-"""Real runs of i-PI and LAMMPS, and small Universes made by hand."""
+"""Fixtures: short runs of i-PI and LAMMPS, and small Universes in memory."""
 
 import shutil
 import subprocess
@@ -40,7 +40,7 @@ TRAJECTORIES = (
 
 
 def ipi_input(steps: int) -> str:
-    """A run of three atoms and two beads in harmonic wells, all formats, NVE, 0.5 fs."""
+    """Return an input file: three atoms in harmonic wells, two beads, NVE, all formats, 0.5 fs."""
     trajectories = "\n".join(
         f"<trajectory filename='{name}' stride='2' format='{form}' cell_units='{cell}'> {what} "
         "</trajectory>"
@@ -69,30 +69,31 @@ def ipi_input(steps: int) -> str:
 
 
 def run_ipi(folder: Path, input_file: str) -> None:
-    """Run i-PI in ``folder``; fail with its own words."""
+    """Run i-PI in ``folder``; a failure shows its output."""
     done = subprocess.run(
         [BIN / "i-pi", input_file], cwd=folder, capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture(scope="session")
-def ipi_run(tmp_path_factory) -> Path:
-    """An unbroken run of 20 steps: 11 frames of each trajectory."""
-    folder = tmp_path_factory.mktemp("unbroken")
+def new_run(folder: Path, steps: int) -> Path:
+    """Run i-PI for some steps in ``folder``."""
     (folder / "init.xyz").write_text(INITIAL)
-    (folder / "input.xml").write_text(ipi_input(20))
+    (folder / "input.xml").write_text(ipi_input(steps))
     run_ipi(folder, "input.xml")
     return folder
 
 
 @pytest.fixture(scope="session")
+def ipi_run(tmp_path_factory) -> Path:
+    """An unbroken run of 20 steps: 11 frames of each trajectory."""
+    return new_run(tmp_path_factory.mktemp("unbroken"), steps=20)
+
+
+@pytest.fixture(scope="session")
 def restarted_run(tmp_path_factory) -> Path:
-    """The same run, stopped at step 18 and started again from the checkpoint of step 14."""
-    folder = tmp_path_factory.mktemp("restarted")
-    (folder / "init.xyz").write_text(INITIAL)
-    (folder / "input.xml").write_text(ipi_input(18))
-    run_ipi(folder, "input.xml")
+    """The same run, stopped at step 18 and restarted from the checkpoint of step 14."""
+    folder = new_run(tmp_path_factory.mktemp("restarted"), steps=18)
     checkpoint = (folder / "run.chk").read_text()
     assert "<total_steps>18</total_steps>" in checkpoint
     (folder / "again.xml").write_text(
@@ -103,7 +104,7 @@ def restarted_run(tmp_path_factory) -> Path:
 
 
 def lattice_water(n: int, spacing: float) -> np.ndarray:
-    """Positions [3 n^3, 3] of n^3 molecules O H H on a cubic lattice, turned at random."""
+    """Return positions [3 n^3, 3] of n^3 molecules O H H on a cubic lattice, rotated at random."""
     rng = np.random.default_rng(0)
     oxygen = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 3) * spacing
     axes = np.linalg.qr(rng.normal(size=(n**3, 3, 3)))[0]
@@ -117,7 +118,14 @@ def lattice_water(n: int, spacing: float) -> np.ndarray:
 def memory_water(
     positions: np.ndarray, box: float | np.ndarray, dt: float = 0.01, **arrays
 ) -> mda.Universe:
-    """A Universe of water in memory from positions [F, 3M, 3] in O H H order, cubic cell(s) [F]."""
+    """Return a Universe of water in memory.
+
+    Args:
+        positions: [F, 3M, 3] in A, in the order O H H.
+        box: edge of the cubic cell in A, or [F].
+        dt: time between frames in ps.
+        arrays: velocities or forces.
+    """
     positions = np.asarray(positions, np.float32)
     n_atoms = positions.shape[1]
     molecules = n_atoms // 3
@@ -156,7 +164,7 @@ run 20
 
 @pytest.fixture(scope="session", params=["metal", "real"])
 def lammps_run(request, tmp_path_factory) -> tuple[Path, str]:
-    """Free flight of 8 molecules, 1 fs, 5 frames; the folder and the units."""
+    """8 molecules without forces, 1 fs, 5 frames: the folder and the units."""
     units = request.param
     folder = tmp_path_factory.mktemp(f"lammps-{units}")
     x = lattice_water(2, 4.0)

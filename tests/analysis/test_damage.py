@@ -1,5 +1,6 @@
-"""What is wrong with a trajectory is said, or does no harm: never a wrong figure."""
+"""Damaged trajectories raise errors or give the correct results, never wrong ones."""
 
+import functools
 import warnings
 
 import numpy as np
@@ -31,29 +32,36 @@ def read_all(path, **keywords):
 MASSES = ("15.9994", "1.00794")
 
 
-def change(text: str, kind: str, first: int, stride: int) -> str:
-    """Frame 2 of a text trajectory whose frames have ``stride`` lines, atoms from ``first`` on."""
+def damage(text: str, kind: str, first: int, stride: int) -> str:
+    """Damage frame 2 of a text trajectory.
+
+    Args:
+        text: the trajectory.
+        kind: the kind of damage.
+        first: line of the first atom in a frame.
+        stride: number of lines of a frame.
+    """
     lines = text.splitlines(keepends=True)
-    at = 2 * stride + first
-    number = next(word for word in lines[at].split() if "." in word and word not in MASSES)
+    k = 2 * stride + first
+    number = next(word for word in lines[k].split() if "." in word and word not in MASSES)
     if kind == "no number":
-        lines[at] = lines[at].replace(number, number[:-1] + "x", 1)
+        lines[k] = lines[k].replace(number, number[:-1] + "x", 1)
     elif kind == "NaN":
-        lines[at] = lines[at].replace(number, "nan".rjust(len(number)), 1)
+        lines[k] = lines[k].replace(number, "nan".rjust(len(number)), 1)
     elif kind == "lost line":
-        del lines[at + 1]
+        del lines[k + 1]
     elif kind == "extra line":
-        lines.insert(at + 1, lines[at + 1])
+        lines.insert(k + 1, lines[k + 1])
     elif kind == "two numbers":
-        lines[at] = lines[at].replace(number, number[:-4] + " " + number[-3:], 1)
+        lines[k] = lines[k].replace(number, number[:-4] + " " + number[-3:], 1)
     return "".join(lines)
 
 
 KINDS = ["no number", "NaN", "lost line", "extra line", "two numbers"]
 
 
-def test_missing_frames_are_seen_without_a_time_step(ipi_run, tmp_path):
-    """Time goes by steps, whoever knows how long they are."""
+def test_missing_frames_leave_a_gap_in_time(ipi_run, tmp_path):
+    """Also if the time step is unknown: times follow the steps."""
     lines = (ipi_run / "run.pos_0.xyz").read_text().splitlines(keepends=True)
     path = tmp_path / "cut.pos_0.xyz"
     path.write_text("".join(lines[: 4 * 5] + lines[7 * 5 :]))
@@ -64,7 +72,7 @@ def test_missing_frames_are_seen_without_a_time_step(ipi_run, tmp_path):
         MeanSquareDisplacement(water_universe(path, dt=0.001)).run()
 
 
-def test_numbers_that_a_pdb_has_no_room_for(ipi_run, tmp_path):
+def test_pdb_coordinates_that_are_too_wide(ipi_run, tmp_path):
     path = tmp_path / "wide.ppos_0.pdb"
     text = (ipi_run / "run.ppos_0.pdb").read_text()
     line = next(line for line in text.splitlines() if line.startswith("ATOM"))
@@ -76,7 +84,7 @@ def test_numbers_that_a_pdb_has_no_room_for(ipi_run, tmp_path):
 @pytest.mark.parametrize(
     "cell", ["10 0 0 3 -9 0 0 0 8", "10 0 0 0 9 0 0 0 -8", "0 10 0 9 0 0 0 0 8"]
 )
-def test_a_cell_that_lengths_and_angles_do_not_tell(tmp_path, cell):
+def test_cell_with_other_orientation_is_refused(tmp_path, cell):
     path = tmp_path / "a.extxyz"
     atoms = "O 0 0 0\nH 0.96 0 0\nH 0 0.96 0\n"
     path.write_text(f'3\nLattice="{cell}" Properties=species:S:1:pos:R:3\n{atoms}')
@@ -87,7 +95,7 @@ def test_a_cell_that_lengths_and_angles_do_not_tell(tmp_path, cell):
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_extxyz(ipi_run, tmp_path, kind):
     path = tmp_path / "bad.xpos_0.extxyz"
-    path.write_text(change((ipi_run / "run.xpos_0.extxyz").read_text(), kind, 2, 5))
+    path.write_text(damage((ipi_run / "run.xpos_0.extxyz").read_text(), kind, 2, 5))
     with pytest.raises(PetDriverError, match=r"frame 2"):
         read_all(path, timestep=0.5)
 
@@ -95,7 +103,7 @@ def test_damaged_extxyz(ipi_run, tmp_path, kind):
 @pytest.mark.parametrize("kind", ["no number", "NaN", "lost line", "extra line"])
 def test_damaged_pdb(ipi_run, tmp_path, kind):
     path = tmp_path / "bad.ppos_0.pdb"
-    path.write_text(change((ipi_run / "run.ppos_0.pdb").read_text(), kind, 2, 6))
+    path.write_text(damage((ipi_run / "run.ppos_0.pdb").read_text(), kind, 2, 6))
     with pytest.raises(PetDriverError, match=r"frame 2"):
         read_all(path, timestep=0.5)
 
@@ -104,11 +112,11 @@ def test_damaged_bin(ipi_run, tmp_path):
     data = (ipi_run / "run.bpos_0.bin").read_bytes()
     path = tmp_path / "bad.bpos_0.bin"
     size = len(data) // 11
-    for at, new, message in (
+    for offset, new, message in (
         (2 * size + 80, np.array([np.nan]).tobytes(), "not finite"),
         (2 * size + 72, np.array([7]).tobytes(), "announces 7"),
     ):
-        path.write_bytes(data[:at] + new + data[at + 8 :])
+        path.write_bytes(data[:offset] + new + data[offset + 8 :])
         with pytest.raises(PetDriverError, match=message):
             read_all(path, timestep=0.5)
 
@@ -118,9 +126,9 @@ def test_damaged_dump(lammps_run, tmp_path, kind):
     folder, units = lammps_run
     text = (folder / "run.lammpstrj").read_text()
     path = tmp_path / "bad.lammpstrj"
-    path.write_text(change(text, kind, 9, 33))
-    if kind == "lost line":  # a frame that breaks off is left out, with a warning
-        with pytest.warns(UserWarning, match="breaks off"):
+    path.write_text(damage(text, kind, 9, 33))
+    if kind == "lost line":  # an incomplete frame is left out, with a warning
+        with pytest.warns(UserWarning, match="incomplete"):
             u = water_universe(path, timestep=1.0, lammps_units=units)
         assert [ts.data["step"] for ts in u.trajectory] == [0, 5, 15, 20]
         return
@@ -128,15 +136,16 @@ def test_damaged_dump(lammps_run, tmp_path, kind):
         read_all(path, timestep=1.0, lammps_units=units)
 
 
-def test_time_step_that_the_run_contradicts(ipi_run):
+def test_time_step_must_agree_with_the_property_file(ipi_run):
     with pytest.raises(PetDriverError, match=r"timestep=1 fs.* says 0.5 fs"):
         water_universe(ipi_run / "run.pos_0.xyz", timestep=1.0)
     u = water_universe(ipi_run / "run.pos_0.xyz", timestep=0.5)
     assert u.trajectory[10].time == pytest.approx(0.01)
 
 
-def wandering(frames=30):
-    """Whole molecules that walk at random and turn, unwrapped, with velocities."""
+@functools.cache
+def random_walk(frames=30):
+    """Unwrapped positions and velocities of molecules that move and rotate at random."""
     random = np.random.default_rng(8)
     x = lattice_water(4, 3.0).reshape(64, 3, 3)
     moved = []
@@ -164,35 +173,35 @@ OBSERVABLES = {
 
 
 @pytest.mark.parametrize("name", OBSERVABLES)
-def test_broken_molecules_are_made_whole(name):
-    """The same figures whether atoms are wrapped into the cell one by one, or not at all."""
-    make, key = OBSERVABLES[name]
-    x, v = wandering()
-    whole, broken = (
-        make(memory_water(positions, BOX, velocities=v)).run().results[key]
+def test_wrapped_and_unwrapped_atoms_give_the_same_results(name):
+    """Wrapping each atom into the cell breaks molecules; the observables unwrap them."""
+    create, key = OBSERVABLES[name]
+    x, v = random_walk()
+    unwrapped, wrapped = (
+        create(memory_water(positions, BOX, velocities=v)).run().results[key]
         for positions in (x, x % BOX)
     )
-    if key == "count":  # an edge of a bin may lie between the two roundings
-        assert np.abs(whole - broken).sum() <= 2e-3 * whole.sum()
+    if key == "count":  # rounding may move a pair to another bin
+        assert np.abs(unwrapped - wrapped).sum() <= 2e-3 * unwrapped.sum()
     elif key == "longitudinal":
-        np.testing.assert_allclose(broken, whole, atol=2e-3)
+        np.testing.assert_allclose(wrapped, unwrapped, atol=2e-3)
     elif key == "density":
-        np.testing.assert_allclose(broken, whole, atol=0.05)
+        np.testing.assert_allclose(wrapped, unwrapped, atol=0.05)
     else:
-        np.testing.assert_allclose(broken, whole, rtol=2e-4, atol=1e-4)
+        np.testing.assert_allclose(wrapped, unwrapped, rtol=2e-4, atol=1e-4)
 
 
-def test_a_box_of_liquid_is_no_body():
-    x, v = wandering(2)
+def test_liquid_has_no_angular_momentum_as_a_whole():
+    x, v = random_walk(2)
     u = memory_water(x % BOX, BOX, velocities=v)
     with pytest.raises(PetDriverError, match="by='residues'"):
         AngularMomentum(u, by="all").run()
-    cluster = u.select_atoms("index 0:5")  # two neighbours are one
-    assert AngularMomentum(cluster, by="all").run().results.modulus.shape == (2, 1)
+    pair = u.select_atoms("index 0:5")
+    assert AngularMomentum(pair, by="all").run().results.modulus.shape == (2, 1)
 
 
-def test_steps_too_long_to_follow():
-    x, _ = wandering(4)
+def test_displacements_of_half_the_cell_are_refused():
+    x = random_walk(4)[0].copy()
     x[2:] += 5.9  # nearly half the cell between two frames
     with pytest.raises(PetDriverError, match="half the cell"):
         MeanSquareDisplacement(memory_water(x % BOX, BOX), remove_drift=False).run()

@@ -1,4 +1,4 @@
-"""Time correlations and spectra against processes with a known answer."""
+"""Time correlations and spectra of processes with known results."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ BOX = 12.0
 
 
 def walk(frames=600, step=0.1, seed=0):
-    """Molecules that walk at random, wrapped into the cell, and their unwrapped oxygens."""
+    """Return a Universe of randomly moving molecules, wrapped, and the unwrapped oxygens."""
     rng = np.random.default_rng(seed)
     x = lattice_water(4, 3.0).reshape(64, 3, 3)
     path = np.cumsum(rng.normal(0, step, (frames, 64, 1, 3)), axis=0)
@@ -25,7 +25,7 @@ def walk(frames=600, step=0.1, seed=0):
     return memory_water(positions.reshape(frames, -1, 3) % BOX, BOX), positions[:, :, 0]
 
 
-def test_random_walk():
+def test_diffusion_of_a_random_walk():
     u, _ = walk()
     run = MeanSquareDisplacement(u, max_lag=1.0, remove_drift=False).run()
     expected = 3 * 0.1**2 * np.arange(101)
@@ -38,7 +38,7 @@ def test_random_walk():
 
 
 @pytest.mark.parametrize("drift", [False, True])
-def test_msd_against_all_pairs_of_frames(drift):
+def test_msd_equals_average_over_all_pairs_of_frames(drift):
     u, path = walk(frames=60)
     if drift:
         path = path - path.mean(axis=1, keepdims=True)
@@ -49,8 +49,8 @@ def test_msd_against_all_pairs_of_frames(drift):
 
 
 @pytest.mark.parametrize("image", [0, 3])
-def test_a_cell_that_breathes_is_no_motion(image):
-    """Atoms at rest in the cell, as the file has them: wrapped, or in the third image."""
+def test_change_of_the_cell_alone_is_no_displacement(image):
+    """With atoms at constant fractional coordinates, wrapped or in other images."""
     boxes = BOX * (1 + 0.01 * np.sin(np.arange(40)))
     fractional = lattice_water(4, 3.0).reshape(1, -1, 3) / BOX
     fractional[:, ::3] += image * np.random.default_rng(1).integers(-1, 2, (64, 3))
@@ -60,7 +60,7 @@ def test_a_cell_that_breathes_is_no_motion(image):
 
 
 def test_finite_size_correction():
-    """Water at 298 K, 0.85 mPa s, 24.86 A: some 0.03 A^2/ps."""
+    """About 0.03 A^2/ps for water at 298 K, 0.85 mPa s, 24.86 A."""
     correction = Diffusion(0.2, 0.01, 0, 1).finite_size_correction(298.0, 0.85, 24.86)
     assert correction == pytest.approx(1.380649e-23 * 298 * 2.837297
                                        / (6 * np.pi * 0.85e-3 * 24.86e-10) * 1e8)  # fmt: skip
@@ -68,19 +68,19 @@ def test_finite_size_correction():
 
 
 def rotors(frames=400, omega=20.0, dt=0.01):
-    """Molecules that turn about z at one speed: C1 and C2 are known."""
+    """Return a Universe of molecules that rotate about z, their directions u, and the speed."""
     x = lattice_water(4, 3.0).reshape(64, 3, 3)
     arms = x - x[:, :1]
     angle = omega * dt * np.arange(frames)
     c, s, zero = np.cos(angle), np.sin(angle), np.zeros(frames)
-    turn = np.array([[c, -s, zero], [s, c, zero], [zero, zero, zero + 1]]).transpose(2, 0, 1)
-    positions = x[:, :1] + np.einsum("fab,mkb->fmka", turn, arms)
+    rotation = np.array([[c, -s, zero], [s, c, zero], [zero, zero, zero + 1]]).transpose(2, 0, 1)
+    positions = x[:, :1] + np.einsum("fab,mkb->fmka", rotation, arms)
     u0 = arms[:, 1] + arms[:, 2]
     u0 /= np.linalg.norm(u0, axis=1, keepdims=True)
     return memory_water(positions.reshape(frames, -1, 3) % BOX, BOX, dt=dt), u0, omega
 
 
-def test_rotors():
+def test_autocorrelation_of_rotors():
     u, u0, omega = rotors()
     result = RotationalAutocorrelation(u, max_lag=1.0).run().results
     z = u0[:, 2, None] ** 2
@@ -94,7 +94,7 @@ def test_rotors():
     assert result.c1_error.max() < 1e-5  # stationary
 
 
-def test_uneven_frames_are_refused():
+def test_correlation_needs_evenly_spaced_frames():
     u, _, _ = rotors(frames=30)
     with pytest.raises(PetDriverError, match="evenly spaced"):
         RotationalAutocorrelation(u).run(frames=[0, 1, 2, 4, 5, 6])
@@ -104,7 +104,7 @@ def test_uneven_frames_are_refused():
     np.testing.assert_allclose(np.diff(skipped.results.time), 0.02, atol=1e-9)
 
 
-def test_uneven_frames_have_no_spectrum():
+def test_spectrum_needs_evenly_spaced_frames():
     rng = np.random.default_rng(0)
     u = memory_water(rng.normal(size=(40, 6, 3)), 12.0, velocities=rng.normal(size=(40, 6, 3)))
     VibrationalDensityOfStates(u, segment=0.1).run(step=2)
@@ -128,7 +128,7 @@ def test_spectrum_of_a_sine():
         power_spectrum(series[:100], dt, segment=2.0)
 
 
-def test_white_noise_error():
+def test_error_of_the_spectrum_of_white_noise():
     noise = np.random.default_rng(1).normal(size=50000)
     spectrum = power_spectrum(noise, 1.0, segment=500)
     inner = slice(2, -2)
@@ -136,8 +136,8 @@ def test_white_noise_error():
     assert 0.5 < deviation / spectrum.error[inner].mean() < 1.6
 
 
-def test_harmonic_oscillators():
-    """O and H at one frequency each: two peaks whose areas are their shares of kinetic energy."""
+def test_density_of_states_of_harmonic_oscillators():
+    """O and H at one frequency each: two peaks with the areas of their kinetic energies."""
     frames, dt = 4000, 0.001
     kelvin = 1.66053906660e-23 / 1.380649e-23  # amu A^2/ps^2
     rng = np.random.default_rng(2)

@@ -1,9 +1,10 @@
-"""Quantum kinetic energies, extras, and the equivariance error along a run."""
+"""Quantum kinetic energies, files of extras, and the equivariance error along a run."""
 
 import warnings
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from pet_driver.analysis import (
     EquivarianceError,
@@ -24,7 +25,7 @@ TIME = np.arange(FRAMES) * 2e-3  # ps
 
 
 def properties(folder, columns: dict[str, np.ndarray], name="run.out"):
-    """A property file as i-PI writes it; steps 4 apart, 0.5 fs each."""
+    """Write a property file like i-PI's, a row every 4 steps of 0.5 fs."""
     columns = {"step": np.arange(FRAMES) * 4.0, "time{picosecond}": TIME} | columns
     head = "".join(
         f"# column   {k + 1}     --> {what} : words.\n" for k, what in enumerate(columns)
@@ -35,29 +36,27 @@ def properties(folder, columns: dict[str, np.ndarray], name="run.out"):
     return folder / name
 
 
-def extras(folder, bead: int, raw, spread, steps=None, digits=12):
+def extras(folder, bead: int, raw, rotation_std, steps=None):
+    """Write a file of extras like i-PI's."""
     steps = np.arange(FRAMES) * 4 if steps is None else steps
     text = "".join(
-        f" #EXTRAS(raw_energy_ev,rotation_std_ev)# Step:  {step:10d} \n"
-        f" {a:.{digits}e}   {b:.{digits}e}\n"
-        for step, a, b in zip(steps, raw, spread, strict=True)
+        f" #EXTRAS(raw_energy_ev,rotation_std_ev)# Step:  {step:10d} \n {a:.12e}   {b:.12e}\n"
+        for step, a, b in zip(steps, raw, rotation_std, strict=True)
     )
     (folder / f"run.rotations_{bead}").write_text(text)
     return folder / f"run.rotations_{bead}"
 
 
 def noise(seed: int, length: float = 20.0) -> np.ndarray:
-    """A series with unit variance whose correlation decays within ``length`` samples."""
-    random, decay = np.random.default_rng(seed), np.exp(-1.0 / length)
-    series = np.empty(FRAMES)
-    series[0] = random.normal()
-    for k in range(1, FRAMES):
-        series[k] = decay * series[k - 1] + np.sqrt(1 - decay**2) * random.normal()
-    return series
+    """Return a series with unit variance whose correlation decays within ``length`` samples."""
+    decay = np.exp(-1.0 / length)
+    white = np.random.default_rng(seed).normal(size=FRAMES)
+    white[1:] *= np.sqrt(1 - decay**2)
+    return lfilter([1.0], [1.0, -decay], white)
 
 
 def test_kinetic_energy_by_element(tmp_path):
-    """Means and errors of correlated series: over many runs the errors are the scatter."""
+    """The errors of correlated series agree with the deviations of many runs."""
     scaled = []
     for seed in range(40):
         h, o = (0.15 + 0.01 * noise(seed)) * 128, (0.06 + 0.002 * noise(seed + 99)) * 64
@@ -81,7 +80,7 @@ def test_kinetic_energy_by_element(tmp_path):
 
 
 def test_kinetic_energy_is_the_centroid_virial(ipi_run):
-    """The column of a real run, against positions and forces of the beads."""
+    """The column of a real run agrees with the positions and forces of the beads."""
     u = water_universe(ipi_run / "run.bpos_0.bin", centroid=True)
     beads = [TrajectoryFile(ipi_run / f"run.bpos_{k}.bin") for k in (0, 1)]
     forces = [TrajectoryFile(ipi_run / f"run.fatomic_{k}.xyz") for k in (0, 1)]
@@ -98,7 +97,7 @@ def test_kinetic_energy_is_the_centroid_virial(ipi_run):
 
 @pytest.mark.parametrize("labels", ["OHD", "ODD"])
 def test_kinetic_energy_of_isotopes(tmp_path, labels):
-    """i-PI names them in its properties as in its positions."""
+    """i-PI uses the same names in its properties and its trajectories."""
     rows = zip(labels, ([0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]), strict=True)
     atoms = "".join(f"{name} {x} {y} {z}\n" for name, (x, y, z) in rows)
     head = "3\n# CELL(abcABC): 9.0 9.0 9.0 90.0 90.0 90.0 Step: 0 Bead: 0 positions{angstrom} "
@@ -113,7 +112,7 @@ def test_kinetic_energy_of_isotopes(tmp_path, labels):
     assert quantum_kinetic_energy(path, universe)["D"].mean == pytest.approx(0.11, abs=2e-3)
 
 
-def test_kinetic_energy_that_is_not_there(tmp_path):
+def test_errors_of_kinetic_energy(tmp_path):
     path = properties(tmp_path, {"potential{electronvolt}": np.zeros(FRAMES)})
     with pytest.raises(PetDriverError, match="no column kinetic_cv"):
         quantum_kinetic_energy(path, {"H": 2})
@@ -130,27 +129,27 @@ def test_kinetic_energy_that_is_not_there(tmp_path):
         quantum_kinetic_energy(path, {"H": 2})
 
 
-def planted(folder, beads=1):
-    """Runs whose raw energy is off by a sine of 300 cm^-1 and a constant."""
+def run_with_known_error(folder, beads=1):
+    """Write a run with a symmetry error of a sine of 300 cm^-1 and a constant."""
     averaged = -468.0 + 0.05 * noise(1)
-    off = 2e-3 + 8e-3 * np.sin(2 * np.pi * 300.0 / 33.35640951981521 * TIME)
+    error = 2e-3 + 8e-3 * np.sin(2 * np.pi * 300.0 / 33.35640951981521 * TIME)
     path = properties(folder, {"potential{electronvolt}": averaged}, "run.out")
-    averaged = PropertyFile(path)["potential"]  # its nine digits
+    averaged = PropertyFile(path)["potential"]  # with nine digits
     for bead in range(beads):
         shift = 0.01 * (bead - (beads - 1) / 2)
-        extras(folder, bead, averaged + off + shift, np.full(FRAMES, 0.014))
-    return folder / "run.rotations_0", off
+        extras(folder, bead, averaged + error + shift, np.full(FRAMES, 0.014))
+    return folder / "run.rotations_0", error
 
 
 @pytest.mark.parametrize("beads", [1, 4])
 def test_equivariance_error(tmp_path, beads):
-    path, off = planted(tmp_path, beads)
+    path, error = run_with_known_error(tmp_path, beads)
     found = equivariance_error(path)
-    np.testing.assert_allclose(found.error, off, atol=1e-9)
+    np.testing.assert_allclose(found.error, error, atol=1e-9)
     np.testing.assert_allclose(found.time, TIME, atol=1e-9)
     np.testing.assert_array_equal(found.step, np.arange(FRAMES) * 4)
     assert found.rms == pytest.approx(np.sqrt(2e-3**2 + 8e-3**2 / 2), rel=0.01)
-    assert found.mean == pytest.approx(2e-3, abs=2e-4) and found.mean_std == 0.014
+    assert found.mean == pytest.approx(2e-3, abs=2e-4) and found.rms_rotation_std == 0.014
     spectrum = power_spectrum(found.error, found.time[1] - found.time[0], segment=0.4)
     assert spectrum.frequency[np.argmax(spectrum.power)] == pytest.approx(300, abs=45)
     assert len(equivariance_error(path, start=0.4).error) == FRAMES // 2
@@ -159,12 +158,12 @@ def test_equivariance_error(tmp_path, beads):
         np.testing.assert_array_equal(named.error, found.error)
 
 
-def test_error_of_the_mean():
-    series = [
+def test_error_of_the_mean_equals_deviation_of_means():
+    runs = [
         EquivarianceError(TIME, TIME, 1e-3 * noise(seed), np.zeros(FRAMES)) for seed in range(60)
     ]
-    scatter = np.std([one.mean for one in series])
-    assert np.mean([one.mean_error for one in series]) == pytest.approx(scatter, rel=0.4)
+    deviation = np.std([run.mean for run in runs])
+    assert np.mean([run.mean_error for run in runs]) == pytest.approx(deviation, rel=0.4)
 
 
 LOG = """LAMMPS
@@ -194,37 +193,38 @@ def test_equivariance_error_of_lammps(tmp_path, units, ev):
         equivariance_error(path, compute="pet")
 
 
-def test_extras_of_a_restart_and_of_a_killed_run(tmp_path):
-    path, _ = planted(tmp_path)
+def test_extras_of_restarted_and_killed_runs(tmp_path):
+    path, _ = run_with_known_error(tmp_path)
     text = path.read_text()
-    whole = ExtrasFile(path)
-    assert list(whole) == ["step", "raw_energy_ev", "rotation_std_ev"]
-    assert whole.units["raw_energy_ev"] == "electronvolt"
+    complete = ExtrasFile(path)
+    assert list(complete) == ["step", "raw_energy_ev", "rotation_std_ev"]
+    assert complete.units["raw_energy_ev"] == "electronvolt"
     again = text.index("#EXTRAS(raw_energy_ev,rotation_std_ev)# Step:         800") - 1
     path.write_text(text + text[again:])
-    np.testing.assert_array_equal(ExtrasFile(path)["raw_energy_ev"], whole["raw_energy_ev"])
+    np.testing.assert_array_equal(ExtrasFile(path)["raw_energy_ev"], complete["raw_energy_ev"])
     assert len(ExtrasFile(path, duplicates="keep")) == FRAMES + 200
     path.write_text(text[:-25])
-    with pytest.warns(UserWarning, match="last row breaks off"):
+    with pytest.warns(UserWarning, match="last row is incomplete"):
         assert len(ExtrasFile(path)) == FRAMES - 1
-    with pytest.warns(UserWarning, match="last row breaks off"):
+    with pytest.warns(UserWarning, match="last row is incomplete"):
         assert len(equivariance_error(path).error) == FRAMES - 1
-    # killed in the middle of a row, of a head, and begun again
+    # killed in the middle of a row or of a header, and restarted
     for end in (text.index("Step:         820") + 30, text.index("Step:         820") - 20):
         path.write_text(text[:end] + text[again:])
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "a row breaks off where the run was restarted")
-            np.testing.assert_array_equal(ExtrasFile(path)["raw_energy_ev"], whole["raw_energy_ev"])
+            warnings.filterwarnings("ignore", ".*a row is incomplete where the run was restarted")
+            energies = ExtrasFile(path)["raw_energy_ev"]
+        np.testing.assert_array_equal(energies, complete["raw_energy_ev"])
 
 
 def test_damaged_extras(tmp_path):
-    path, _ = planted(tmp_path)
+    path, _ = run_with_known_error(tmp_path)
     text = path.read_text()
     row = text.splitlines()[3]
     for content, message in (
         ("", "empty"),
         (text.replace(row + "\n", ""), "step 4: 0 numbers"),
-        (text.replace(row, row + "\n" + row), "no head"),
+        (text.replace(row, row + "\n" + row), "not a header"),
         (text.replace(row, row + " 1.0"), "step 4: 3 numbers for 2 names"),
         (text.replace(row, row[:-6] + "0.0.0"), "step 4"),
         (text.replace(row, " nan 0.0"), "not finite"),
@@ -238,14 +238,14 @@ def test_damaged_extras(tmp_path):
         equivariance_error(tmp_path / "absent.rotations_0")
 
 
-def test_extras_that_do_not_fit(tmp_path):
-    path, _ = planted(tmp_path)
+def test_extras_must_match_the_properties(tmp_path):
+    path, _ = run_with_known_error(tmp_path)
     zero = np.zeros(FRAMES)
     with pytest.raises(PetDriverError, match="none of the steps"):
         equivariance_error(extras(tmp_path, 0, zero, zero, np.arange(FRAMES) * 4 + 1))
     extras(tmp_path, 0, zero, zero)
     extras(tmp_path, 1, zero, zero, np.arange(FRAMES) * 4 + 4)
-    with pytest.raises(PetDriverError, match="its steps are not those"):
+    with pytest.raises(PetDriverError, match="its steps differ"):
         equivariance_error(path)
     (tmp_path / "run.out").unlink()
     with pytest.raises(PetDriverError, match="give properties="):

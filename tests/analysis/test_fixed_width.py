@@ -1,4 +1,4 @@
-"""Fixed-width numbers, against Python's own reading of each word."""
+"""The parser of fixed-width numbers agrees with ``float``."""
 
 import numpy as np
 import pytest
@@ -18,17 +18,17 @@ def word_by_word(text: bytes) -> np.ndarray:
 
 
 @pytest.mark.parametrize("form", ["%16.8f", "%12.5e", "%20.11f", "%8.1f", "%14.6E"])
-def test_the_same_numbers(form):
+def test_numbers_equal_those_of_float(form):
     random = np.random.default_rng(3)
     values = random.normal(size=(500, 3)) * 10.0 ** random.integers(-3, 3, (500, 3))
     values[7] = [0.0, -0.0, -1.0e-9]
     text = lines(values, form)
-    found = fixed_width.table(text, 500, 4, 1)
+    found = fixed_width.parse_columns(text, 500, 4, 1)
     expected = word_by_word(text)
     assert found is not None
     assert (found == expected).all()
     assert (np.signbit(found) == np.signbit(expected)).all()
-    without_end = fixed_width.table(text[:-1], 500, 4, 1)
+    without_end = fixed_width.parse_columns(text[:-1], 500, 4, 1)
     assert (without_end == expected).all()
 
 
@@ -46,16 +46,16 @@ def test_the_same_numbers(form):
         (b"O ", b"  "),  # no name
     ],
 )
-def test_what_is_left_to_be_read_word_by_word(old, new):
+def test_text_that_is_not_of_fixed_width_is_refused(old, new):
     text = lines(np.full((6, 3), 1.25), "%16.8f")
     at = text.index(old, 150)
     text = text[:at] + new + text[at + len(old) :]
-    assert fixed_width.table(text, 6, 4, 1) is None
+    assert fixed_width.parse_columns(text, 6, 4, 1) is None
 
 
-def test_numbers_too_long_to_be_exact():
+def test_numbers_with_too_many_digits_are_refused():
     text = b"O 1234567890.1234567890 2.0000000000 3.0000000000\n" * 2
-    assert fixed_width.table(text, 2, 4, 1) is None
+    assert fixed_width.parse_columns(text, 2, 4, 1) is None
     head = b'2\nProperties=species:S:1:pos:R:3 Lattice="9 0 0 0 9 0 0 0 9"\n'
     assert (parse_xyz(head + text, 2).values[:, 0] == 1234567890.1234567890).all()
-    assert fixed_width.table(b"", 0, 4, 1) is None
+    assert fixed_width.parse_columns(b"", 0, 4, 1) is None

@@ -1,4 +1,4 @@
-"""Angular momentum and torque against rigid bodies; ring polymers against i-PI."""
+"""Angular momentum and torque of rigid bodies; radius of gyration compared with i-PI."""
 
 import numpy as np
 import pytest
@@ -18,9 +18,10 @@ MASSES = np.array([15.9994, 1.00794, 1.00794])
 
 
 def free_rotor(omega=(3.0, -2.0, 5.0), drift=(4.0, 0.0, -7.0), frames=40, box=8.0):
-    """A rigid rotor in free flight (Euler's equations), wrapped into the cell; L about the centre.
+    """Simulate a free rigid rotor (Euler's equations), wrapped into the cell.
 
-    Returns the Universe and the conserved angular momentum in amu A^2/ps.
+    Returns:
+        The Universe, and the conserved angular momentum about the center of mass in amu A^2/ps.
     """
     x = lattice_water(1, 1.0)
     x = x - MASSES @ x / MASSES.sum()
@@ -35,7 +36,7 @@ def free_rotor(omega=(3.0, -2.0, 5.0), drift=(4.0, 0.0, -7.0), frames=40, box=8.
         if k % 10 == 0:
             positions.append((x + np.array(drift) * k * dt) % box)
             velocities.append(np.cross(omega, x) + drift)
-        # half a step, the middle's omega, a whole step: exact rotations keep the body rigid
+        # midpoint method; exact rotations keep the body rigid
         middle = rotation(omega * dt / 2) @ x.T
         inertia = sum(
             m * (r @ r * np.eye(3) - np.outer(r, r)) for m, r in zip(MASSES, middle.T, strict=True)
@@ -52,7 +53,7 @@ def rotation(vector):
 
 
 @pytest.mark.parametrize("by", ["residues", "all"])
-def test_free_rotor_across_the_cell(by):
+def test_angular_momentum_of_a_free_rotor(by):
     u, momentum = free_rotor()
     run = AngularMomentum(u, by=by).run()
     expected = np.broadcast_to(momentum * AMU_A2_PS_TO_EV_FS, (40, 1, 3))
@@ -64,7 +65,7 @@ def test_free_rotor_across_the_cell(by):
 
 
 def test_units_of_angular_momentum():
-    """1 amu A^2/ps in kg m^2/s, over 1 eV fs in J s."""
+    """The factor is 1 amu A^2/ps in kg m^2/s, divided by 1 eV fs in J s."""
     si = 1.66053906660e-27 * 1e-20 / 1e-12
     assert pytest.approx(si / (1.602176634e-19 * 1e-15), rel=1e-12) == AMU_A2_PS_TO_EV_FS
 
@@ -80,19 +81,18 @@ def test_torque_of_a_known_force():
     assert result.rms == pytest.approx(np.linalg.norm(expected), rel=1e-5)
 
 
-def test_central_forces_have_no_torque(ipi_run):
-    """i-PI's forces -k r have torque -k r_cm-weighted; about the centre of mass of equal arms."""
+def test_torque_of_a_real_run(ipi_run):
     u = water_universe(ipi_run / "run.bpos_0.bin", forces=ipi_run / "run.fatomic_0.xyz")
     run = Torque(u).run()
     ts = u.trajectory[3]
     x, f = ts.positions.astype(float), ts.forces.astype(float) / EV_TO_KJ_MOL
-    centre = u.atoms.masses @ x / u.atoms.masses.sum()
+    center = u.atoms.masses @ x / u.atoms.masses.sum()
     np.testing.assert_allclose(
-        run.results.torque[3, 0], np.cross(x - centre, f).sum(axis=0), atol=1e-5
+        run.results.torque[3, 0], np.cross(x - center, f).sum(axis=0), atol=1e-5
     )
 
 
-def test_missing_side_files(ipi_run):
+def test_missing_velocities_forces_or_beads(ipi_run):
     u = water_universe(ipi_run / "run.pos_0.xyz")
     for analysis in (AngularMomentum, Torque):
         with pytest.raises(PetDriverError, match=r"give (velocities|forces)="):
@@ -101,7 +101,7 @@ def test_missing_side_files(ipi_run):
         RingPolymerGyration(u)
 
 
-def test_gyration_is_that_of_ipi(ipi_run):
+def test_gyration_equals_that_of_ipi(ipi_run):
     u = water_universe(ipi_run / "run.bpos_0.bin", centroid=True)
     run = RingPolymerGyration(u).run()
     written = TrajectoryFile(ipi_run / "run.gyration.xyz")

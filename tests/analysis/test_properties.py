@@ -1,4 +1,4 @@
-"""Property files of i-PI, logs of LAMMPS, and the drift."""
+"""Property files of i-PI, logs of LAMMPS, and the drift of the conserved quantity."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_columns_and_units(ipi_run):
         table["temperature"]
 
 
-def test_restart_counts_once(ipi_run, restarted_run):
+def test_repeated_rows_of_a_restart_count_once(ipi_run, restarted_run):
     whole, again = PropertyFile(ipi_run / "run.out"), PropertyFile(restarted_run / "run.out")
     assert len(PropertyFile(restarted_run / "run.out", duplicates="keep")) > len(again) == 11
     np.testing.assert_allclose(again["conserved"], whole["conserved"], rtol=1e-7)
@@ -37,12 +37,12 @@ def test_damaged_property_files(ipi_run, tmp_path):
     text = (ipi_run / "run.out").read_text()
     path = tmp_path / "run.out"
     path.write_text(text[:-30])
-    with pytest.warns(UserWarning, match="last row breaks off"):
+    with pytest.warns(UserWarning, match="last row is incomplete"):
         assert len(PropertyFile(path)) == 10
     for content, message in (
         ("", "empty"),
         ("1 2 3\n", "no header"),
-        (text[: text.index("\n   ")], "no whole row"),
+        (text[: text.index("\n   ")], "no complete row"),
         (text.replace("4.00000000e+00", "4.x"), "data row 3"),
     ):
         path.write_text(content)
@@ -52,27 +52,28 @@ def test_damaged_property_files(ipi_run, tmp_path):
         PropertyFile(tmp_path / "absent.out")
 
 
-def test_rows_torn_before_a_restart(ipi_run, tmp_path):
-    """Killed within row 7; i-PI goes on from its checkpoint, behind what is there."""
-    whole = PropertyFile(ipi_run / "run.out")
+def test_incomplete_row_before_a_restart(ipi_run, tmp_path):
+    """The run is killed within row 7, and i-PI continues from a checkpoint at row 5 or 7."""
+    complete = PropertyFile(ipi_run / "run.out")
     lines = (ipi_run / "run.out").read_text().splitlines(keepends=True)
     first = next(k for k, line in enumerate(lines) if not line.startswith("#"))
     path = tmp_path / "run.out"
-    for goes_on, lost in ((5, []), (7, [7])):  # with 7, its own row is torn as well
+    # the incomplete row and the first row after the restart are on one line
+    for restart, lost in ((5, []), (7, [7])):
         path.write_text(
-            "".join([*lines[: first + 7], lines[first + 7][:40]] + lines[first + goes_on :])
+            "".join([*lines[: first + 7], lines[first + 7][:40]] + lines[first + restart :])
         )
         with pytest.warns(UserWarning, match="where the run was restarted"):
             found = PropertyFile(path)
-        kept = np.delete(np.arange(len(whole)), lost)
-        if goes_on == 5:  # the one that was written into is the old one
-            np.testing.assert_array_equal(found["step"], whole["step"])
-        np.testing.assert_array_equal(found["conserved"], whole["conserved"][kept])
+        kept = np.delete(np.arange(len(complete)), lost)
+        if restart == 5:  # row 5 was written before the restart as well
+            np.testing.assert_array_equal(found["step"], complete["step"])
+        np.testing.assert_array_equal(found["conserved"], complete["conserved"][kept])
 
 
 @pytest.mark.parametrize("cut", [2, 12, 30])
-def test_a_last_row_that_breaks_off_is_no_row(ipi_run, lammps_run, tmp_path, cut):
-    """Within a number too, when there are enough of them: 3.0005 is not 30005."""
+def test_incomplete_last_row_is_left_out(ipi_run, lammps_run, tmp_path, cut):
+    """Also if only its last number is incomplete: 3.0005 is not 3.00051."""
     for read, path in (
         (PropertyFile, ipi_run / "run.out"),
         (LAMMPSLog, lammps_run[0] / "log.lammps"),
@@ -81,7 +82,7 @@ def test_a_last_row_that_breaks_off_is_no_row(ipi_run, lammps_run, tmp_path, cut
         end = text.index("Loop time") if read is LAMMPSLog else len(text)
         copy = tmp_path / path.name
         copy.write_text(text[: end - cut])
-        with pytest.warns(UserWarning, match="last row breaks off"):
+        with pytest.warns(UserWarning, match="last row is incomplete"):
             found = read(copy)
         whole = read(path)
         assert len(found) == len(whole) - 1
@@ -89,8 +90,8 @@ def test_a_last_row_that_breaks_off_is_no_row(ipi_run, lammps_run, tmp_path, cut
             np.testing.assert_array_equal(found[name], whole[name][:-1])
 
 
-def test_the_run_of_a_prefix_with_dots(ipi_run, tmp_path):
-    """Two runs in one folder, whose names are equal up to the first dot."""
+def test_time_step_of_a_prefix_with_dots(ipi_run, tmp_path):
+    """Two runs in one folder have names that are equal up to the first dot."""
     for name, factor in (("nvt.250K", 2.0), ("nvt.300K", 1.0)):
         table = np.loadtxt(ipi_run / "run.out")
         table[:, 1] *= factor
@@ -109,22 +110,22 @@ def test_lammps_log(lammps_run):
     log = LAMMPSLog(folder / "log.lammps")
     np.testing.assert_array_equal(log["step"], [0, 5, 10, 15, 20])
     np.testing.assert_allclose(log.time(), np.arange(0, 25, 5) * 1e-3)
-    # 300 K for 24 atoms less the centre of mass
+    # 300 K for 24 atoms minus the center of mass
     expected = 1.5 * 8.617333e-5 * 300 * 23
     np.testing.assert_allclose(log.energy("KinEng"), expected, rtol=1e-4)
     drift = conserved_drift(folder / "log.lammps", 24)
     assert abs(drift.slope) < 1e-10
 
 
-def test_a_log_that_does_not_say_its_units(lammps_run, tmp_path):
-    """As after the command log, or read_restart: kcal/mol may not be taken for eV."""
+def test_log_without_units(lammps_run, tmp_path):
+    """As after the commands log or read_restart: no units are assumed."""
     folder, units = lammps_run
     text = (folder / "log.lammps").read_text()
     whole, path = LAMMPSLog(folder / "log.lammps"), tmp_path / "log.lammps"
     path.write_text(text[text.index("Step") :])
-    with pytest.raises(PetDriverError, match="does not say its units"):
+    with pytest.raises(PetDriverError, match="does not give its units"):
         LAMMPSLog(path)
-    with pytest.raises(PetDriverError, match="does not say its time step"):
+    with pytest.raises(PetDriverError, match="does not give its time step"):
         LAMMPSLog(path, units=units)
     found = LAMMPSLog(path, units=units, timestep={"metal": 0.001, "real": 1.0}[units])
     np.testing.assert_array_equal(found.time(), whole.time())
@@ -134,7 +135,7 @@ def test_a_log_that_does_not_say_its_units(lammps_run, tmp_path):
         LAMMPSLog(path)
 
 
-def test_drift_of_a_line_in_noise():
+def test_drift_and_error_of_correlated_noise():
     rng = np.random.default_rng(3)
     time = np.arange(4000) * 0.01
     slopes, errors = [], []

@@ -1,4 +1,4 @@
-"""The reader against ASE's and i-PI's own reading of real i-PI files."""
+"""The reader agrees with ASE's and i-PI's readers on files of real i-PI runs."""
 
 import pickle
 import warnings
@@ -22,7 +22,7 @@ def all_of(universe, name="positions"):
 
 
 def ipi_reads(path, mode, dimension, unit):
-    """All frames of a file as i-PI reads them."""
+    """Return all frames of a file as i-PI reads them."""
     frames = []
     with open(path) as handle:
         while True:
@@ -33,7 +33,7 @@ def ipi_reads(path, mode, dimension, unit):
             frames.append(unit_to_user(dimension, unit, np.array(atoms.q).reshape(-1, 3)))
 
 
-def test_xyz_as_ipi_reads_it(ipi_run):
+def test_xyz_equals_ipi(ipi_run):
     u = mda.Universe(
         str(ipi_run / "run.pos_0.xyz"),
         format="IPI",
@@ -51,14 +51,14 @@ def test_xyz_as_ipi_reads_it(ipi_run):
     np.testing.assert_allclose(u.dimensions, BOX, rtol=1e-7)
 
 
-def test_positions_are_the_digits_of_the_file(ipi_run):
+def test_positions_have_all_digits_of_the_file(ipi_run):
     u = mda.Universe(str(ipi_run / "run.pos_0.xyz"), format="IPI")
     lines = (ipi_run / "run.pos_0.xyz").read_text().splitlines()
     digits = np.array([line.split()[1:] for k, line in enumerate(lines) if k % 5 > 1], np.float32)
     assert (all_of(u).reshape(-1, 3) == digits).all()
 
 
-def test_extxyz_as_ase_reads_it(ipi_run):
+def test_extxyz_equals_ase(ipi_run):
     u = mda.Universe(
         str(ipi_run / "run.xpos_0.extxyz"),
         velocities=ipi_run / "run.xvel_0.extxyz",
@@ -88,7 +88,7 @@ def test_formats_agree(ipi_run, name, tolerance):
 
 
 @pytest.mark.parametrize("form", ["xyz", "pdb"])
-def test_text_formats_as_ipi_reads_them(ipi_run, form):
+def test_text_formats_equal_ipi(ipi_run, form):
     name = {"xyz": "run.atomic_0.xyz", "pdb": "run.ppos_0.pdb"}[form]
     u = mda.Universe(str(ipi_run / name), format="IPI")
     expected = ipi_reads(ipi_run / name, form, "length", "angstrom")
@@ -100,14 +100,14 @@ def test_text_formats_as_ipi_reads_them(ipi_run, form):
     [("newton_0.xyz", "forces", "xforce_0"), ("fatomic_0.xyz", "forces", "xforce_0"),
      ("vatomic_0.xyz", "velocities", "xvel_0"), ("bvel_0.bin", "velocities", "xvel_0")],
 )  # fmt: skip
-def test_units_of_side_files(ipi_run, name, kind, reference):
+def test_units_of_velocities_and_forces(ipi_run, name, kind, reference):
     path = str(ipi_run / "run.pos_0.xyz")
     u = mda.Universe(path, format="IPI", **{kind: ipi_run / f"run.{name}"})
     r = mda.Universe(path, format="IPI", **{kind: ipi_run / f"run.{reference}.extxyz"})
     np.testing.assert_allclose(all_of(u, kind), all_of(r, kind), rtol=1e-5, atol=1e-4)
 
 
-def test_velocities_are_the_slope_of_positions(ipi_run):
+def test_velocities_are_the_derivative_of_positions(ipi_run):
     u = mda.Universe(
         str(ipi_run / "run.bpos_0.bin"), format="IPI", velocities=ipi_run / "run.bvel_0.bin"
     )
@@ -117,21 +117,20 @@ def test_velocities_are_the_slope_of_positions(ipi_run):
     assert np.abs(v).max() > 50
 
 
-def test_restart_counts_once(ipi_run, restarted_run):
+def test_repeated_frames_of_a_restart_count_once(ipi_run, restarted_run):
     name = "run.bpos_0.bin"
-    whole = mda.Universe(str(ipi_run / name), format="IPI")
-    raw = TrajectoryFile(restarted_run / name, duplicates="keep")
-    assert len(raw) > 11
-    broken = mda.Universe(
+    unbroken = mda.Universe(str(ipi_run / name), format="IPI")
+    assert len(TrajectoryFile(restarted_run / name, duplicates="keep")) > 11
+    restarted = mda.Universe(
         str(restarted_run / name), format="IPI", velocities=restarted_run / "run.vel_0.xyz"
     )
-    assert len(broken.trajectory) == 11
-    assert [ts.data["step"] for ts in broken.trajectory] == list(range(0, 21, 2))
-    np.testing.assert_allclose(all_of(broken), all_of(whole), atol=1e-6)
+    assert len(restarted.trajectory) == 11
+    assert [ts.data["step"] for ts in restarted.trajectory] == list(range(0, 21, 2))
+    np.testing.assert_allclose(all_of(restarted), all_of(unbroken), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["pos_0.xyz", "xpos_0.extxyz", "ppos_0.pdb", "bpos_0.bin"])
-def test_thousand_seeks(restarted_run, name):
+def test_random_access(restarted_run, name):
     u = mda.Universe(str(restarted_run / f"run.{name}"), format="IPI")
     frames = all_of(u)
     for k in np.random.default_rng(0).integers(-11, 11, 1000 if name == "pos_0.xyz" else 50):
@@ -174,7 +173,7 @@ def test_pickle_and_copy(ipi_run):
         np.testing.assert_array_equal(all_of(other)[7], u.atoms.positions)
 
 
-def test_time_from_keyword_or_file(ipi_run, tmp_path):
+def test_time_step_from_keyword_or_property_file(ipi_run, tmp_path):
     text = (ipi_run / "run.pos_0.xyz").read_text()
     alone = tmp_path / "alone.pos_0.xyz"
     alone.write_text(text)
@@ -192,7 +191,7 @@ def test_truncated_last_frame(ipi_run, tmp_path, name, cut):
     data = (ipi_run / f"run.{name}").read_bytes()
     path = tmp_path / name
     path.write_bytes(data[:-cut])
-    with pytest.warns(UserWarning, match="breaks off"):
+    with pytest.warns(UserWarning, match="incomplete"):
         file = TrajectoryFile(path)
     assert len(file) == 10
     np.testing.assert_array_equal(file[9][0], TrajectoryFile(ipi_run / f"run.{name}")[9][0])
@@ -200,13 +199,13 @@ def test_truncated_last_frame(ipi_run, tmp_path, name, cut):
 
 @pytest.mark.parametrize("name", ["pos_0.xyz", "xpos_0.extxyz", "ppos_0.pdb"])
 @pytest.mark.parametrize("cut", [3, 60, 140])
-def test_killed_in_a_frame_and_restarted(ipi_run, tmp_path, name, cut):
-    """The restarted run appends its frames to a frame that broke off."""
+def test_incomplete_frame_before_a_restart(ipi_run, tmp_path, name, cut):
+    """The restarted run appends its frames to an incomplete frame."""
     data = (ipi_run / f"run.{name}").read_bytes()
     whole = TrajectoryFile(ipi_run / f"run.{name}")
     path = tmp_path / name
     path.write_bytes(data[: whole.stops[7] - cut] + data[whole.starts[5] :])
-    with pytest.warns(UserWarning, match="breaks off"):
+    with pytest.warns(UserWarning, match="incomplete"):
         file = TrajectoryFile(path)
     assert list(file.steps) == list(range(0, 21, 2))
     for k in range(11):
@@ -214,17 +213,17 @@ def test_killed_in_a_frame_and_restarted(ipi_run, tmp_path, name, cut):
 
 
 @pytest.mark.parametrize("restarted", [True, False])
-@pytest.mark.parametrize("kept", ["the number of atoms", "that and a part of the comment"])
-def test_killed_in_the_head_of_a_frame(ipi_run, tmp_path, kept, restarted):
-    """A file that ends there, or goes on with the frame that was to come."""
+@pytest.mark.parametrize("kept", ["number of atoms", "part of the comment"])
+def test_incomplete_header_of_a_frame(ipi_run, tmp_path, kept, restarted):
+    """The file ends within the header, or a restarted run appends the same frame."""
     data = (ipi_run / "run.pos_0.xyz").read_bytes()
     whole = TrajectoryFile(ipi_run / "run.pos_0.xyz")
-    head = data.index(b"\n", whole.starts[7]) + 1
+    comment = data.index(b"\n", whole.starts[7]) + 1
     path = tmp_path / "run.pos_0.xyz"
-    broken = data[: head if kept == "the number of atoms" else head + 25]
-    path.write_bytes(broken + (data[whole.starts[7] :] if restarted else b""))
+    incomplete = data[: comment if kept == "number of atoms" else comment + 25]
+    path.write_bytes(incomplete + (data[whole.starts[7] :] if restarted else b""))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*breaks off")
+        warnings.filterwarnings("ignore", message=".*incomplete")
         file = TrajectoryFile(path)
     assert list(file.steps) == list(range(0, 21 if restarted else 14, 2))
     for k in range(len(file)):
@@ -253,7 +252,7 @@ def damaged(text: str, kind: str) -> str:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [("no number", "frame 2 .*step 4"), ("NaN", "not finite"), ("other count", "announces '4'"),
-     ("lost line", "frame 2 .*breaks off"), ("extra line", "more lines than its 3 atoms"),
+     ("lost line", "frame 2 .*incomplete"), ("extra line", "more lines than its 3 atoms"),
      ("unit", "furlong"), ("changed unit", "change within the file")],
 )  # fmt: skip
 def test_damaged_xyz(ipi_run, tmp_path, kind, message):
@@ -267,7 +266,8 @@ def test_damaged_xyz(ipi_run, tmp_path, kind, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"", "is empty"), (b"hello\nworld\n", "not a number of atoms"),
-     (b"1\nplain\nO 0 0 0\n", "Universe|format XYZ"), (b"3\n# CELL(abcABC): 1", "no whole frame")],
+     (b"1\nplain\nO 0 0 0\n", "Universe|format XYZ"),
+     (b"3\n# CELL(abcABC): 1", "no complete frame")],
 )  # fmt: skip
 def test_not_a_trajectory(tmp_path, content, message):
     path = tmp_path / "bad.xyz"
@@ -279,10 +279,10 @@ def test_not_a_trajectory(tmp_path, content, message):
         TrajectoryFile(tmp_path / "absent.xyz")
 
 
-def test_side_files_must_fit(ipi_run, tmp_path):
-    with pytest.raises(PetDriverError, match="holds velocities, not positions"):
+def test_velocities_and_forces_must_match_the_positions(ipi_run, tmp_path):
+    with pytest.raises(PetDriverError, match="contains velocities, not positions"):
         mda.Universe(str(ipi_run / "run.vel_0.xyz"), format="IPI")
-    with pytest.raises(PetDriverError, match="holds forces, not velocities"):
+    with pytest.raises(PetDriverError, match="contains forces, not velocities"):
         water_universe(ipi_run / "run.pos_0.xyz", velocities=ipi_run / "run.force_0.xyz")
     lines = (ipi_run / "run.vel_0.xyz").read_text().splitlines(keepends=True)
     sparse = tmp_path / "vel.xyz"
@@ -294,7 +294,7 @@ def test_side_files_must_fit(ipi_run, tmp_path):
         assert len(water_universe(ipi_run / "run.pos_0.xyz", velocities=sparse).trajectory) == 10
 
 
-def test_extxyz_of_ase(tmp_path):
+def test_extxyz_written_by_ase(tmp_path):
     atoms = ase.Atoms("OH2", [[0, 0, 0], [0.96, 0, 0], [0, 0.96, 0]], cell=[5, 6, 7], pbc=True)
     moved = atoms.copy()
     moved.positions += 0.1

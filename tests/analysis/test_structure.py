@@ -1,4 +1,4 @@
-"""Static observables against cases with a known answer."""
+"""Structural observables of systems with known results."""
 
 import MDAnalysis as mda
 import numpy as np
@@ -21,7 +21,7 @@ BOX = 12.0
 
 
 def gas(frames=60, molecules=64, seed=0, directions=None):
-    """Molecules at random places with random (or given) directions of their dipoles."""
+    """Return a Universe of molecules at random positions with random or given dipoles."""
     rng = np.random.default_rng(seed)
     oxygen = rng.uniform(0, BOX, (frames, molecules, 3))
     u = rng.normal(size=oxygen.shape) if directions is None else directions(rng, oxygen)
@@ -29,12 +29,12 @@ def gas(frames=60, molecules=64, seed=0, directions=None):
     side = np.cross(u, rng.normal(size=u.shape))
     side /= np.linalg.norm(side, axis=-1, keepdims=True)
     x = np.stack([oxygen, oxygen + 0.6 * u + 0.75 * side, oxygen + 0.6 * u - 0.75 * side], axis=2)
-    return memory_water(x.reshape(frames, -1, 3) % BOX, BOX)  # broken across the cell
+    return memory_water(x.reshape(frames, -1, 3) % BOX, BOX)
 
 
 @pytest.mark.parametrize("kernel", [None, 0.1])
 @pytest.mark.parametrize("pair", ["OO", "OH", "HH"])
-def test_ideal_gas(pair, kernel):
+def test_radial_distribution_of_an_ideal_gas(pair, kernel):
     result = RadialDistribution(gas(), pair, bin_width=0.1 if kernel is None else 0.02,
                                 kernel=kernel).run().results  # fmt: skip
     far = result.r > 2.0
@@ -46,15 +46,15 @@ def test_ideal_gas(pair, kernel):
     assert 0.3 < deviation / np.sqrt(np.mean(result.error[far] ** 2)) < 3
 
 
-def test_distances_that_the_cell_does_not_hold():
+def test_distances_beyond_half_the_cell_are_refused():
     with pytest.raises(PetDriverError, match="beyond half the smallest height of the cell, 6 A"):
         RadialDistribution(gas(frames=1), "OO", r_max=6.5)
 
 
 @pytest.mark.parametrize("kernel", [None, 0.1])
 @pytest.mark.parametrize("observable", [RadialDistribution, DipoleCorrelation])
-def test_a_cell_that_shrinks(observable, kernel):
-    """Pairs beyond half of the smallest cell are missing in some frames, and are left out."""
+def test_distances_end_at_half_the_smallest_cell(observable, kernel):
+    """In a shrinking cell, pairs beyond half the smallest cell are missing in some frames."""
     rng = np.random.default_rng(1)
     lengths = np.linspace(12.4, 11.6, 200)
     oxygen = rng.uniform(0, lengths[:, None, None, None], (200, 64, 1, 3))
@@ -71,20 +71,20 @@ def test_a_cell_that_shrinks(observable, kernel):
 
 
 @pytest.mark.parametrize("pair", ["OO", "OH", "HH"])
-def test_as_mdanalysis_counts(pair):
+def test_radial_distribution_equals_mdanalysis(pair):
     u = gas(frames=6)
     ours = RadialDistribution(u, pair, r_max=5.0, bin_width=0.1).run()
     a, b = (u.select_atoms(f"element {name}") for name in pair)
     theirs = InterRDF(a, b, nbins=50, range=(0.0, 5.0), exclude_same="residue").run()
     counts = ours.results.count * 6 * (2 if pair[0] == pair[1] else 1)
-    # distances are good to 1e-5 A, so a pair or two may lie on the other side of an edge
+    # with errors of 1e-5 A in the distances, one or two pairs may be in the next bin
     np.testing.assert_allclose(counts, theirs.results.count, atol=2)
     assert np.abs(counts - theirs.results.count).sum() <= 1e-3 * counts.sum()
     ratio = len(a) * len(b) / ours.n_pairs / (2 if pair[0] == pair[1] else 1)
     np.testing.assert_allclose(ours.results.g, theirs.results.rdf * ratio, rtol=0.01, atol=0.02)
 
 
-def test_lattice_shells():
+def test_shells_of_a_lattice():
     """A simple cubic lattice: 6, 12 and 8 neighbours at a, sqrt(2) a, sqrt(3) a."""
     u = memory_water(lattice_water(4, 3.0)[None], BOX)
     run = RadialDistribution(u, "OO", r_max=5.5, bin_width=0.05).run()
@@ -95,7 +95,7 @@ def test_lattice_shells():
     assert neighbours.sum() == pytest.approx(26)
 
 
-def test_covalent_peak_and_kernel():
+def test_kernel_replaces_each_bond_by_a_gaussian():
     u = memory_water(lattice_water(4, 3.0)[None], BOX)
     within = RadialDistribution(u, "OH", r_max=4, intermolecular=False, kernel=0.1).run()
     peak = within.results.peaks[0]
@@ -110,7 +110,7 @@ def test_covalent_peak_and_kernel():
     np.testing.assert_allclose(difference / 0.02, gaussian, atol=0.5)
 
 
-def test_grid_search_finds_the_same_pairs(monkeypatch):
+def test_neighbor_search_finds_the_same_pairs(monkeypatch):
     u = gas(frames=1)
     ts, residues = u.trajectory[0], u.atoms.resindices
     plain = Pairs(residues).distances(ts.positions, ts.positions, 4.0, ts.dimensions)
@@ -123,7 +123,7 @@ def test_grid_search_finds_the_same_pairs(monkeypatch):
 
 @pytest.mark.parametrize("within", [True, False])
 def test_distances_in_cells_of_any_shape(within):
-    """All ways to the distances agree: by integers, by loops, and by the images one by one."""
+    """Integer arithmetic and MDAnalysis' loops agree with the minimum over all images."""
     rng = np.random.default_rng(7)
     x, y = rng.uniform(-20, 40, (90, 3)).astype(np.float32), rng.uniform(0, 9, (70, 3))
     y = y.astype(np.float32)
@@ -146,18 +146,18 @@ def test_distances_in_cells_of_any_shape(within):
         np.testing.assert_allclose(np.sort(near)[: len(expected)], expected, atol=2e-5)
 
 
-def test_uniform_orientations_are_flat():
+def test_free_energy_of_uniform_orientations_is_zero():
     result = OrientationalFreeEnergy(gas(frames=400)).run().results
     assert result.density.mean() == pytest.approx(1.0, abs=1e-9)
-    # the noise of N points under a kernel: sqrt(area / (4 pi width^2 N)), more at the walls
+    # noise of a kernel density of N points: sqrt(area / (4 pi width^2 N)), more at the walls
     noise = np.sqrt(4 * np.pi / (4 * np.pi * 0.1**2 * 400 * 64))
-    assert result.spread == pytest.approx(noise, rel=0.2)
+    assert result.rms == pytest.approx(noise, rel=0.2)
     assert np.abs(result.free_energy).max() < 6 * noise
-    assert 0.4 < result.spread / np.sqrt(np.mean(result.error**2)) < 2.5
+    assert 0.4 < result.rms / np.sqrt(np.mean(result.error**2)) < 2.5
 
 
-def planted(rng, oxygen, a=0.6):
-    """Directions with density 1 + a cos(theta) in (cos theta, phi), by rejection."""
+def polarized(rng, oxygen, a=0.6):
+    """Draw directions with the density 1 + a cos(theta) in (cos theta, phi), by rejection."""
     cosine, phi = (
         rng.uniform(-1, 1, (40, *oxygen.shape[:2])),
         rng.uniform(-np.pi, np.pi, oxygen.shape[:2]),
@@ -168,22 +168,22 @@ def planted(rng, oxygen, a=0.6):
     return np.stack([sine * np.cos(phi), sine * np.sin(phi), cosine], axis=-1)
 
 
-def test_planted_anisotropy():
-    result = OrientationalFreeEnergy(gas(frames=600, directions=planted)).run().results
-    inner = np.abs(result.cos_theta) < 0.8  # the kernel bends the density at the walls
+def test_free_energy_of_a_known_anisotropy():
+    result = OrientationalFreeEnergy(gas(frames=600, directions=polarized)).run().results
+    inner = np.abs(result.cos_theta) < 0.8  # near the walls the kernel changes the density
     expected = 1 + 0.6 * result.cos_theta[inner]
     np.testing.assert_allclose(result.density[inner].mean(axis=1), expected, atol=0.03)
     free = -np.log(expected)[:, None]
     assert np.sqrt(np.mean((result.free_energy[inner] - free) ** 2)) < 0.06
 
 
-def test_fixed_direction_is_the_kernel():
-    """One direction only: the density is the kernel itself, seen across the seam of phi."""
+def test_density_of_a_single_direction_is_the_kernel():
+    """The kernel continues across phi = pi."""
 
-    def towards(rng, oxygen):
+    def fixed(rng, oxygen):
         return np.broadcast_to([-np.sqrt(1 - 0.3**2), 1e-6, 0.3], oxygen.shape).copy()
 
-    result = OrientationalFreeEnergy(gas(frames=2, directions=towards)).run().results
+    result = OrientationalFreeEnergy(gas(frames=2, directions=fixed)).run().results
     c, p = result.cos_theta[:, None], result.phi[None]
     wrapped = np.minimum(np.abs(p - np.pi), np.abs(p + np.pi))
     gaussian = np.exp(-0.5 * ((c - 0.3) ** 2 + wrapped**2) / 0.01) / (2 * np.pi * 0.01) * 4 * np.pi
@@ -193,7 +193,7 @@ def test_fixed_direction_is_the_kernel():
         OrientationalFreeEnergy(gas(frames=1), width=0.01)
 
 
-def test_dipoles_of_random_and_parallel_molecules():
+def test_dipole_correlation_of_random_and_parallel_molecules():
     result = DipoleCorrelation(gas(frames=200)).run().results
     far = result.r > 2
     assert np.abs(result.longitudinal[far]).max() < 0.05
@@ -209,7 +209,7 @@ def test_dipoles_of_random_and_parallel_molecules():
     np.testing.assert_allclose((result.longitudinal + result.transverse)[far], 1.0, atol=1e-6)
 
 
-def test_hydrogen_bonds_as_mdanalysis():
+def test_hydrogen_bonds_equal_mdanalysis():
     rng = np.random.default_rng(4)
     x = lattice_water(4, 3.0)
     u = memory_water([x + np.repeat(rng.normal(0, 0.2, (64, 3)), 3, axis=0) for _ in range(8)], BOX)
@@ -228,7 +228,7 @@ def test_hydrogen_bonds_as_mdanalysis():
     assert (np.arange(9) * ours.coordination).sum() == pytest.approx(ours.per_molecule)
 
 
-def test_wrong_requests():
+def test_errors():
     u = gas(frames=2)
     with pytest.raises(PetDriverError, match="element N"):
         RadialDistribution(u, "ON")

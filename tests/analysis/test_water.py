@@ -1,4 +1,4 @@
-"""Molecules as residues, from i-PI and from LAMMPS."""
+"""Universes with molecules as residues, from i-PI and LAMMPS."""
 
 import MDAnalysis as mda
 import numpy as np
@@ -14,7 +14,7 @@ from tests.analysis.conftest import lattice_water
 BOX = np.array([8.0, 8.0, 8.0, 90.0, 90.0, 90.0])
 
 
-def test_molecules_in_order_shuffled_and_wrapped():
+def test_molecules_of_ordered_and_of_shuffled_wrapped_atoms():
     x = lattice_water(2, 4.0)
     elements = np.tile(["O", "H", "H"], 8)
     np.testing.assert_array_equal(find_molecules(x, elements, BOX), np.repeat(np.arange(8), 3))
@@ -22,7 +22,7 @@ def test_molecules_in_order_shuffled_and_wrapped():
     wrapped = x[order] % 8.0
     molecule = find_molecules(wrapped, elements[order], BOX)
     owner = np.repeat(np.arange(8), 3)[order]
-    for k in range(8):  # the same partition, numbered by the order of the oxygens
+    for k in range(8):  # the same molecules, numbered in the order of the oxygens
         assert len(set(owner[molecule == k])) == 1
     first = owner[elements[order] == "O"]
     np.testing.assert_array_equal(owner, first[molecule])
@@ -34,13 +34,13 @@ def test_molecules_in_order_shuffled_and_wrapped():
      (lambda x, e: (x[:-1], e[:-1]), "not water"),
      (lambda x, e: (np.where(np.arange(24)[:, None] == 4, x + 2.0, x), e), "have no O")],
 )  # fmt: skip
-def test_not_water(change, message):
+def test_atoms_that_are_not_water(change, message):
     x, elements = change(lattice_water(2, 4.0), np.tile(["O", "H", "H"], 8))
     with pytest.raises(PetDriverError, match=message):
         find_molecules(x, elements, BOX)
 
 
-def test_ipi_universe(ipi_run):
+def test_universe_from_ipi(ipi_run):
     u = water_universe(ipi_run / "run.pos_0.xyz")
     assert len(u.residues) == 1 and len(u.bonds) == 2
     np.testing.assert_allclose(u.atoms.masses, [15.9994, 1.00794, 1.00794])
@@ -49,7 +49,7 @@ def test_ipi_universe(ipi_run):
     assert [i.tolist() for i in water_indices(u)] == [[0], [1], [2]]
 
 
-def test_lammps_universe(lammps_run):
+def test_universe_from_lammps(lammps_run):
     folder, units = lammps_run
     u = water_universe(folder / "run.lammpstrj", lammps_units=units, timestep=1.0)
     assert len(u.residues) == 8 and len(u.bonds) == 16 and len(u.trajectory) == 5
@@ -60,13 +60,13 @@ def test_lammps_universe(lammps_run):
         lengths = [mda.lib.distances.calc_bonds(ts.positions[oxygen], ts.positions[hydrogen],
                                                 box=ts.dimensions)]  # fmt: skip
         np.testing.assert_allclose(lengths, 0.97, atol=1e-4)
-    # LAMMPS' own temperature: velocities are in A/ps, masses in amu
+    # the temperature of the input file, if velocities are in A/ps and masses in amu
     kinetic = 0.5 * (u.atoms.masses[:, None] * u.atoms.velocities.astype(float) ** 2).sum()
     expected = 1.5 * 8.617333e-5 * 300 * 23
     assert kinetic * AMU_A2_PS2_TO_EV == pytest.approx(expected, rel=1e-4)
-    result = AngularMomentum(u).run().results  # free flight
-    spread = np.ptp(result.angular_momentum, axis=0).max()
-    assert spread < 1e-3 * result.modulus.max()
+    result = AngularMomentum(u).run().results  # conserved, without forces
+    change = np.ptp(result.angular_momentum, axis=0).max()
+    assert change < 1e-3 * result.modulus.max()
 
 
 def test_lammps_types_without_elements(lammps_run, tmp_path):
@@ -85,21 +85,21 @@ def test_lammps_types_without_elements(lammps_run, tmp_path):
         water_universe(path)
 
 
-def test_lammps_restart_counts_once(lammps_run, tmp_path):
+def test_repeated_frames_of_lammps_count_once(lammps_run, tmp_path):
     folder, _ = lammps_run
     data = (folder / "run.lammpstrj").read_bytes()
     starts = [k for k in range(len(data)) if data.startswith(b"ITEM: TIMESTEP", k)]
     path = tmp_path / "run.lammpstrj"
-    # killed within frame 3, started again from frame 2
+    # killed within frame 3, restarted from frame 2
     path.write_bytes(data[: starts[3] + 400] + b"\n" + data[starts[2] :])
     whole = water_universe(folder / "run.lammpstrj", timestep=1.0)
-    with pytest.warns(UserWarning, match="breaks off"):
+    with pytest.warns(UserWarning, match="incomplete"):
         u = water_universe(path, timestep=1.0)
     assert [ts.data["step"] for ts in u.trajectory] == [0, 5, 10, 15, 20]
     for k in (4, 1, 3):
         np.testing.assert_array_equal(u.trajectory[k].positions, whole.trajectory[k].positions)
     path.write_bytes(data[: starts[1] - 30])
-    with pytest.raises(PetDriverError, match="no whole frame"):
+    with pytest.raises(PetDriverError, match="no complete frame"):
         water_universe(path, timestep=1.0)
     path.write_bytes(b"")
     with pytest.raises(PetDriverError, match=str(path)):

@@ -1,4 +1,4 @@
-"""Debian's chromium without a screen, spoken to through pipes in its DevTools protocol."""
+"""Headless chromium, controlled through pipes with the DevTools protocol."""
 
 import contextlib
 import fcntl
@@ -18,11 +18,11 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync "
     "--use-angle=swiftshader --enable-unsafe-swiftshader --remote-debugging-pipe"
 )
-TIMEOUT = 60.0  # seconds for any answer
+TIMEOUT = 60.0  # seconds for a reply
 
 
 class Tab:
-    """One page: what it complained of, and what it asked the network for."""
+    """A browser tab that records the errors and the network requests of its page."""
 
     def __init__(self, write: int, read: int):
         self._write, self._read = write, read
@@ -36,6 +36,7 @@ class Tab:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters) -> dict:
+        """Call a method of the protocol and return its result."""
         self._counter += 1
         message = {"id": self._counter, "method": method, "params": parameters}
         if self._session:
@@ -71,21 +72,21 @@ class Tab:
             self.requests.append(found["request"]["url"])
 
     def evaluate(self, expression: str):
-        """The value of some JavaScript."""
+        """Return the value of a JavaScript expression."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def wait_for(self, expression: str) -> None:
-        """Until some JavaScript is true."""
+        """Wait until a JavaScript expression is true."""
         deadline = time.monotonic() + TIMEOUT
         while not self.evaluate(expression):
             assert time.monotonic() < deadline, (expression, self.errors)
             time.sleep(0.2)
 
 
-def _moved_away(number: int) -> int:
-    """A file descriptor above 9 in its place."""
+def _move_descriptor(number: int) -> int:
+    """Replace a file descriptor by one above 9."""
     moved = fcntl.fcntl(number, fcntl.F_DUPFD, 10)
     os.close(number)
     return moved
@@ -93,13 +94,13 @@ def _moved_away(number: int) -> int:
 
 @contextlib.contextmanager
 def open_tab(folder: Path) -> Iterator[Tab]:
-    """A fresh chromium with its profile in ``folder``; skips the test where there is none."""
+    """Start chromium with its profile in ``folder``; skip the test if it is not installed."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        pytest.skip("chromium is not installed (apt-get install chromium)")
+        pytest.skip("the browser chromium is not installed (apt-get install chromium)")
     (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
-    # The protocol wants file descriptors 3 and 4, which may be among these.
-    theirs_in, theirs_out = (_moved_away(number) for number in (theirs_in, theirs_out))
+    # the protocol needs file descriptors 3 and 4, which these may be
+    theirs_in, theirs_out = (_move_descriptor(number) for number in (theirs_in, theirs_out))
     script = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
     command = ["bash", "-c", script, chromium, *FLAGS.split(), f"--user-data-dir={folder}"]
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Which runs stand side by side, and what they are called there."""
+"""Groups of runs that are compared, and their titles and labels."""
 
 from pathlib import Path
 
@@ -35,11 +35,11 @@ def titles(runs):
         ("2i+random@3", "random rotations (2i+random@3)"),
     ],
 )
-def test_grids_in_words(grid, label):
+def test_grid_labels(grid, label):
     assert grid_label(a_run(grid=grid)) == label
 
 
-def test_runs_that_differ_in_the_grid_alone_share_a_group():
+def test_runs_that_differ_only_in_the_grid_are_compared():
     averaged, raw = (
         a_run(
             name, grid=grid, provenance={"input file (SHA-256)": name, "weights (SHA-256)": "0123"}
@@ -49,8 +49,8 @@ def test_runs_that_differ_in_the_grid_alone_share_a_group():
     groups, notes = compare([averaged, raw], lambda run: run.name)
     (group,) = groups
     assert group.title == "64 molecules, NVT, classical"
-    assert [one.label for one in group.shown] == ["raw", "averaged over 2i"]
-    assert [one.found for one in group.shown] == ["a", "b"]
+    assert [member.label for member in group.members] == ["raw", "averaged over 2i"]
+    assert [member.result for member in group.members] == ["a", "b"]
     assert not notes
 
 
@@ -66,13 +66,13 @@ def test_runs_that_differ_in_the_grid_alone_share_a_group():
         {"provenance": {"weights (SHA-256)": "another"}},
     ],
 )
-def test_whatever_else_differs_is_not_compared(other):
+def test_runs_that_differ_otherwise_are_not_compared(other):
     groups, notes = compare([a_run("a"), a_run("b", grid="2i", **other)], lambda run: None)
     assert len({group.title for group in groups}) == 2
-    assert len(notes) == 2 and "would stand beside it" in notes[0]
+    assert len(notes) == 2 and "none with another grid" in notes[0]
 
 
-def test_networks_of_one_name_are_told_apart():
+def test_titles_distinguish_networks():
     def run(name, archive, weights):
         return a_run(name, provenance={"archive": archive, "weights (SHA-256)": weights})
 
@@ -86,7 +86,7 @@ def test_networks_of_one_name_are_told_apart():
     ]
 
 
-def test_relaxations_of_several_structures_stand_side_by_side():
+def test_relaxations_of_several_structures_share_a_group():
     def run(name, settings):
         return a_run(name, motion="relaxation", provenance={"settings": settings})
 
@@ -95,19 +95,19 @@ def test_relaxations_of_several_structures_stand_side_by_side():
     assert titles([run("a", one), run("b", f"{two} {other}")])[1].endswith(", force=0.01")
 
 
-def test_a_label_looks_the_same_in_all_panels():
+def test_labels_have_one_style_in_all_panels():
     runs = [a_run("a"), a_run("b", grid="3i")]
     runs += [a_run(n, n_atoms=96, grid=g) for n, g in (("c", "0"), ("d", "2i"), ("e", "3i"))]
     runs += [a_run(n, n_atoms=96, grid=g) for n, g in (("f", "2"), ("g", "i"))]
-    shown = [one for group in compare(runs, lambda run: None)[0] for one in group.shown]
+    members = [member for group in compare(runs, lambda run: None)[0] for member in group.members]
     styles = {}
-    for one in shown:
-        assert styles.setdefault(one.label, one.style) == one.style
-    looks = [tuple(style.values()) for style in styles.values()]
-    assert len(set(looks)) == len(looks) == 5
+    for member in members:
+        assert styles.setdefault(member.label, member.style) == member.style
+    values = [tuple(style.values()) for style in styles.values()]
+    assert len(set(values)) == len(values) == 5
 
 
-def test_runs_of_one_name_in_different_folders(tmp_path):
+def test_names_of_runs_in_different_folders_are_unique(tmp_path):
     for folder in ("molecule/raw", "liquid/raw", "other"):
         (tmp_path / folder).mkdir(parents=True)
         a_run(folder.split("/")[-1], folder=tmp_path / folder).write()
@@ -121,7 +121,7 @@ def test_numbers_of_one_name_are_all_kept():
     assert [found[f"drift, raw{end}"]["x"] for end in ("", " (2)", " (3)")] == [0.0, 1.0, 2.0]
 
 
-def test_labels_say_what_else_differs():
+def test_labels_contain_what_else_differs():
     lammps = a_run("b", engine="LAMMPS 2025", grid="2i", timestep=5.0)
     assert labels([a_run("a"), lammps]) == [
         "raw, i-PI, steps of 0.5 fs",
@@ -131,14 +131,14 @@ def test_labels_say_what_else_differs():
     assert labels([a_run("a", state="running")]) == ["raw (running)"]
 
 
-def test_a_run_that_cannot_be_analysed_is_named():
-    def analyse(run):
+def test_runs_that_cannot_be_analyzed_are_named():
+    def analyze(run):
         if run.name == "bad":
             raise PetDriverError("it is empty")
 
-    groups, notes = compare([a_run("bad"), a_run("good", grid="2i")], analyse)
+    groups, notes = compare([a_run("bad"), a_run("good", grid="2i")], analyze)
     assert len(groups) == 1 and "bad: it is empty" in notes
     with pytest.raises(NothingToDraw, match="bad: it is empty"):
-        compare([a_run("bad")], analyse)
+        compare([a_run("bad")], analyze)
     with pytest.raises(NothingToDraw):
-        compare([], analyse)
+        compare([], analyze)

@@ -1,4 +1,4 @@
-"""The numbers of each figure, from runs whose answers are known."""
+"""Numbers of each figure, for synthetic runs with known results."""
 
 import json
 from dataclasses import replace
@@ -15,47 +15,47 @@ from pet_driver.report import (
     liquid,
     molecule,
     orientation,
-    sampled,
     symmetry,
+    trajectory_analysis,
 )
 from pet_driver.report.drawing import NothingToDraw, binned
 from pet_driver.report.excerpt import excerpt
-from pet_driver.report.observe import (
-    broken_energies,
+from pet_driver.report.run_output import (
     frame_interval,
     open_positions,
+    symmetry_error_series,
     temperature,
 )
-from tests.report import made_runs as made
+from tests.report import synthetic_runs
 
 
 @pytest.fixture(scope="module")
 def liquids(tmp_path_factory):
-    """Raw and averaged, in two engines, and the same with two beads."""
+    """Three runs: raw with i-PI, averaged with LAMMPS, and raw with two beads."""
     folder = tmp_path_factory.mktemp("liquids")
     return [
-        made.wandering_liquid(folder / "raw", "0", 0.004),
-        made.wandering_liquid(folder / "averaged", "2i", 0.004, lammps=True),
-        made.wandering_liquid(folder / "beads", "0", 0.004, n_beads=2, frames=40),
+        synthetic_runs.diffusing_liquid(folder / "raw", "0", 0.004),
+        synthetic_runs.diffusing_liquid(folder / "averaged", "2i", 0.004, lammps=True),
+        synthetic_runs.diffusing_liquid(folder / "beads", "0", 0.004, n_beads=2, frames=40),
     ]
 
 
 def values(drawing, start):
-    """The values of the numbers whose description starts so, in order."""
+    """Return the values of the numbers whose description begins with ``start``."""
     return [n.values for n in drawing.numbers if n.what.startswith(start)]
 
 
 def test_angular_momentum(tmp_path):
     runs = [
-        made.spinning_molecule(tmp_path / "a", "0", drift=1.5),
-        made.spinning_molecule(tmp_path / "b", "2i", drift=0.0),
+        synthetic_runs.spinning_molecule(tmp_path / "a", "0", drift=1.5),
+        synthetic_runs.spinning_molecule(tmp_path / "b", "2i", drift=0.0),
     ]
     drawing = molecule.angular_momentum(runs)
     raw, averaged = values(drawing, "largest change of L")
     assert raw["relative"] == pytest.approx(1.5 * 0.2, rel=1e-3)
     assert averaged["relative"] < 1e-3
     # m r^2 about the centre of mass, times 20/ps
-    arms = made.molecules(np.zeros(3), np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))
+    arms = synthetic_runs.molecules(np.zeros(3), np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))
     masses = np.array([15.9994, 1.00794, 1.00794])
     arms -= masses @ arms / masses.sum()
     modulus = (masses @ (arms**2).sum(axis=1)) * 20.0 * 1.66053906660e-23 / 1.602176634e-19 * 1e3
@@ -65,27 +65,27 @@ def test_angular_momentum(tmp_path):
 
 
 @pytest.mark.parametrize("delta", [False, True])
-def test_spectrum_of_the_broken_part(tmp_path, delta):
-    run = made.beating_molecule(tmp_path / "run", slow=120.0, fast=1600.0, delta=delta)
+def test_spectrum_of_the_symmetry_error(tmp_path, delta):
+    run = synthetic_runs.oscillating_energies(tmp_path / "run", 120.0, 1600.0, delta)
     drawing = molecule.potential_spectrum([run])
     (found,) = values(drawing, "root mean square")
-    assert found["broken_mev"] == pytest.approx(3 / np.sqrt(2), rel=0.01)
+    assert found["symmetry_error_mev"] == pytest.approx(3 / np.sqrt(2), rel=0.01)
     assert found["potential_mev"] == pytest.approx(200 / np.sqrt(2), rel=0.01)
-    whole, broken = drawing.figure.axes[0].lines
-    for line, frequency in ((whole, 1600.0), (broken, 120.0)):
+    total, error = drawing.figure.axes[0].lines
+    for line, frequency in ((total, 1600.0), (error, 120.0)):
         peak = line.get_xdata()[np.argmax(line.get_ydata())]
         assert peak == pytest.approx(frequency, abs=17.0)
 
 
-def test_raw_energies_of_a_log(tmp_path):
-    run = made.wandering_liquid(tmp_path / "run", "2i", 0.1, frames=5, lammps=True)
-    found = broken_energies(run)
-    np.testing.assert_allclose(found.broken, 1e-3, atol=1e-7)
+def test_symmetry_error_in_a_log_of_lammps(tmp_path):
+    run = synthetic_runs.diffusing_liquid(tmp_path / "run", "2i", 0.1, frames=5, lammps=True)
+    found = symmetry_error_series(run)
+    np.testing.assert_allclose(found.symmetry_error, 1e-3, atol=1e-7)
     assert found.steps.tolist() == [0, 10, 20, 30, 40]
 
 
 def test_spectrum_needs_both_energies(tmp_path):
-    run = made.spinning_molecule(tmp_path / "a", "2i", drift=0.0)
+    run = synthetic_runs.spinning_molecule(tmp_path / "a", "2i", drift=0.0)
     with pytest.raises(NothingToDraw):
         molecule.potential_spectrum([run])
 
@@ -93,8 +93,8 @@ def test_spectrum_needs_both_energies(tmp_path):
 def test_orientational_free_energy(tmp_path):
     bias = 0.8
     runs = [
-        made.tumbling_molecule(tmp_path / "raw", "0", bias),
-        made.tumbling_molecule(tmp_path / "averaged", "2i", 0.0),
+        synthetic_runs.tumbling_molecule(tmp_path / "raw", "0", bias),
+        synthetic_runs.tumbling_molecule(tmp_path / "averaged", "2i", 0.0),
     ]
     raw, averaged = values(orientation.molecule_orientation(runs), "root mean square")
     z = np.linspace(-1, 1, 2001)
@@ -110,9 +110,9 @@ def test_radial_distributions(liquids):
     drawing = liquid.radial_distribution(liquids)
     raw, averaged, beads = values(drawing, "first maximum of g_OO")
     for found in (raw, averaged, beads):
-        assert found["position_ang"] == pytest.approx(3.0, abs=sampled.BIN)
+        assert found["position_ang"] == pytest.approx(3.0, abs=trajectory_analysis.BIN)
         assert found["height"] > found["height_kernel"] > 1.0
-    # The dump has six digits, the xyz seven: no pair leaves its bin but by that.
+    # equal except for pairs that change their bin, because the dump has one digit less
     assert raw["height"] == pytest.approx(averaged["height"], rel=0.01)
     titles = [axis.get_title() for axis in drawing.figure.axes]
     assert titles == ["27 molecules, NVT, classical", "27 molecules, NVT, 2 beads"]
@@ -136,27 +136,30 @@ def test_dipole_correlation(liquids):
 def test_orientation_of_liquids(liquids):
     drawing = orientation.liquid_orientation(liquids)
     assert len(drawing.numbers) == 3
-    assert len(drawing.figure.axes) == 4, "three maps and the scale"
+    assert len(drawing.figure.axes) == 4, "three maps and the color bar"
 
 
-def test_beads_of_different_lengths(tmp_path):
-    """A run was killed between the frames of two beads."""
-    run = made.wandering_liquid(tmp_path / "run", "0", 0.004, n_beads=2, frames=40)
-    whole = sampled.structure(
-        made.record(run.folder, n_beads=2, n_atoms=81, steps=390, positions=run.positions), "OO"
+def test_beads_with_different_numbers_of_frames(tmp_path):
+    """As in a run that was killed between the frames of two beads."""
+    run = synthetic_runs.diffusing_liquid(tmp_path / "run", "0", 0.004, n_beads=2, frames=40)
+    whole = trajectory_analysis.structure(
+        synthetic_runs.record(
+            run.folder, n_beads=2, n_atoms=81, steps=390, positions=run.positions
+        ),
+        "OO",
     )
     lines = (tmp_path / "run/made.pos_1.xyz").read_text().splitlines(keepends=True)
     (tmp_path / "run/made.pos_1.xyz").write_text("".join(lines[:-83]))
-    found = sampled.structure(run, "OO")
+    found = trajectory_analysis.structure(run, "OO")
     assert [len(whole), len(found)] == [2, 2]
     assert found[0].g.shape == found[1].g.shape
-    np.testing.assert_array_equal(found[0].g, found[1].g)  # the beads are the same
+    np.testing.assert_array_equal(found[0].g, found[1].g)  # the beads are equal
     assert not np.array_equal(found[0].g, whole[0].g)
     liquid.radial_distribution([run])
 
 
-def test_a_trajectory_is_read_once_for_all_figures(tmp_path, monkeypatch):
-    run = made.wandering_liquid(tmp_path / "run", "0", 0.004, frames=40)
+def test_all_figures_read_a_trajectory_once(tmp_path, monkeypatch):
+    run = synthetic_runs.diffusing_liquid(tmp_path / "run", "0", 0.004, frames=40)
     read, block = [], analysis.TrajectoryFile._block
     monkeypatch.setattr(
         analysis.TrajectoryFile, "_block", lambda file, k: (read.append(k), block(file, k))[1]
@@ -167,12 +170,12 @@ def test_a_trajectory_is_read_once_for_all_figures(tmp_path, monkeypatch):
         dynamics.dipole_autocorrelation,
     ):  # fmt: skip
         draw([run])
-    assert read.count(30) == 2  # once for what is still, once for what moves
+    assert read.count(30) == 2  # once for structure, once for dynamics
 
 
-def test_what_fails_does_not_take_the_rest_along(tmp_path):
-    """A cell too small for the kernel, and yet molecules have directions."""
-    run = made.wandering_liquid(tmp_path / "run", "0", 0.004, frames=40)
+def test_failure_of_one_observable_leaves_the_others(tmp_path):
+    """Without a cell there is no radial distribution, but an orientational free energy."""
+    run = synthetic_runs.diffusing_liquid(tmp_path / "run", "0", 0.004, frames=40)
     path = tmp_path / "run/made.pos_0.xyz"
     path.write_text(path.read_text().replace("9.0 9.0 9.0 90.0", "0.0 0.0 0.0 90.0"))
     with pytest.raises(NothingToDraw, match="cell"):
@@ -180,23 +183,25 @@ def test_what_fails_does_not_take_the_rest_along(tmp_path):
     assert orientation.liquid_orientation([run]).numbers
 
 
-def test_centroids_move_but_have_no_structure(tmp_path):
-    run = made.wandering_liquid(tmp_path / "run", "0", 0.1, frames=20)
-    centroids = made.record(run.folder, n_atoms=81, n_beads=8, steps=run.steps, centroid=True)
+def test_centroids_give_dynamics_but_no_structure(tmp_path):
+    run = synthetic_runs.diffusing_liquid(tmp_path / "run", "0", 0.1, frames=20)
+    centroids = synthetic_runs.record(
+        run.folder, n_atoms=81, n_beads=8, steps=run.steps, centroid=True
+    )
     with pytest.raises(NothingToDraw, match="write the positions of all beads"):
         liquid.radial_distribution([centroids])
     (found,) = dynamics.dipole_autocorrelation([centroids]).numbers
     assert "8 beads" in found.what
-    one_of_them = made.record(run.folder, n_atoms=81, n_beads=8, steps=run.steps)
+    one_of_them = synthetic_runs.record(run.folder, n_atoms=81, n_beads=8, steps=run.steps)
     with pytest.raises(NothingToDraw):
         dynamics.dipole_autocorrelation([one_of_them])
-    beads = made.wandering_liquid(tmp_path / "beads", "0", 0.1, n_beads=2, frames=20)
+    beads = synthetic_runs.diffusing_liquid(tmp_path / "beads", "0", 0.1, n_beads=2, frames=20)
     with pytest.raises(NothingToDraw):
         dynamics.dipole_autocorrelation([beads])
 
 
 def test_diffusion(tmp_path):
-    run = made.wandering_liquid(tmp_path / "run", "0", 0.2, frames=800)
+    run = synthetic_runs.diffusing_liquid(tmp_path / "run", "0", 0.2, frames=800)
     drawing = dynamics.mean_square_displacement([run])
     (found,) = values(drawing, "diffusion")
     assert found["ang2_ps"] == pytest.approx(0.2 * 26 / 27, rel=0.15)
@@ -220,8 +225,8 @@ def test_rotation(liquids):
 
 
 @pytest.mark.parametrize("frames", [1, 3])
-def test_a_run_that_has_just_begun(tmp_path, frames):
-    run = made.wandering_liquid(tmp_path / "run", "0", 0.1, frames=frames)
+def test_runs_with_few_frames(tmp_path, frames):
+    run = synthetic_runs.diffusing_liquid(tmp_path / "run", "0", 0.1, frames=frames)
     for draw in (
         liquid.radial_distribution,
         liquid.dipole_correlation,
@@ -241,7 +246,7 @@ def test_a_run_that_has_just_begun(tmp_path, frames):
         assert found.text.startswith("the run is too short")
 
 
-def test_long_runs_are_thinned():
+def test_number_of_lags_of_long_runs_is_limited():
     class Frame:
         def __init__(self, index):
             self.time = 0.01 * index
@@ -256,20 +261,20 @@ def test_long_runs_are_thinned():
     class Universe:
         trajectory = Trajectory()
 
-    start, step, window = sampled._window(None, Universe())
+    start, step, window = trajectory_analysis._window(Universe())
     assert (start, step, window) == (20_000, 3, 10.0)
 
 
 @pytest.mark.parametrize("lammps", [False, True])
-def test_interval_of_frames(tmp_path, lammps):
-    run = made.wandering_liquid(tmp_path / "run", "0", 0.1, frames=3, lammps=lammps)
+def test_frame_interval(tmp_path, lammps):
+    run = synthetic_runs.diffusing_liquid(tmp_path / "run", "0", 0.1, frames=3, lammps=lammps)
     assert frame_interval(open_positions(run).trajectory) == pytest.approx(0.02)
 
 
 def test_relaxation(tmp_path):
     runs = [
-        made.relaxed(tmp_path / "raw", "0", (-100.0, -100.5), 0.03),
-        made.relaxed(tmp_path / "averaged", "2i", (-100.1, -100.62), 0.0),
+        synthetic_runs.relaxed(tmp_path / "raw", "0", (-100.0, -100.5), 0.03),
+        synthetic_runs.relaxed(tmp_path / "averaged", "2i", (-100.1, -100.62), 0.0),
     ]
     drawing = ice.relaxation(runs)
     assert values(drawing, "difference of the unrelaxed")[0]["ev_atom"] == pytest.approx(0.1 / 81)
@@ -286,7 +291,7 @@ def test_relaxation(tmp_path):
 
 def test_relaxations_of_different_structures_are_not_compared(tmp_path):
     runs = [
-        made.relaxed(tmp_path / name, grid, (-1.0, -2.0), 0.0)
+        synthetic_runs.relaxed(tmp_path / name, grid, (-1.0, -2.0), 0.0)
         for name, grid in (("0", "0"), ("1", "2i"))
     ]
     path = runs[0].path("made.pos_0.xyz")
@@ -299,11 +304,11 @@ def test_relaxations_of_different_structures_are_not_compared(tmp_path):
     assert "1: no raw run starts from the same structure" in drawing.notes
 
 
-def test_a_trajectory_that_ends_before_the_minimum(tmp_path):
-    """It says nothing of how far apart the minima are; the energies go on to the end."""
+def test_trajectory_that_ends_before_the_minimum(tmp_path):
+    """The energies of the minima are compared, but not their structures."""
     runs = [
-        made.relaxed(tmp_path / "raw", "0", (-100.0, -100.5), 0.03),
-        made.relaxed(tmp_path / "averaged", "2i", (-100.1, -100.62), 0.0),
+        synthetic_runs.relaxed(tmp_path / "raw", "0", (-100.0, -100.5), 0.03),
+        synthetic_runs.relaxed(tmp_path / "averaged", "2i", (-100.1, -100.62), 0.0),
     ]
     path = runs[1].path("made.pos_0.xyz")
     path.write_text(path.read_text().replace("Step: 20 ", "Step: 10 "))
@@ -313,7 +318,7 @@ def test_a_trajectory_that_ends_before_the_minimum(tmp_path):
     assert "ends before the minimum" in moved.text and not moved.values
 
 
-def test_the_whole_run_is_drawn():
+def test_intervals_cover_the_whole_series():
     x = np.arange(749.0)
     times, means, deviations = binned(x, 2 * x)
     assert len(times) == len(means) == len(deviations) == 150
@@ -321,8 +326,8 @@ def test_the_whole_run_is_drawn():
     assert (np.diff(times) < 6.0).all()
 
 
-def test_temperatures_have_the_unit_of_their_column(tmp_path):
-    run = made.wandering_liquid(tmp_path / "run", "0", 0.1, frames=20)
+def test_temperature_is_converted_from_the_unit_of_its_column(tmp_path):
+    run = synthetic_runs.diffusing_liquid(tmp_path / "run", "0", 0.1, frames=20)
     assert temperature(run) == pytest.approx(300.0)
     path = run.path("made.out")
     text = path.read_text().replace("temperature{kelvin}", "temperature")
@@ -331,13 +336,13 @@ def test_temperatures_have_the_unit_of_their_column(tmp_path):
 
 
 def test_drift(tmp_path):
-    run = made.spinning_molecule(tmp_path / "a", "0", drift=0.0)
+    run = synthetic_runs.spinning_molecule(tmp_path / "a", "0", drift=0.0)
     (found,) = values(conservation.conserved_quantity([run]), "drift, a")
     assert found["ev_atom_ps"] == pytest.approx(1e-4 / 3)
 
 
 def test_total_energy_is_not_conserved_under_a_thermostat(tmp_path):
-    run = made.wandering_liquid(tmp_path / "run", "0", 0.1, frames=40, lammps=True)
+    run = synthetic_runs.diffusing_liquid(tmp_path / "run", "0", 0.1, frames=40, lammps=True)
     conservation.conserved_quantity([run])
     log = run.path("log.lammps")
     log.write_text(log.read_text().replace("Econserve", "TotEng"))
@@ -380,5 +385,5 @@ def test_probes(tmp_path):
     with pytest.raises(NothingToDraw):
         symmetry.torque([probe for probe in probes if not probe.molecule])
     (tmp_path / "bulk" / symmetry.FILE).write_text('{"atoms": []}')
-    with pytest.raises(PetDriverError, match="not what `pet-driver probe` writes"):
+    with pytest.raises(PetDriverError, match="was not written by `pet-driver probe`"):
         symmetry.find_probes([tmp_path])

@@ -1,4 +1,4 @@
-"""The page as a whole: what is on it, what is missing, and that a browser shows it."""
+"""The HTML page: its content, missing figures, and its display in a browser."""
 
 import base64
 import io
@@ -16,8 +16,11 @@ from pet_driver.report import find_bundle, write_report
 from pet_driver.report.contents import PLANS
 from pet_driver.report.excerpt import ATOMS, FRAMES, excerpt
 from pet_driver.report.viewer import dataset
-from tests.report import made_runs as made
+from tests.report import synthetic_runs
 from tests.report.browser import open_tab
+
+# in one process, which writes the report of the fixture once
+pytestmark = pytest.mark.xdist_group("report page")
 
 needs_chemiscope = pytest.mark.skipif(
     find_bundle() is None, reason="chemiscope is not installed (the extra `report`)"
@@ -26,16 +29,24 @@ needs_chemiscope = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """A report on a molecule and a liquid in two folders; the second one is running."""
+    """A report on two runs of a molecule and an unfinished run of a liquid in two folders."""
     folder = tmp_path_factory.mktemp("report")
-    made.spinning_molecule(folder / "one" / "raw", "0", drift=0.5)
-    made.spinning_molecule(folder / "one" / "2i", "2i", drift=0.0)
-    run = made.wandering_liquid(folder / "two" / "deep" / "<liquid>", "0", 0.05, frames=60)
-    made.record(run.folder, n_atoms=81, steps=run.steps, state="running")
+    synthetic_runs.spinning_molecule(folder / "one" / "raw", "0", drift=0.5)
+    synthetic_runs.spinning_molecule(folder / "one" / "2i", "2i", drift=0.0)
+    run = synthetic_runs.diffusing_liquid(
+        folder / "two" / "deep" / "<liquid>", "0", 0.05, frames=60
+    )
+    synthetic_runs.record(run.folder, n_atoms=81, steps=run.steps, state="running")
     return write_report([folder / "one", folder / "two"], folder / "out")
 
 
-def test_files(page):
+@pytest.fixture
+def png_only(monkeypatch):
+    """Write figures in the one format that the page needs."""
+    monkeypatch.setattr("pet_driver.report.FORMATS", ("png",))
+
+
+def test_report_writes_figures_and_numbers(page):
     numbers = json.loads((page.parent / "numbers.json").read_text())
     assert {"angular-momentum", "radial-distribution", "conserved-quantity"} <= set(numbers)
     assert len(numbers["conserved-quantity"]) == 3
@@ -46,7 +57,7 @@ def test_files(page):
     assert change["relative"] == pytest.approx(0.1, rel=1e-3)
 
 
-def test_what_is_on_the_page(page):
+def test_page_contains_runs_figures_and_provenance(page):
     text = page.read_text()
     numbers = json.loads((page.parent / "numbers.json").read_text())
     assert text.count("<figure>") == len(numbers) == len(PLANS) - 5
@@ -55,8 +66,8 @@ def test_what_is_on_the_page(page):
     assert page.stat().st_size < 10e6
 
 
-def test_what_is_missing_names_its_remedy(page):
-    missing = page.read_text().split("What is not here")[1]
+def test_page_names_what_missing_figures_need(page):
+    missing = page.read_text().split("Missing figures")[1]
     for remedy in (
         "inputs/water-molecule-nvt",
         "inputs/water-molecule-delta",
@@ -67,20 +78,20 @@ def test_what_is_missing_names_its_remedy(page):
     assert "inputs/water-liquid-nvt" not in missing
 
 
-def test_the_page_loads_nothing(page):
+def test_page_loads_no_other_files(page):
     text = re.sub(r"<script>.*?</script>", "", page.read_text(), flags=re.DOTALL)
     assert not re.search(r"""(src|href|url\()\s*=?\s*["']?(https?:)?//""", text)
     assert "@import" not in text and "<script src" not in text
 
 
-# Chemiscope's canvas is in a tree of its own.
+# Chemiscope's canvas is in a shadow tree.
 CANVASES = """(function deep(root) {
     return [...root.querySelectorAll('*')].flatMap((e) =>
         e.tagName === 'CANVAS' ? [e] : e.shadowRoot ? deep(e.shadowRoot) : []);
 })(document.getElementById('view-structure'))"""
 
 
-# To the liquid, in the instant between a change of the map's size and its fitting itself to it.
+# Change the size of the map, and choose the liquid before chemiscope has resized the map.
 SWITCH = """(() => {
     const choice = document.getElementById('view-choice');
     const map = document.getElementById('view-map');
@@ -99,12 +110,12 @@ SWITCH = """(() => {
 
 
 def oxygen_pixels(tab) -> int:
-    """How many pixels of the structure are red."""
+    """Return the number of red pixels in the view of the structure."""
     place = tab.evaluate(
         "(() => { const b = document.getElementById('view-structure').getBoundingClientRect();"
         "return [b.x + scrollX, b.y + scrollY, b.width, b.height]; })()"
     )
-    # without the border, the mark in the corner and the buttons
+    # without the border, the axes in the corner and the buttons
     clip = {"x": place[0] + 40, "y": place[1] + 40, "width": place[2] - 80,
             "height": place[3] - 80, "scale": 1}  # fmt: skip
     image = tab.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)["data"]
@@ -113,19 +124,19 @@ def oxygen_pixels(tab) -> int:
 
 
 @needs_chemiscope
-def test_a_browser_shows_the_structures(page, tmp_path):
-    alone = tmp_path / "alone" / "report.html"  # nothing beside it
-    alone.parent.mkdir()
-    shutil.copy(page, alone)
+def test_browser_shows_the_structures(page, tmp_path):
+    copy = tmp_path / "copy" / "report.html"  # without the other files of the report
+    copy.parent.mkdir()
+    shutil.copy(page, copy)
     with open_tab(tmp_path / "profile") as tab:
-        tab.call("Page.navigate", url=alone.as_uri())
+        tab.call("Page.navigate", url=copy.as_uri())
         tab.wait_for("document.readyState === 'complete'")
         shown = "document.getElementById('view').dataset.shown"
         tab.wait_for(f"{shown} === '0' || !document.getElementById('view-error').hidden")
         assert tab.evaluate("document.getElementById('view-error').textContent") == ""
         assert tab.evaluate(f"{CANVASES}.length") >= 1
         assert oxygen_pixels(tab) > 50
-        # the liquid, and the code of the page itself still runs
+        # after the change to the liquid, the code of the page still works
         tab.evaluate(SWITCH)
         tab.wait_for(f"{shown} === '2'")
         assert tab.evaluate(f"{CANVASES}.length") >= 1
@@ -136,9 +147,9 @@ def test_a_browser_shows_the_structures(page, tmp_path):
         assert elsewhere == []
 
 
-def test_without_chemiscope_there_is_a_picture(tmp_path, monkeypatch):
+def test_page_without_chemiscope_has_a_picture(tmp_path, monkeypatch, png_only):
     monkeypatch.setattr("pet_driver.report.find_bundle", lambda: None)
-    made.spinning_molecule(tmp_path / "raw", "0", drift=0.5)
+    synthetic_runs.spinning_molecule(tmp_path / "raw", "0", drift=0.5)
     text = write_report(tmp_path).read_text()
     assert '<img alt="structures" src="data:image/png;base64,' in text
     assert "pip install &#x27;pet-driver[report]&#x27;" in text
@@ -146,7 +157,7 @@ def test_without_chemiscope_there_is_a_picture(tmp_path, monkeypatch):
 
 
 def test_excerpt(tmp_path):
-    run = made.wandering_liquid(tmp_path / "run", "0", 0.5, frames=120)
+    run = synthetic_runs.diffusing_liquid(tmp_path / "run", "0", 0.5, frames=120)
     found = excerpt(run)
     assert len(found.positions) == FRAMES and FRAMES * 81 < ATOMS
     np.testing.assert_allclose(found.time, 0.02 * np.arange(70, 120))
@@ -166,22 +177,22 @@ def failure(*arguments):
     return result.output
 
 
-def test_errors(tmp_path):
+def test_errors(tmp_path, png_only):
     assert "no run.json in or below" in failure(tmp_path)
-    run = made.wandering_liquid(tmp_path / "run", "0", 0.5, frames=4)
+    run = synthetic_runs.diffusing_liquid(tmp_path / "run", "0", 0.5, frames=4)
     run.path("made.pos_0.xyz").unlink()
     assert "names made.pos_0.xyz, which is not there" in failure(tmp_path)
-    made.record(run.folder, n_atoms=81, steps=run.steps, state="stopped")
-    made.spinning_molecule(tmp_path / "other", "0", drift=0.5)
-    missing = write_report(tmp_path).read_text().split("What is not here")[1]
-    assert "all of the run run" in missing and "made.pos_0.xyz" in missing
+    synthetic_runs.record(run.folder, n_atoms=81, steps=run.steps, state="stopped")
+    synthetic_runs.spinning_molecule(tmp_path / "other", "0", drift=0.5)
+    missing = write_report(tmp_path).read_text().split("Missing figures")[1]
+    assert "all figures of the run run" in missing and "made.pos_0.xyz" in missing
     (run.folder / "run.json").write_text("{")
     assert "does not describe a run" in failure(tmp_path)
     assert "--output names a folder" in failure(tmp_path, "-o", run.folder / "run.json")
 
 
-def test_command(tmp_path):
-    made.spinning_molecule(tmp_path / "raw", "0", drift=0.5)
+def test_command(tmp_path, png_only):
+    synthetic_runs.spinning_molecule(tmp_path / "raw", "0", drift=0.5)
     folders = [str(tmp_path / "raw"), str(tmp_path / "raw")]
     result = CliRunner().invoke(app, ["report", *folders, "-o", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output

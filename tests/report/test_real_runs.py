@@ -1,4 +1,4 @@
-"""Shortened input files of the shipped model, run by i-PI, and the probe: what the engines write."""
+"""Figures of a real i-PI run and of a real probe, with the shipped model."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ STEPS = 100
 
 
 def test_molecule(tmp_path):
-    """A molecule at constant energy, averaged over 2i, with the raw energy among the extras."""
+    """A short NVE run averaged over 2i, with the raw energy among the extras."""
     folder = tmp_path / "inputs" / "water-molecule-nve"
     shutil.copytree(ROOT / "inputs" / "water-molecule-nve", folder)
     (tmp_path / "pet_driver").symlink_to(ROOT / "pet_driver")
@@ -36,7 +36,7 @@ def test_molecule(tmp_path):
     assert 1e-6 < change.values["relative"] < 0.05
     (found,) = molecule.potential_spectrum([run]).numbers
     assert found.what.endswith("averaged over 2i")
-    assert 0.1 < found.values["broken_mev"] < 10 < found.values["potential_mev"]
+    assert 0.1 < found.values["symmetry_error_mev"] < 10 < found.values["potential_mev"]
 
 
 def test_probe(tmp_path):

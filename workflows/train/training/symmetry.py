@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from pet_driver.model.evaluator import Model
-from pet_driver.report.symmetry import Measured
+from pet_driver.report.symmetry import ProbeSummary
 from pet_driver.report.symmetry import errors as draw_errors
 
 GRIDS = ("0", "i", "2", "2i", "3")
@@ -67,7 +67,7 @@ def symmetry_errors(model: Model, frames: Sequence[Atoms]) -> SymmetryErrors:
 def draw(found: dict[str, SymmetryErrors], path: Path) -> None:
     """The figure of the paper: energy and force errors against evaluations."""
     measured = [
-        Measured(
+        ProbeSummary(
             label=f"{name}, {one.frames} of {one.atoms[0]} atoms or more",
             molecule=one.atoms == (3, 3),
             reference={"grid": one.reference},

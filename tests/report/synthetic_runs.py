@@ -1,4 +1,4 @@
-"""Runs whose answers are known, written as i-PI writes them."""
+"""Synthetic runs with known results, in the file formats of i-PI and LAMMPS."""
 
 from pathlib import Path
 
@@ -6,13 +6,19 @@ import numpy as np
 
 from pet_driver.runs.record import Run
 
-STEP = 2.0  # fs, of all of these
-SPEED = 100.0  # m/s in A/ps
+STEP = 2.0  # fs, time step of all runs
+SPEED = 100.0  # 1 A/ps in m/s
 LATTICE = 3.0 * np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), -1).reshape(-1, 3)
 
 
 def molecules(oxygens: np.ndarray, directions: np.ndarray, plane: np.ndarray) -> np.ndarray:
-    """Positions [.., M, 3, 3] of O H H from oxygens, dipole directions and another direction."""
+    """Return positions [..., M, 3, 3] of O H H.
+
+    Args:
+        oxygens: positions of the oxygens [..., M, 3].
+        directions: directions of the dipoles.
+        plane: directions perpendicular to the H-H axis.
+    """
     u = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
     side = np.cross(u, plane)
     side /= np.linalg.norm(side, axis=-1, keepdims=True)
@@ -22,7 +28,7 @@ def molecules(oxygens: np.ndarray, directions: np.ndarray, plane: np.ndarray) ->
 def write_frames(
     path: Path, frames: np.ndarray, box: float, what: str = "positions{angstrom}", stride: int = 1
 ) -> None:
-    """Values [F, N, 3] of molecules O H H in a cubic cell, as i-PI's format xyz."""
+    """Write values [F, N, 3] of molecules O H H in a cubic cell, in i-PI's format xyz."""
     names = "OHH" * (frames.shape[1] // 3)
     lines = []
     for index, frame in enumerate(frames):
@@ -36,7 +42,7 @@ def write_frames(
 
 
 def write_table(path: Path, stride: int, **columns: np.ndarray) -> None:
-    """A property file; the columns are energies in eV, or a temperature."""
+    """Write a property file; the columns are energies in eV, or a temperature in K."""
     n_rows = len(next(iter(columns.values())))
     steps = np.arange(n_rows) * stride
     heads = ["step", "time{picosecond}"]
@@ -50,7 +56,7 @@ def write_table(path: Path, stride: int, **columns: np.ndarray) -> None:
 
 
 def write_extras(path: Path, raw: np.ndarray, stride: int = 1) -> None:
-    """The raw energies (eV) among i-PI's extras."""
+    """Write a file of extras with raw energies (eV)."""
     with open(path, "w") as file:
         for index, value in enumerate(raw):
             file.write(f" #EXTRAS(raw_energy_ev,rotation_std_ev)# Step: {index * stride:11d} \n")
@@ -58,7 +64,7 @@ def write_extras(path: Path, raw: np.ndarray, stride: int = 1) -> None:
 
 
 def record(folder: Path, **entries) -> Run:
-    """A run.json with everything that is not said."""
+    """Write a run.json, with defaults for the entries that are not given."""
     folder.mkdir(parents=True, exist_ok=True)
     defaults = {
         "name": folder.name,
@@ -79,7 +85,10 @@ def record(folder: Path, **entries) -> Run:
 
 
 def spinning_molecule(folder: Path, grid: str, drift: float) -> Run:
-    """One molecule that turns about its z axis, its angular momentum growing by ``drift`` a ps."""
+    """Write a run of a molecule that rotates about z.
+
+    Its angular momentum grows by a fraction ``drift`` per ps.
+    """
     frames = 101
     time = np.arange(frames) * STEP * 1e-3
     rate = 20.0 * (1.0 + drift * time)  # rad/ps
@@ -98,21 +107,22 @@ def spinning_molecule(folder: Path, grid: str, drift: float) -> Run:
     )  # fmt: skip
 
 
-def beating_molecule(folder: Path, slow: float, fast: float, delta: bool) -> Run:
-    """Energies alone: the broken part swings at ``slow`` cm^-1, the potential at ``fast``.
+def oscillating_energies(folder: Path, slow: float, fast: float, delta: bool) -> Run:
+    """Write a run with energies only.
 
-    As a run on the average with raw energies among the extras, or (``delta``) on the raw network
-    with both energies in the output.
+    The potential energy oscillates at ``fast`` cm^-1 with 0.2 eV, the symmetry error at ``slow``
+    cm^-1 with 3 meV. The run is averaged, with raw energies among the extras, or (``delta``) raw,
+    with both energies in the property file.
     """
     frames = 4000
     phase = 2 * np.pi * 0.0299792458 * np.arange(frames) * STEP * 1e-3  # ps x (1/ps in 1/cm)
-    potential, broken = 0.2 * np.sin(fast * phase), 3e-3 * np.sin(slow * phase)
+    potential, error = 0.2 * np.sin(fast * phase), 3e-3 * np.sin(slow * phase)
     folder.mkdir(parents=True)
     columns = {"conserved": 0 * potential, "potential": potential}
     if delta:
-        columns |= {"pot_component_raw(0)": potential, "pot_component_raw(1)": potential - broken}
+        columns |= {"pot_component_raw(0)": potential, "pot_component_raw(1)": potential - error}
     else:
-        write_extras(folder / "made.rotations_0", potential + broken)
+        write_extras(folder / "made.rotations_0", potential + error)
     write_table(folder / "made.out", 1, **columns)
     return record(
         folder, system="molecule", motion="nvt", grid="0" if delta else "2i", n_atoms=3,
@@ -121,7 +131,7 @@ def beating_molecule(folder: Path, slow: float, fast: float, delta: bool) -> Run
 
 
 def tumbling_molecule(folder: Path, grid: str, bias: float, frames: int = 4000) -> Run:
-    """Directions drawn from the density 1 + bias cos(theta)."""
+    """Write a run of a molecule whose directions have the density 1 + bias cos(theta)."""
     rng = np.random.default_rng(3)
     # the inverse of the cumulative distribution, z + bias z^2 / 2 on (-1, 1)
     share = rng.uniform(size=frames)
@@ -138,7 +148,7 @@ def tumbling_molecule(folder: Path, grid: str, bias: float, frames: int = 4000) 
     return record(folder, system="molecule", grid=grid, n_atoms=3, steps=frames - 1)
 
 
-def wandering_liquid(
+def diffusing_liquid(
     folder: Path,
     grid: str,
     diffusion: float,
@@ -146,9 +156,10 @@ def wandering_liquid(
     frames: int = 250,
     lammps: bool = False,
 ) -> Run:
-    """27 molecules about a cubic lattice 3 A apart: oxygens diffuse, and dipoles turn about z.
+    """Write a run of 27 molecules that diffuse around a cubic lattice and rotate about z.
 
-    One frame every 10 steps of 2 fs; D in A^2/ps, one turn in 4 ps, u at random to the axis.
+    The lattice constant is 3 A, the diffusion coefficient is in A^2/ps, one rotation takes 4 ps,
+    and dipoles have random initial directions. A frame is written every 10 steps of 2 fs.
     """
     rng = np.random.default_rng(5)
     box, interval = 9.0, 0.02
@@ -156,11 +167,11 @@ def wandering_liquid(
     oxygens = LATTICE + np.cumsum(steps, axis=0)
     u0, plane0 = rng.normal(size=(2, 27, 3))
     angle = 2 * np.pi * np.arange(frames) * interval / 4.0
-    turn = np.zeros((frames, 3, 3))
-    turn[:, 0, 0] = turn[:, 1, 1] = np.cos(angle)
-    turn[:, 0, 1], turn[:, 1, 0] = -np.sin(angle), np.sin(angle)
-    turn[:, 2, 2] = 1.0
-    u, plane = (np.einsum("fab,mb->fma", turn, v) for v in (u0, plane0))
+    rotation = np.zeros((frames, 3, 3))
+    rotation[:, 0, 0] = rotation[:, 1, 1] = np.cos(angle)
+    rotation[:, 0, 1], rotation[:, 1, 0] = -np.sin(angle), np.sin(angle)
+    rotation[:, 2, 2] = 1.0
+    u, plane = (np.einsum("fab,mb->fma", rotation, v) for v in (u0, plane0))
     x = molecules(oxygens, u, plane).reshape(frames, -1, 3)
     folder.mkdir(parents=True)
     energy = -1.0 + 0.01 * rng.normal(size=frames)
@@ -180,7 +191,7 @@ def wandering_liquid(
 
 
 def write_dump(path: Path, frames: np.ndarray, box: float) -> None:
-    """A dump of LAMMPS, one frame every 10 steps."""
+    """Write a dump of LAMMPS, one frame every 10 steps."""
     with open(path, "w") as file:
         for index, frame in enumerate(frames):
             file.write(f"ITEM: TIMESTEP\n{10 * index}\nITEM: NUMBER OF ATOMS\n{len(frame)}\n")
@@ -192,7 +203,7 @@ def write_dump(path: Path, frames: np.ndarray, box: float) -> None:
 
 
 def write_log(path: Path, energy: np.ndarray) -> None:
-    """A log of LAMMPS, one row every 10 steps; the raw energy is 1 meV above the averaged one."""
+    """Write a log of LAMMPS, one row every 10 steps, with a symmetry error of 1 meV."""
     rows = [
         f"{10 * k} {0.02 * k:.4f} 300.0 {e:.8f} 5.0 {e + 1e-3:.8f}" for k, e in enumerate(energy)
     ]
@@ -201,11 +212,14 @@ def write_log(path: Path, energy: np.ndarray) -> None:
 
 
 def relaxed(folder: Path, grid: str, energies: tuple[float, float], moved: float) -> Run:
-    """27 molecules whose minimum has one oxygen ``moved`` A along x; raw - averaged is 1 meV."""
+    """Write a relaxation of 27 molecules that moves one oxygen by ``moved`` A along x.
+
+    The symmetry error is 1 meV.
+    """
     rng = np.random.default_rng(5)
     u, plane = rng.normal(size=(2, 27, 3))
     first = molecules(LATTICE, u, plane).reshape(-1, 3)
-    last = first + 0.5  # all of them, which means nothing
+    last = first + 0.5  # a translation of all atoms, which is to be ignored
     last[0, 0] += moved
     folder.mkdir(parents=True)
     write_frames(folder / "made.pos_0.xyz", np.array([first, last]), 9.0, stride=20)
