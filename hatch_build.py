@@ -6,6 +6,7 @@ compiled, the wheel is built without them, with a warning; they are then compile
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -81,20 +82,34 @@ class KernelsHook(BuildHookInterface):
         except PetDriverError as error:
             raise CannotPackError(str(error)) from None
         target = (PREBUILT / checksum(machine) / NAME).relative_to(self.root)
-        return library, target.as_posix(), f"{platform_tag(library)}_{machine}"
+        return library, target.as_posix(), f"{platform_tag(inspect(library))}_{machine}"
 
 
-def platform_tag(library: Path) -> str:
-    """Return the oldest manylinux policy that ``library`` satisfies, or ``linux`` if none does.
+def inspect(library: Path) -> str:
+    """Return what readelf prints about the symbols and libraries that ``library`` needs.
 
     Raises:
-        CannotPackError: the library needs other libraries or symbols than every machine has.
+        CannotPackError: readelf is missing or fails.
     """
     command = ["readelf", "--wide", "--dynamic", "--dyn-syms", "--version-info", str(library)]
+    english = {**os.environ, "LC_ALL": "C"}
     try:
-        listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, env=english
+        ).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise CannotPackError(f"cannot inspect the compiled library: {error}") from None
+
+
+def platform_tag(listing: str) -> str:
+    """Return the oldest manylinux policy that a library satisfies, or ``linux`` if none does.
+
+    Args:
+        listing: what :func:`inspect` returns.
+
+    Raises:
+        CannotPackError: it needs other libraries or symbols than every machine has.
+    """
     needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", listing))
     undefined = re.findall(r" UND (\S+)(?: \(\d+\))?$", listing, re.MULTILINE)
     unversioned = [name for name in undefined if "@" not in name and not FREE_SYMBOLS.match(name)]
