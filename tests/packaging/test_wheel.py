@@ -9,11 +9,13 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from pet_driver.backends.cpu import SOURCES
+from pet_driver.backends.cpu import SOURCES, library
+from pet_driver.errors import PetDriverError
 from pet_driver.model.shipped import shipped_ensembles
 from tests.packaging.conftest import ROOT, build_wheel, run
 
@@ -132,10 +134,9 @@ def test_installed_commands_run_in_another_folder(
 def test_library_of_other_sources_is_not_used(installed: Path, machine: dict[str, str]) -> None:
     """An edited source file of an installed package is compiled, not ignored."""
     script = """
-from pathlib import Path
-from pet_driver.backends.cpu import build, library
+from pet_driver.backends.cpu import SOURCES, library
 assert "prebuilt" in str(library())
-edited = Path(build.__globals__["SOURCES"]) / "new.h"
+edited = SOURCES / "new.h"
 edited.write_text("")
 try:
     print(library())
@@ -150,17 +151,16 @@ assert "prebuilt" in str(library())
 def test_prebuilt_library_that_cannot_be_loaded_is_compiled_anew(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from pet_driver import PetDriverError
-    from pet_driver.backends.cpu import binding, library
-    from pet_driver.backends.cpu.build import NAME, checksum
+    from pet_driver.backends.cpu import binding
 
-    folder = tmp_path / checksum(platform.machine())
+    build = import_module("pet_driver.backends.cpu.build")  # not the function of this name
+    folder = tmp_path / build.checksum(platform.machine())
     folder.mkdir()
-    (folder / NAME).write_bytes(b"no library")
-    monkeypatch.setattr("pet_driver.backends.cpu.build.PREBUILT", tmp_path)
+    (folder / build.NAME).write_bytes(b"no library")
+    monkeypatch.setattr(build, "PREBUILT", tmp_path)
     monkeypatch.setenv("PET_DRIVER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert library() == folder / NAME
+    assert library() == folder / build.NAME
     binding.load_library.cache_clear()
     try:
         with (
