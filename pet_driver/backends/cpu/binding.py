@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pet_driver.backends.cpu import MODE, build, library, mode
+from pet_driver.backends.cpu.build import prebuilt
 from pet_driver.errors import PetDriverError
 
 MESSAGE_LENGTH = 500
@@ -126,14 +127,7 @@ def load_library() -> ctypes.CDLL:
     """The kernels, compiled if they are not yet; see :func:`pet_driver.backends.cpu.build`."""
     if not os.path.isfile(library()):
         print("pet-driver compiles its kernels, once: about half a minute", file=sys.stderr)
-    path = build()
-    try:
-        kernels = ctypes.CDLL(str(path))
-    except OSError as error:
-        raise PetDriverError(
-            f"the kernels cannot be loaded: {error}; delete {path} to have them compiled anew, or "
-            "set PET_DRIVER_CACHE to a folder of this machine's own"
-        ) from None
+    kernels = _open(use_prebuilt=True)
     kernels.pet_create.restype = c_void_p
     kernels.pet_create.argtypes = [
         *(c_int, c_int, c_double, c_int, c_char_p, c_int, POINTER(c_char_p), POINTER(c_void_p)),
@@ -149,6 +143,29 @@ def load_library() -> ctypes.CDLL:
     kernels.pet_near.argtypes = [c_int64, *[c_void_p] * 5, c_double, c_int, *[c_void_p] * 5]
     kernels.pet_forces.argtypes = [*[c_int64] * 3, *[c_void_p] * 5, c_int, *[c_void_p] * 2]
     return kernels
+
+
+def _open(use_prebuilt: bool) -> ctypes.CDLL:
+    """Load the shared library; compile it if the one from the wheel cannot be loaded.
+
+    Raises:
+        PetDriverError: it cannot be compiled, or what was compiled cannot be loaded.
+    """
+    path = build(use_prebuilt=use_prebuilt)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        if path == prebuilt():
+            warnings.warn(
+                f"the compiled kernels of the wheel cannot be loaded ({error}); kernels compiled "
+                "on this machine are used instead",
+                stacklevel=2,
+            )
+            return _open(use_prebuilt=False)
+        raise PetDriverError(
+            f"the kernels cannot be loaded: {error}; delete {path} to have them compiled anew, or "
+            "set PET_DRIVER_CACHE to a folder of this machine's own"
+        ) from None
 
 
 def _differentiate(

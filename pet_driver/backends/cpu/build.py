@@ -7,9 +7,15 @@ import platform
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pet_driver.backends.compiler_cache import cache_folder, compile_once, run_compiler
+from pet_driver.backends.compiler_cache import (
+    cache_folder,
+    compile_once,
+    find_compiler,
+    run_compiler,
+)
 
 SOURCES = Path(__file__).parent / "cpp"
+PREBUILT = Path(__file__).parent / "prebuilt"  # exists in a platform wheel
 NAME = "libpetkernels.so"
 WHAT = "the kernels"
 # Nobody looks at floating-point exceptions, errno or the sign of zero; everything else of IEEE
@@ -29,36 +35,79 @@ LEVELS = {
 
 
 def library() -> Path:
-    """Where the compiled kernels are, or will be.
+    """Return the path of the compiled kernels: prebuilt ones if there are any, else the cache's."""
+    return prebuilt() or cached()
 
-    The compiler does not count in the path: a compute node without one must find what the login
-    node compiled. The C library does: what was compiled with a newer one cannot be loaded.
+
+def prebuilt() -> Path | None:
+    """Return the path of the library that the wheel contains, or None.
+
+    Its folder is named after a checksum of the sources: a library of other sources than those in
+    the package is not used.
     """
-    digest = hashlib.sha256(" ".join([platform.machine(), *platform.libc_ver()]).encode())
+    if not PREBUILT.is_dir():
+        return None
+    path = PREBUILT / checksum(platform.machine()) / NAME
+    return path if path.is_file() else None
+
+
+def cached() -> Path:
+    """Return the path in the cache of kernels compiled on this machine, which may not exist yet.
+
+    The path does not depend on the compiler, so that a compute node without one finds the library
+    that the login node compiled. It depends on the C library, because a library that was compiled
+    with a newer one cannot be loaded.
+    """
+    return cache_folder() / "kernels" / checksum(platform.machine(), *platform.libc_ver()) / NAME
+
+
+def checksum(*words: str) -> str:
+    """Return a checksum of the sources, of this file with its flags, and of ``words``."""
+    digest = hashlib.sha256(" ".join(words).encode())
     for source in [*sorted(SOURCES.glob("*.h")), *sorted(SOURCES.glob("*.cpp")), Path(__file__)]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
-    return cache_folder() / "kernels" / digest.hexdigest()[:16] / NAME
+    return digest.hexdigest()[:16]
 
 
-def build(force: bool = False, verbose: bool = False) -> Path:
-    """Compile the kernels unless they are there already: half a minute, once.
+def build(force: bool = False, verbose: bool = False, use_prebuilt: bool = True) -> Path:
+    """Compile the kernels unless they exist: half a minute, once.
 
     Args:
-        force: compile even if they are there.
-        verbose: print the compiler's command lines.
+        force: compile into the cache even if the kernels exist there.
+        verbose: print the command lines of the compiler.
+        use_prebuilt: return the library that the wheel contains, if it contains one.
 
     Returns:
-        path of the library.
+        the path of the library.
 
     Raises:
         PetDriverError: there is no compiler, or it fails.
     """
+    if use_prebuilt and not force and (path := prebuilt()):
+        return path
     return compile_once(
-        library(), lambda compiler, folder: _compile(compiler, folder, verbose), force
+        cached(), lambda compiler, folder: _compile(compiler, folder, verbose), force
     )
 
 
-def _compile(compiler: str, folder: Path, verbose: bool) -> Path:
+def compile_for_wheel(folder: Path) -> Path:
+    """Compile a library that a wheel may carry to other machines, into ``folder``.
+
+    It is not linked with libgomp, which neither every machine nor the manylinux policy has. The
+    process that loads it provides the OpenMP functions: torch loads its own libgomp for all
+    libraries to see, and so does LAMMPS. The kernels then also share the threads of that library
+    instead of starting their own.
+
+    Returns:
+        the path of the library.
+
+    Raises:
+        PetDriverError: there is no compiler, or it fails.
+    """
+    return _compile(find_compiler(), folder, verbose=False, link_openmp=False)
+
+
+def _compile(compiler: str, folder: Path, verbose: bool, link_openmp: bool = True) -> Path:
     # Of an inline function that several units have, those of the standard library above all, the
     # linker keeps the first: it must run wherever any of them does, so the plainest units lead.
     units: list[tuple[str, str, tuple[str, ...]]] = [
@@ -79,6 +128,7 @@ def _compile(compiler: str, folder: Path, verbose: bool) -> Path:
     with ThreadPoolExecutor(max_workers=2) as pool:
         objects = list(pool.map(compile_one, units))
     binary = folder / NAME
-    link = [compiler, "-shared", "-fopenmp", "-o", str(binary), *(str(path) for path in objects)]
+    openmp = "-fopenmp" if link_openmp else "-pthread"
+    link = [compiler, "-shared", openmp, "-o", str(binary), *(str(path) for path in objects)]
     run_compiler(link, WHAT, verbose)
     return binary
