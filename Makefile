@@ -3,6 +3,7 @@
 # make experiments   the paper's figures in small: a quarter of an hour more
 # make bench  speed, side by side with the peers: hours; BENCH=--quick for minutes
 # make lint   ruff
+# make docs   the documentation: build/docs/index.html
 #
 # All set up their own environment in .venv. A machine that has torch already can lend it:
 #     make run PYTHON=/path/to/python VENV_OPTIONS=--system-site-packages TORCH=
@@ -17,7 +18,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # A torch that was lent is of the version it is.
 CONSTRAINTS := $(if $(TORCH),constraints.txt,.venv/constraints.txt)
 
-.PHONY: run test experiments bench lint clean
+.PHONY: run test experiments bench lint docs clean
 
 run: .venv/.ready
 	$(BIN)/python workflows/first_run.py --output $(RESULTS)
@@ -39,6 +40,9 @@ lint: .venv/.ready-for-tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: .venv/.ready-for-docs
+	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
+
 clean:
 	rm -rf .venv $(RESULTS)
 
@@ -58,6 +62,10 @@ clean:
 
 .venv/.ready-for-tests: .venv/.ready
 	$(PIP) -c $(CONSTRAINTS) -e '.[test]'
+	touch $@
+
+.venv/.ready-for-docs: .venv/.ready
+	$(PIP) -c $(CONSTRAINTS) -e '.[docs]'
 	touch $@
 
 # A peer that does not install here is left out of the comparison; the results say so.
