@@ -3,7 +3,6 @@
 # make experiments   the paper's figures in small: a quarter of an hour more
 # make bench  speed, side by side with the peers: hours; BENCH=--quick for minutes
 # make lint   ruff
-# make docs   the documentation: build/docs/index.html
 #
 # All set up their own environment in .venv. A machine that has torch already can lend it:
 #     make run PYTHON=/path/to/python VENV_OPTIONS=--system-site-packages TORCH=
@@ -18,7 +17,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # A torch that was lent is of the version it is.
 CONSTRAINTS := $(if $(TORCH),constraints.txt,.venv/constraints.txt)
 
-.PHONY: run test experiments bench lint docs clean
+.PHONY: run test experiments bench lint clean
 
 run: .venv/.ready
 	$(BIN)/python workflows/first_run.py --output $(RESULTS)
@@ -39,9 +38,6 @@ bench: .venv/.ready-for-bench
 lint: .venv/.ready-for-tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-
-docs: .venv/.ready-for-docs
-	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
 
 clean:
 	rm -rf .venv $(RESULTS)
@@ -64,13 +60,18 @@ clean:
 	$(PIP) -c $(CONSTRAINTS) -e '.[test]'
 	touch $@
 
-.venv/.ready-for-docs: .venv/.ready
-	$(PIP) -c $(CONSTRAINTS) -e '.[docs]'
-	touch $@
-
 # A peer that does not install here is left out of the comparison; the results say so.
 .venv/.ready-for-bench: .venv/.ready
 	$(PIP) -c $(CONSTRAINTS) -e '.[bench]'
 	-$(PIP) -c $(CONSTRAINTS) pet-kokkos
 	-$(PIP) -c $(CONSTRAINTS) pet-jax
+	touch $@
+
+# make docs         build the documentation into build/docs; a warning is an error
+.PHONY: docs
+docs: .venv/.ready-for-docs
+	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
+
+.venv/.ready-for-docs: .venv/.ready
+	$(PIP) -c $(CONSTRAINTS) -e '.[docs]'
 	touch $@

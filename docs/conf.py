@@ -21,6 +21,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_design",
+    "api_reference",
     "command_reference",
     "lammps_lexer",
     "plain_docstrings",
