@@ -28,7 +28,7 @@ extensions = [
 ]
 exclude_patterns = ["_extensions"]
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_default_options = {"members": True}
@@ -36,6 +36,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False
+
+smartquotes = False  # it would turn --option into a dash
 
 html_theme = "furo"
 html_title = f"pet-driver {release}"
