@@ -67,3 +67,12 @@ clean:
 	-$(PIP) -c $(CONSTRAINTS) pet-kokkos
 	-$(PIP) -c $(CONSTRAINTS) pet-jax
 	touch $@
+
+# make docs         build the documentation into build/docs; a warning is an error
+.PHONY: docs
+docs: .venv/.ready-for-docs
+	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
+
+.venv/.ready-for-docs: .venv/.ready
+	$(PIP) -c $(CONSTRAINTS) -e '.[docs]'
+	touch $@
