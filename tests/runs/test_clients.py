@@ -29,7 +29,7 @@ def test_clients_do_what_the_process_does(molecule_input, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("input file", "sizes"), [("ipi-in-process.xml", [3]), ("ipi-corrected.xml", [3, 1, 1])]
+    ("input_file", "sizes"), [("ipi-in-process.xml", [3]), ("ipi-corrected.xml", [3, 1, 1])]
 )
 def test_clients_share_beads(input_file, sizes, tmp_path):
     """Eight beads for three clients: a batch of all eight would leave two of them idle."""

@@ -30,7 +30,7 @@ def evaluations_cost(monkeypatch) -> None:
     )
 
 
-@pytest.mark.parametrize("input file", EVALUATIONS)
+@pytest.mark.parametrize("input_file", EVALUATIONS)
 def test_a_step_is_the_sum_of_its_evaluations(input_file: str, evaluations_cost) -> None:
     found = planning.plan(INPUTS / input_file)
     assert {(grid, beads): n for grid, beads, n in found.evaluations} == EVALUATIONS[input_file]

@@ -160,7 +160,7 @@ def test_record(molecule_input, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("input file", "grid", "motion", "n_beads", "timestep"),
+    ("input_file", "grid", "motion", "n_beads", "timestep"),
     [
         ("water-molecule-delta/ipi.xml", "0", "nve", 1, 0.5),
         ("water-molecule-nvt/ipi.xml", "2i", "nvt", 1, 5.0),

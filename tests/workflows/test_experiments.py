@@ -68,10 +68,10 @@ def test_gpus(tmp_path):
 def test_what_is_asked_of_slurm(tmp_path):
     """For each run what it needs, on one node. There is no SLURM here: submissions fail."""
     entries = small(tmp_path) | {"device": "cuda"}
-    shared = {"input file": "water-liquid-pimd/ipi-in-process.xml", "clients": 4, "gpus": 4}
+    shared = {"input_file": "water-liquid-pimd/ipi-in-process.xml", "clients": 4, "gpus": 4}
     entries["runs"] |= {
         "shared": shared,
-        "ranks": {"input file": "water-large-lammps/in.water", "ranks": 2, "gpus": 2},
+        "ranks": {"input_file": "water-large-lammps/in.water", "ranks": 2, "gpus": 2},
     }
     configuration = tmp_path / "slurm.yaml"
     configuration.write_text(yaml.safe_dump(entries))
@@ -89,8 +89,8 @@ def test_what_is_asked_of_slurm(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"runs": {"a": {"input file": "water/ipi.xml"}}}, "there is no input file"),
-        ({"runs": {"a": {"input file": "grid-scan/ipi.xml", "step": 5}}}, "run a: unknown step"),
+        ({"runs": {"a": {"input_file": "water/ipi.xml"}}}, "there is no input file"),
+        ({"runs": {"a": {"input_file": "grid-scan/ipi.xml", "step": 5}}}, "run a: unknown step"),
         ({"probes": {"p": {"run": "b"}}}, "probe p: b is not among"),
         ({"model": None}, "has no 'model'"),
     ],
@@ -109,7 +109,7 @@ def small(results: Path) -> dict:
         "results": str(results),
         "model": "water-small",
         "device": "cpu",
-        "runs": {"molecule": {"input file": "water-molecule-nve/ipi-raw.xml", "steps": 400}},
+        "runs": {"molecule": {"input_file": "water-molecule-nve/ipi-raw.xml", "steps": 400}},
     }
 
 

@@ -57,7 +57,7 @@ def table(config: dict, structures: Path) -> str:
             structure=structures / run["structure"] if "structure" in run else None,
             variables={k: str(v) for k, v in run.get("variables", {}).items()},
         )
-        found = plan(INPUTS / run["input file"], settings)
+        found = plan(INPUTS / run["input_file"], settings)
         rows.append(row(name, run, found))
         total += run.get("replicas", 1) * found.hours
     lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
