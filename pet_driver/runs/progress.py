@@ -14,9 +14,9 @@ LINES = 10  # of a log, for a whole run
 @contextmanager
 def progress(name: str) -> Iterator[Callable[[int, int], None]]:
     """Show a run under ``name``; yields a function of the last step and the total."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     columns = (
-        TextColumn("{task.description:20s}"),
+        TextColumn("{task.description:20s}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

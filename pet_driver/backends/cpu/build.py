@@ -54,7 +54,10 @@ def build(force: bool = False, verbose: bool = False) -> Path:
         PetDriverError: there is no compiler, or it fails.
     """
     return compile_once(
-        library(), lambda compiler, folder: _compile(compiler, folder, verbose), force
+        library(),
+        lambda compiler, folder: _compile(compiler, folder, verbose),
+        force,
+        f"{WHAT} (about half a minute)",
     )
 
 

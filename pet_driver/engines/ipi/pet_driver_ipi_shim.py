@@ -3,8 +3,10 @@
 import os
 
 from pet_driver.backends.threads import wait_briefly
+from pet_driver.backends.torchscript_warnings import ignore_torchscript_warnings
 
 wait_briefly(os.environ)  # before torch comes in, with the driver
+ignore_torchscript_warnings()
 
 from pet_driver.engines.ipi.driver import PETDriver  # noqa: E402, F401
 
