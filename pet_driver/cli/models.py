@@ -106,6 +106,7 @@ def evaluate(
     from pet_driver.building.structures import check_finite, check_frames, read_structures
     from pet_driver.model.cost import predict_cost
     from pet_driver.model.ensemble import load
+    from pet_driver.neighbors.structure import Structure
 
     with compilation_progress():
         loaded = load(model, device, grid, max_edges)
@@ -121,7 +122,8 @@ def evaluate(
         table.add_column("ensemble std (meV)")
         table.add_column("largest force std (meV/A)")
         table.columns[2].no_wrap = True  # in a narrow terminal the headers are wrapped
-    for index, (frame, result) in enumerate(zip(frames, loaded.evaluate(frames), strict=True)):
+    results = loaded.compute([Structure.from_ase(frame) for frame in frames])
+    for index, (frame, result) in enumerate(zip(frames, results, strict=True)):
         check_finite(result, structures, index)
         difference = 1e3 * (result.raw_energy - result.energy)
         table.add_row(
