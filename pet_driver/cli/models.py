@@ -116,11 +116,11 @@ def evaluate(
     if loaded.default_grid in ("ecse", "ecsei"):
         pooled = predict_cost(loaded, frames[0], f"{loaded.default_grid}-pooled")
         print(f"the alternative: {pooled}", flush=True)
-    table = Table("frame", "atoms", "energy (eV)", "raw - averaged (meV)", "rotation std (meV)")
+    table = Table("frame", "atoms", "energy (eV)", "raw - averaged (meV)", "rotation standard deviation (meV)")
     is_ensemble = len(loaded.members) > 1
     if is_ensemble:
-        table.add_column("ensemble std (meV)")
-        table.add_column("largest force std (meV/A)")
+        table.add_column("ensemble standard deviation (meV)")
+        table.add_column("largest force standard deviation (meV/A)")
         table.columns[2].no_wrap = True  # in a narrow terminal the headers are wrapped
     results = loaded.compute([Structure.from_ase(frame) for frame in frames])
     for index, (frame, result) in enumerate(zip(frames, results, strict=True)):
