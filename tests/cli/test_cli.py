@@ -5,20 +5,40 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from ase import Atoms
 from ase.io import write
+from typer.testing import CliRunner
 
 from pet_driver.backends.threads import SPINS
 from pet_driver.building.structures import read_structures
+from pet_driver.cli import app
 from pet_driver.cli.common import report_errors
 from pet_driver.model.evaluator import load
 
 
-def pet_driver(*arguments: str | Path, timeout: float = 120.0) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pet_driver", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+class Done(NamedTuple):
+    """Exit code and output of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def pet_driver(*arguments: str | Path) -> Done:
+    """Run a command of ``pet-driver`` in this process, which has imported torch already."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Done(result.exit_code, result.stdout, result.stderr)
+
+
+def test_package_runs_as_a_program() -> None:
+    command = [sys.executable, "-m", "pet_driver", "inspect", "absent"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stderr.startswith("pet-driver: error: absent is neither")
 
 
 def test_exported_model_is_inspected_and_evaluated(tmp_path: Path, water: Atoms) -> None:
