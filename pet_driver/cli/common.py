@@ -19,6 +19,10 @@ GRID_HELP = (
 )
 GridOption = Annotated[str | None, typer.Option(help=GRID_HELP + "; default: that of the model")]
 MODEL_HELP = "exported model or name of a shipped model; a.pt+b.pt is an ensemble"
+ModelArgument = Annotated[str, typer.Argument(help=MODEL_HELP)]
+StructuresArgument = Annotated[
+    Path, typer.Argument(help="file with structures, in any format that ASE reads")
+]
 FORCE_STD_HELP = "force standard deviation (eV/A) over an ensemble, above which to "
 UNFINISHED = 75  # exit code EX_TEMPFAIL of sysexits.h: try again
 MaxEdgesOption = Annotated[

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from pet_driver.cli.common import (
     GRID_HELP,
-    MODEL_HELP,
     DeviceOption,
     GridOption,
     MaxEdgesOption,
+    ModelArgument,
+    StructuresArgument,
     check_folder,
     report_errors,
 )
 from pet_driver.cli.terminal import compilation_progress, console, progress
 from pet_driver.errors import PetDriverError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from pet_driver.model.evaluator import Results
 
 
 class ArchiveFormat(StrEnum):
@@ -76,7 +82,7 @@ def export(
 
 
 @report_errors
-def inspect(model: Annotated[str, typer.Argument(help=MODEL_HELP)]) -> None:
+def inspect(model: ModelArgument) -> None:
     """Show the metadata of an exported model, or of each member of an ensemble."""
     from pet_driver.model import shipped
     from pet_driver.model.archive import read_metadata
@@ -94,10 +100,8 @@ def inspect(model: Annotated[str, typer.Argument(help=MODEL_HELP)]) -> None:
 
 @report_errors
 def evaluate(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
-    structures: Annotated[
-        Path, typer.Argument(help="file with structures, in any format that ASE reads")
-    ],
+    model: ModelArgument,
+    structures: StructuresArgument,
     grid: GridOption = None,
     device: DeviceOption = "cpu",
     max_edges: MaxEdgesOption = None,
@@ -116,34 +120,35 @@ def evaluate(
     if loaded.default_grid in ("ecse", "ecsei"):
         pooled = predict_cost(loaded, frames[0], f"{loaded.default_grid}-pooled")
         print(f"the alternative: {pooled}", flush=True)
-    table = Table("frame", "atoms", "energy (eV)", "raw - averaged (meV)", "rotation standard deviation (meV)")
-    is_ensemble = len(loaded.members) > 1
+    results = loaded.compute([Structure.from_ase(frame) for frame in frames])
+    for index, result in enumerate(results):
+        check_finite(result, structures, index)
+    console().print(_energy_table(frames, results, is_ensemble=len(loaded.members) > 1))
+
+
+def _energy_table(frames: list[Atoms], results: list[Results], is_ensemble: bool) -> Table:
+    """Return one row per frame."""
+    # A narrow terminal wraps the headers, but not the energies.
+    table = Table("frame", "atoms", Column("energy (eV)", no_wrap=True), "raw - averaged (meV)")
+    table.add_column("rotation standard deviation (meV)")
     if is_ensemble:
         table.add_column("ensemble standard deviation (meV)")
         table.add_column("largest force standard deviation (meV/A)")
-        table.columns[2].no_wrap = True  # in a narrow terminal the headers are wrapped
-    results = loaded.compute([Structure.from_ase(frame) for frame in frames])
     for index, (frame, result) in enumerate(zip(frames, results, strict=True)):
-        check_finite(result, structures, index)
-        difference = 1e3 * (result.raw_energy - result.energy)
-        table.add_row(
-            str(index),
-            str(len(frame)),
-            f"{result.energy:.6f}",
-            f"{difference:.3f}",
-            f"{1e3 * result.rotation_std:.3f}",
-            *([f"{1e3 * result.ensemble_std:.3f}"] if is_ensemble else []),
-            *([f"{1e3 * result.force_std.max(initial=0.0):.3f}"] if is_ensemble else []),
-        )
-    console().print(table)
+        cells = [str(index), str(len(frame)), f"{result.energy:.6f}"]
+        cells.append(f"{1e3 * (result.raw_energy - result.energy):.3f}")
+        cells.append(f"{1e3 * result.rotation_std:.3f}")
+        if is_ensemble:
+            cells.append(f"{1e3 * result.ensemble_std:.3f}")
+            cells.append(f"{1e3 * result.force_std.max(initial=0.0):.3f}")
+        table.add_row(*cells)
+    return table
 
 
 @report_errors
 def probe(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
-    structures: Annotated[
-        Path, typer.Argument(help="file with structures, in any format that ASE reads")
-    ],
+    model: ModelArgument,
+    structures: StructuresArgument,
     grids: Annotated[
         str, typer.Option(help="grids to compare, separated by commas")
     ] = "0,i,2,2i,3",

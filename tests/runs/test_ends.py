@@ -35,7 +35,7 @@ def test_stopped_relaxation_resumes(tmp_path):
     input_file = copied("ice-relaxation/ipi-raw.xml", tmp_path / "input file")
     text = input_file.read_text()
     input_file.write_text(
-        text.replace("<total_steps>", "<total_time> 2 </total_time>\n  <total_steps>")
+        text.replace("<total_steps>", "<total_time> 4 </total_time>\n  <total_steps>")
     )
     stopped = execute(input_file, tmp_path / "run", Settings())
     assert stopped.state == "stopped" and stopped.steps > 0
