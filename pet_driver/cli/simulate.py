@@ -45,11 +45,7 @@ def build_water(
     repeats: Annotated[
         tuple[int, int, int],
         typer.Option(help="copies of the 8-molecule cell of ice along a, b and c"),
-    ] = (
-        3,
-        2,
-        2,
-    ),
+    ] = (3, 2, 2),
     vacuum: Annotated[float, typer.Option(help="edge of the molecule's cell, A")] = 100.0,
     seed: Annotated[int, typer.Option(min=0, help="seed of all random numbers")] = 0,
     relax: Annotated[

@@ -161,11 +161,11 @@ def test_random_rotations_of_a_force_of_weight_zero_continue(tmp_path, archive_f
     """i-PI evaluates a force of weight 0, and draws a rotation, only when it writes an output."""
     input_file = INPUTS / "water-molecule-delta" / "ipi.xml"
     options = {"model": str(archive_f64), "grid": "random@1"}
-    whole = execute(input_file, tmp_path / "whole", Settings(steps=24, **options))
+    full = execute(input_file, tmp_path / "full", Settings(steps=24, **options))
     for steps in (10, 24):
-        broken = execute(input_file, tmp_path / "broken", Settings(steps=steps, **options))
+        resumed = execute(input_file, tmp_path / "resumed", Settings(steps=steps, **options))
     column = "pot_component_raw(1)"
-    ours, theirs = (analysis.PropertyFile(run.path(run.properties)) for run in (broken, whole))
+    ours, theirs = (analysis.PropertyFile(run.path(run.properties)) for run in (resumed, full))
     np.testing.assert_array_equal(ours["step"], theirs["step"])
     np.testing.assert_allclose(ours[column], theirs[column], atol=1e-7)
     assert np.abs(theirs[column] - theirs["pot_component_raw(0)"]).max() > 1e-4

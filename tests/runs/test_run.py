@@ -29,52 +29,52 @@ def wait_until_free(folder: Path) -> None:
 def test_interrupted_run_equals_uninterrupted_run(molecule_input, archive_f64, tmp_path):
     """Killed once and stopped once, with random rotations, which must be those of the step."""
     options = ("--steps", "1200", "--grid", "random@3", "--model", str(archive_f64))
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    done = run(molecule_input, whole, *options)
+    full, resumed = tmp_path / "full", tmp_path / "resumed"
+    done = run(molecule_input, full, *options)
     assert done.returncode == 0, done.stderr
     for by, state in ((signal.SIGKILL, "running"), (signal.SIGTERM, "stopped")):
-        rows = steps_in(broken / "raw.out")
+        rows = steps_in(resumed / "raw.out")
         code = interrupt(
             molecule_input,
-            broken,
+            resumed,
             *options,
-            when=lambda rows=rows: steps_in(broken / "raw.out") > rows + 10,
+            when=lambda rows=rows: steps_in(resumed / "raw.out") > rows + 10,
             by=by,
         )
         assert code == (75 if by is signal.SIGTERM else -signal.SIGKILL)
-        assert read_run(broken / "run.json").state == state
-        wait_until_free(broken)
-    done = run(molecule_input, broken, *options)
+        assert read_run(resumed / "run.json").state == state
+        wait_until_free(resumed)
+    done = run(molecule_input, resumed, *options)
     assert done.returncode == 0, done.stderr
     name = "raw.pos_0.extxyz"
-    ours, theirs = positions(broken / name), positions(whole / name)
+    ours, theirs = positions(resumed / name), positions(full / name)
     assert len(theirs) == 301
     # The file has eight digits, the checkpoint fifteen.
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
     for column in ("conserved", "potential"):
-        ours, theirs = (analysis.PropertyFile(f / "raw.out")[column] for f in (broken, whole))
+        ours, theirs = (analysis.PropertyFile(f / "raw.out")[column] for f in (resumed, full))
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_killed_lammps_run_equals_uninterrupted_run(liquid_input, tmp_path):
     options = ("--steps", "25", "--var", "ensemble=nve", "--var", "equilibrate=2")
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert run(liquid_input, whole, *options).returncode == 0
+    full, resumed = tmp_path / "full", tmp_path / "resumed"
+    assert run(liquid_input, full, *options).returncode == 0
     interrupt(
         liquid_input,
-        broken,
+        resumed,
         *options,
-        when=lambda: (broken / "water_restart_1").is_file(),
+        when=lambda: (resumed / "water_restart_1").is_file(),
         by=signal.SIGKILL,
     )
-    wait_until_free(broken)
-    done = run(liquid_input, broken, *options)
+    wait_until_free(resumed)
+    done = run(liquid_input, resumed, *options)
     assert done.returncode == 0, done.stderr
     name = "water.lammpstrj"
-    ours, theirs = positions(broken / name), positions(whole / name)
+    ours, theirs = positions(resumed / name), positions(full / name)
     assert len(ours) == len(theirs) == 6
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
-    ours, theirs = (analysis.LAMMPSLog(folder / "log.lammps") for folder in (broken, whole))
+    ours, theirs = (analysis.LAMMPSLog(folder / "log.lammps") for folder in (resumed, full))
     np.testing.assert_array_equal(ours["step"][-6:], np.arange(0, 26, 5))
     np.testing.assert_allclose(ours["TotEng"][-6:], theirs["TotEng"][-6:], atol=2e-3)
 

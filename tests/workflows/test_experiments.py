@@ -166,26 +166,25 @@ def test_changed_weights_fail_until_the_run_is_deleted(tmp_path):
 def test_killed_workflow_resumes_and_gives_the_same_report(with_checkpoints, tmp_path):
     """The paths of the results have spaces, and the run starts from a structure that is built."""
     numbers = {}
-    for name in ("whole", "broken"):
+    for name in ("full", "resumed"):
         results = tmp_path / f"{name} results"
         entries = small(results) | {"structures": {"one.xyz": "molecule"}}
         entries["runs"]["molecule"]["structure"] = "one.xyz"
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(entries))
-        if name == "broken":
+        if name == "resumed":
             kill_in_the_middle(tmp_path, path, results / "runs" / "molecule")
         done = snakemake(tmp_path, path)
         assert done.returncode == 0, done.stdout + done.stderr
         assert (results / "report" / "report.html").is_file()
         numbers[name] = json.loads((results / "report" / "numbers.json").read_text())
     # A checkpoint has fifteen digits, but the network is in single precision.
-    whole, broken = (flat(numbers[name]) for name in ("whole", "broken"))
-    assert list(broken) == list(whole)
-    np.testing.assert_allclose(list(broken.values()), list(whole.values()), rtol=1e-4, atol=1e-5)
-    resumed = json.loads(
-        (tmp_path / "broken results" / "runs" / "molecule" / "run.json").read_text()
-    )
-    assert resumed["command"] == "i-pi resumed.xml" and resumed["steps"] == 400
+    full, resumed = (flat(numbers[name]) for name in ("full", "resumed"))
+    assert list(resumed) == list(full)
+    np.testing.assert_allclose(list(resumed.values()), list(full.values()), rtol=1e-4, atol=1e-5)
+    run = tmp_path / "resumed results" / "runs" / "molecule"
+    record = json.loads((run / "run.json").read_text())
+    assert record["command"] == "i-pi resumed.xml" and record["steps"] == 400
 
 
 def flat(entry: dict, name: str = "") -> dict[str, float]:
