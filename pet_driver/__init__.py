@@ -1,7 +1,7 @@
-"""PET potentials in i-PI and LAMMPS, raw or averaged over rotations.
+"""Run PET potentials in i-PI, LAMMPS and ASE, raw or averaged over rotations.
 
-The public names are imported when they are first used: LAMMPS' launcher imports this package to
-find the plugin and must not wait for torch, and the analysis does not need it.
+The public names are imported on first use. LAMMPS imports this package to find its plugin and must
+not wait for torch, and the analysis does not need torch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Ensemble", "Model", "PETCalculator", "PetDriverError", "Results", "export", "load"]
 
-_HOMES = {
+_MODULES = {
     "Ensemble": "pet_driver.model.ensemble",
     "Model": "pet_driver.model.evaluator",
     "PETCalculator": "pet_driver.engines.ase",
@@ -31,6 +31,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    """Import a public name from its module on first use (PEP 562)."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'pet_driver' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

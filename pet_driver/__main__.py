@@ -1,4 +1,4 @@
-"""``python -m pet_driver`` is the command line."""
+"""Run the command line: ``python -m pet_driver``."""
 
 from pet_driver.cli import app
 

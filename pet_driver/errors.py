@@ -1,5 +1,5 @@
-"""The one exception a user meets."""
+"""The exception for invalid input."""
 
 
 class PetDriverError(ValueError):
-    """Bad input; the message names the file or value at fault and the remedy."""
+    """Invalid input. The message names the file or value that is wrong, and the remedy."""

@@ -1,10 +1,9 @@
-"""The main job: one molecule and a box of water under the shipped potential, in both engines.
+"""Run one water molecule and a box of water with the shipped model, in i-PI and LAMMPS.
 
     python workflows/first_run.py [--output results] [--fraction 1.0]
 
-Each run is an input file of inputs/, shortened; --fraction shortens it further. Runs that are there
-already are kept, and one that was stopped is resumed. The report is written at the end:
-results/report.html.
+Each run is an input file of inputs/ with fewer steps; --fraction reduces them further. Finished
+runs are kept and stopped ones are resumed. At the end the report is written: results/report.html.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pet_driver.runs import Settings, execute
 from pet_driver.runs.progress import progress
 
 INPUTS = Path(__file__).parents[1] / "inputs"
-# name of the run: its input file, and how many steps
+# name of the run: (input file, number of steps)
 RUNS = {
     "molecule-raw": ("water-molecule-nve/ipi-raw.xml", 2500),
     "molecule-2i": ("water-molecule-nve/ipi-2i.xml", 2500),
@@ -28,7 +27,7 @@ RUNS = {
     "liquid-classical": ("water-liquid-nvt/in.water", 1000),
     "liquid-8-beads": ("water-liquid-pimd/ipi-in-process.xml", 160),
 }
-EQUILIBRATE = "200"  # steps, whatever the fraction: with others it would be another run
+EQUILIBRATE = "200"  # steps, for all fractions: another number would make it another run
 
 
 def main() -> None:

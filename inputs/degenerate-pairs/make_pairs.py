@@ -1,4 +1,4 @@
-"""Writes pairs of structures with one distance graph, and the energies a PET gives them.
+"""Write pairs of structures with equal interatomic distances, and print their PET energies.
 
 python make_pairs.py --model water-small --grid 3i
 """
@@ -19,9 +19,9 @@ PAIRS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="water-small", help="archive or shipped name")
+    parser.add_argument("--model", default="water-small", help="exported model or shipped name")
     parser.add_argument("--grid", default="3i", help="rotations to average over")
-    parser.add_argument("--output", type=Path, default=Path(), help="folder to write")
+    parser.add_argument("--output", type=Path, default=Path(), help="output folder")
     options = parser.parse_args()
     model = pet_driver.load(options.model)
     for name, lines in PAIRS.items():
@@ -31,7 +31,7 @@ def main() -> None:
         print(
             f"{name}: same distances: {distances_coincide(*pair)}, "
             f"energies {first.energy:.6f} and {second.energy:.6f} eV, "
-            f"apart by {1e3 * abs(first.energy - second.energy):.3f} meV"
+            f"difference {1e3 * abs(first.energy - second.energy):.3f} meV"
         )
 
 

@@ -1,4 +1,4 @@
-"""Write frames.xyz: 20 molecules, stretched and turned at random."""
+"""Write frames.xyz: 20 molecules, randomly distorted and rotated."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ def main() -> None:
     for rotation in Rotation.random(20, random_state=random):
         water = water_molecule(30.0)
         center = water.positions.mean(axis=0)
-        shaken = water.positions - center + random.normal(scale=0.03, size=(3, 3))
-        water.positions = rotation.apply(shaken) + center
+        distorted = water.positions - center + random.normal(scale=0.03, size=(3, 3))
+        water.positions = rotation.apply(distorted) + center
         frames.append(water)
     write(Path(__file__).with_name("frames.xyz"), frames, format="extxyz")
 

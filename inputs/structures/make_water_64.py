@@ -7,9 +7,9 @@
     python inputs/water-liquid-nvt/make_data.py
 
 Molecules with random orientations on a cubic lattice are relaxed, heated and thermalised with a
-strong Langevin thermostat for 1.5 ps, which leaves the order of the lattice in the box. 20 ps at
-constant volume and temperature, in which molecules come as far as their second neighbours, take it
-out. Molecules are written whole, in the order O H H.
+strong Langevin thermostat for 1.5 ps, after which the order of the lattice remains. 20 ps at
+constant volume and temperature, in which molecules diffuse as far as their second neighbours,
+remove it. Molecules are written unwrapped, in the order O H H.
 """
 
 import argparse
@@ -34,7 +34,7 @@ PICOSECONDS = 1.5
 
 
 def lattice(n_side: int = 4) -> Atoms:
-    """n_side^3 molecules on a lattice that fills the box."""
+    """Return n_side^3 molecules on a lattice that fills the box."""
     rng = np.random.default_rng(7)
     box = Atoms(cell=[LENGTH] * 3, pbc=True)
     for site in np.ndindex(n_side, n_side, n_side):
@@ -46,7 +46,7 @@ def lattice(n_side: int = 4) -> Atoms:
 
 
 def molten_lattice() -> Atoms:
-    """The lattice after a Langevin thermostat that damps within 50 fs."""
+    """Return the lattice after 1.5 ps with a Langevin thermostat of 50 fs."""
     atoms = lattice()
     atoms.calc = pet_driver.PETCalculator(pet_driver.load("water-small"))
     FIRE(atoms, logfile=None).run(fmax=0.5, steps=100)
@@ -60,18 +60,18 @@ def molten_lattice() -> Atoms:
 
 
 def last_frame(folder: Path) -> Atoms:
-    """The last frame of a run of LAMMPS, each molecule beside its oxygen in the box."""
+    """Return the last frame of a LAMMPS run, unwrapped, with all oxygens in the box."""
     run = read_run(folder / "run.json")
     universe = analysis.water_universe(run.path(run.positions[0]))
     universe.trajectory[-1]
-    molecules = universe.atoms.positions.astype(float).reshape(-1, 3, 3)  # whole as they move
+    molecules = universe.atoms.positions.astype(float).reshape(-1, 3, 3)  # unwrapped
     molecules -= LENGTH * np.floor(molecules[:, :1] / LENGTH)
     return Atoms(universe.atoms.elements, molecules.reshape(-1, 3))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--after", type=Path, help="folder of a run whose last frame is taken")
+    parser.add_argument("--after", type=Path, help="folder of a run whose last frame is used")
     after = parser.parse_args().after
     atoms = molten_lattice() if after is None else last_frame(after)
     box = Atoms(atoms.symbols, atoms.positions, cell=[LENGTH] * 3, pbc=True)

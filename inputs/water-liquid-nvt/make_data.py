@@ -8,7 +8,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    box = read(HERE.parent / "structures" / "water-64.xyz")
+    box = read(HERE / "../structures/water-64.xyz")
     write(HERE / "water.data", box, format="lammps-data", specorder=["O", "H"], masses=True)
 
 

@@ -2,15 +2,16 @@
 
     python make_thermostat.py [TEMPERATURE]       # K, 300 by default
 
-PIGLET: a coloured noise for each normal mode of the ring polymer, such that a harmonic oscillator
+PIGLET applies coloured noise to each normal mode of the ring polymer, so that a harmonic oscillator
 has its quantum fluctuations with few beads (Ceriotti and Manolopoulos, Phys. Rev. Lett. 109 (2012)
-100604). The numbers are a set of the GLE4MD database (gle4md.org: PIGLET, 8 beads, 298 K), as it
-stands in `examples/path-integrals` of the atomistic cookbook of lab-cosmo. The centroid has the
-optimal sampling of Ceriotti, Bussi and Parrinello, J. Chem. Theory Comput. 6 (2010) 1170; all other
-modes share one pair of matrices.
+100604). The parameters are a set of the GLE4MD database (gle4md.org: PIGLET, 8 beads, 298 K), also
+in `examples/path-integrals` of lab-cosmo's atomistic cookbook. The centroid has the optimal
+sampling of Ceriotti, Bussi and Parrinello, J. Chem. Theory Comput. 6 (2010) 1170; all other modes
+share one pair of matrices.
 
-At another temperature the fluctuations depend on hbar omega / kT alone, so that both matrices of
-the inner modes scale with it; the noise of the centroid is classical, and its drift does not.
+The fluctuations depend on hbar omega / kT only. Both matrices of the inner modes are therefore
+proportional to the temperature; the noise of the centroid is classical, and its drift does not
+depend on the temperature.
 """
 
 import sys
@@ -22,8 +23,8 @@ HERE = Path(__file__).parent
 N_BEADS = 8
 REFERENCE = 298.0  # K, of the numbers below
 
-# Drift of the centroid, in inverse atomic time: first row, first column, diagonal, and what is
-# above the diagonal in the rows 1 to 7. The rest is antisymmetric.
+# Drift of the centroid, in inverse atomic time: first row, first column, diagonal, and the elements
+# above the diagonal in the rows 1 to 7. The elements below it are antisymmetric.
 CENTROID_ROW = """9.078220950722e-6 8.180522706851e-6 1.196620464216e-5 1.108609196233e-4
     -8.941338246404e-4 7.817382329484e-3 -1.206049888192e-2 -5.215913547478e-2"""
 CENTROID_COLUMN = """-9.756343549369e-6 -1.851243089560e-6 1.492481502899e-5 1.059383195368e-4
@@ -40,7 +41,8 @@ CENTROID_UPPER = """2.972243541454e-6 -4.459298032276e-6 2.177011229810e-7 4.960
     -6.246090363901e-5 5.054994461623e-4
     1.004651317366e-4"""
 
-# Drift of the other modes: four pairs of momenta, each coupled to the physical one by its first.
+# Drift of the other modes: four pairs of auxiliary momenta, of which the first is coupled to the
+# physical momentum.
 INNER_FRICTION = 8.433361179684e-6
 INNER_COUPLING = "5.985771048989e-3 1.106850007061e-2 4.737897597685e-3 2.344265458323e-4"
 INNER_DAMPING = "9.461326310093e-2 1.488504300030e-2 3.514677295700e-2 2.199180080880e-4"
@@ -72,7 +74,7 @@ def numbers(text: str) -> np.ndarray:
 
 
 def centroid_drift() -> np.ndarray:
-    """A of the centroid [9, 9]."""
+    """Return the drift matrix A of the centroid [9, 9]."""
     drift = np.zeros((9, 9))
     drift[1:, 1:][np.triu_indices(8, 1)] = numbers(CENTROID_UPPER)
     drift -= drift.T
@@ -82,7 +84,7 @@ def centroid_drift() -> np.ndarray:
 
 
 def inner_drift() -> np.ndarray:
-    """A of every other mode [9, 9]."""
+    """Return the drift matrix A of every other mode [9, 9]."""
     drift = np.zeros((9, 9))
     drift[0, 1::2] = numbers(INNER_COUPLING)
     drift[range(1, 9, 2), range(2, 9, 2)] = numbers(INNER_FREQUENCY)
@@ -94,14 +96,14 @@ def inner_drift() -> np.ndarray:
 
 
 def inner_covariance() -> np.ndarray:
-    """C of every mode but the centroid [9, 9], K."""
+    """Return the covariance C of every mode except the centroid [9, 9] in K."""
     upper = np.zeros((9, 9))
     upper[np.triu_indices(9)] = numbers(COVARIANCE)
     return upper + np.triu(upper, 1).T
 
 
 def piglet(temperature: float) -> tuple[np.ndarray, np.ndarray]:
-    """A [8, 9, 9] (inverse atomic time) and C [8, 9, 9] (K) at a temperature in K."""
+    """Return A [8, 9, 9] (inverse atomic time) and C [8, 9, 9] (K) at a temperature in K."""
     scale = temperature / REFERENCE
     drift = np.array([centroid_drift(), *[scale * inner_drift()] * (N_BEADS - 1)])
     classical = N_BEADS * temperature * np.eye(9)
@@ -114,7 +116,7 @@ def main() -> None:
     except ValueError:
         temperature = 0.0
     if not 0.0 < temperature < 1e4:
-        sys.exit(f"{sys.argv[1]} is no temperature in K; such as 350")
+        sys.exit(f"{sys.argv[1]} is not a temperature in K, such as 350")
     names = {"a": "drift in inverse atomic time", "c": "covariance in K"}
     for (name, what), matrices in zip(names.items(), piglet(temperature), strict=True):
         header = HEADER.format(what=what, temperature=temperature)

@@ -6,15 +6,29 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from pet_driver.errors import PetDriverError
 
 OLDEST_GCC = 11  # C++20, in torch's headers and in the kernels
 LINES_SHOWN = 20
+
+
+@contextmanager
+def _print_notice(notice: str) -> Iterator[None]:
+    print(f"pet-driver: {notice}", file=sys.stderr, flush=True)
+    start = time.monotonic()
+    yield
+    print(f"pet-driver: compiled in {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+
+
+# Surrounds every compilation; the command line replaces it by a progress display.
+announce: Callable[[str], AbstractContextManager[None]] = _print_notice
 
 
 def cache_folder() -> Path:
@@ -35,7 +49,12 @@ def cache_folder() -> Path:
         ) from None
 
 
-def compile_once(target: Path, compile: Callable[[str, Path], Path], force: bool = False) -> Path:
+def compile_once(
+    target: Path,
+    compile: Callable[[str, Path], Path],
+    force: bool = False,
+    what: str = "a library",
+) -> Path:
     """Make ``target`` unless it is there already.
 
     Safe to call from several processes at once: one compiles, the others wait. A program that
@@ -45,6 +64,7 @@ def compile_once(target: Path, compile: Callable[[str, Path], Path], force: bool
         target: the binary, in a folder of its own.
         compile: from a compiler and an empty folder to a binary in that folder.
         force: compile even if the binary is there.
+        what: is compiled, with the expected time: for the notice that :data:`announce` shows.
 
     Raises:
         PetDriverError: there is no compiler, it fails, or the folder cannot be written.
@@ -56,7 +76,11 @@ def compile_once(target: Path, compile: Callable[[str, Path], Path], force: bool
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(target.parent / "lock"):
             if force or not target.is_file():
-                with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+                notice = f"compiling {what}, once for this machine; kept in {target.parent}"
+                with (
+                    announce(notice),
+                    tempfile.TemporaryDirectory(dir=target.parent) as folder,
+                ):
                     os.replace(compile(compiler, Path(folder)), target)
     except OSError as error:  # of somebody else, read-only, full
         raise PetDriverError(

@@ -1,4 +1,4 @@
-"""Starting structures of water: a molecule, a liquid, ice Ih."""
+"""Build and read starting structures: a water molecule, liquid water, ice Ih."""
 
 from pet_driver.building.files import check_output, write_structure
 from pet_driver.building.ice import check_ice_rules, ice_ih

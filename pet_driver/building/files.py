@@ -1,4 +1,4 @@
-"""Structures in the formats that the engines start from."""
+"""Write structures in the formats that i-PI and LAMMPS read."""
 
 from __future__ import annotations
 
@@ -13,25 +13,29 @@ FORMATS = {".xyz": "extxyz", ".extxyz": "extxyz", ".data": "lammps-data"}
 
 
 def check_output(path: str | Path) -> Path:
-    """Refuse a file that :func:`write_structure` could not write."""
+    """Raise PetDriverError if :func:`write_structure` cannot write to ``path``.
+
+    Raises:
+        PetDriverError: unknown suffix, or the folder does not exist.
+    """
     path = Path(path)
     if path.suffix not in FORMATS:
-        raise PetDriverError(f"{path}: the ending chooses the format, one of {', '.join(FORMATS)}")
+        raise PetDriverError(f"{path}: the suffix must be one of {', '.join(FORMATS)}")
     if not path.parent.is_dir():
         raise PetDriverError(f"the folder of {path} does not exist")
     return path
 
 
 def write_structure(path: str | Path, atoms: Atoms) -> None:
-    """Write a structure: extended XYZ for i-PI (``mode="ase"``), or data for LAMMPS.
+    """Write a structure as extended XYZ (i-PI, ``mode="ase"``) or as a LAMMPS data file.
 
     Args:
-        path: ends in ``.xyz``, ``.extxyz`` or ``.data`` (atom_style atomic, units metal, types
-            O and H).
-        atoms: the structure.
+        path: file with the suffix ``.xyz``, ``.extxyz`` or ``.data`` (atom_style atomic, units
+            metal, atom types O and H in this order).
+        atoms: the structure, in A.
 
     Raises:
-        PetDriverError: another ending, or a folder that does not exist.
+        PetDriverError: unknown suffix, or the folder does not exist.
     """
     path = check_output(path)
     clean = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)

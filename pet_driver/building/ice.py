@@ -1,11 +1,12 @@
-"""Ice Ih with disordered protons that obey the ice rules.
+"""Build ice Ih with disordered protons that obey the ice rules.
 
-Oxygens sit on the lattice, each with four neighbours. Every bond between neighbours holds one
-hydrogen, next to one of its two oxygens, and every oxygen has two of its own (J. D. Bernal and
-R. H. Fowler, J. Chem. Phys. 1 (1933) 515). To choose the owner is to give each bond a direction,
-with two bonds out of and two into every oxygen. Closed walks that use each bond once do that;
-turning a random cycle of such directions around keeps the rules, and is how the disorder is drawn
-and the dipole of the cell removed (A. Rahman and F. H. Stillinger, J. Chem. Phys. 57 (1972) 4009).
+Each oxygen of the lattice has four neighbours. Every bond between two neighbours holds one
+hydrogen, which is covalently bonded to one of the two oxygens (its donor), and every oxygen is the
+donor of two hydrogens (J. D. Bernal and R. H. Fowler, J. Chem. Phys. 1 (1933) 515). Choosing the
+donors means giving each bond a direction, with two bonds leaving and two entering every oxygen.
+Closed walks that use each bond once give such directions. Reversing all bonds of a random directed
+cycle keeps the ice rules; many such moves disorder the protons and remove the dipole moment of the
+cell (A. Rahman and F. H. Stillinger, J. Chem. Phys. 57 (1972) 4009).
 """
 
 from __future__ import annotations
@@ -18,33 +19,33 @@ from pet_driver.errors import PetDriverError
 from pet_driver.neighbors.neighbor_list import Edges, find_edges
 from pet_driver.neighbors.structure import Structure
 
-# Hexagonal cell at 250 K (A) and the height of the oxygens in it: K. Rottger et al., Acta Cryst. B
-# 50 (1994) 644.
+# Hexagonal cell at 250 K (A), and the fractional height of the oxygens in it: K. Rottger et al.,
+# Acta Cryst. B 50 (1994) 644.
 A, C, HEIGHT = 4.5181, 7.3560, 0.0622
-BOND = 3.2  # A, between the first and the second shell of oxygens
-COVALENT = 1.25  # A
+BOND = 3.2  # A, largest O-O distance of a hydrogen bond: between the first and the second shell
+COVALENT = 1.25  # A, largest O-H distance within a molecule
 R_OH = 0.98  # A
-SWEEPS = 20  # random cycles, by molecule, before a configuration counts as disordered
-PATIENCE = 1000  # more cycles, by molecule, to get rid of the dipole
+SWEEPS = 20  # random cycles per molecule that disorder the protons
+PATIENCE = 1000  # further cycles per molecule, at most, to remove the dipole moment
 
 
 def ice_ih(repeats: tuple[int, int, int] = (3, 2, 2), seed: int = 0) -> Atoms:
-    """Ice Ih in an orthorhombic cell, without a dipole moment of its bonds.
+    """Build ice Ih in an orthorhombic cell whose bond dipoles sum to zero.
 
     Args:
-        repeats: of the cell of 8 molecules, along a, b and c (4.52, 7.83 and 7.36 A). The
-            default has 96 molecules.
-        seed: of the proton disorder.
+        repeats: number of 8-molecule cells along a, b and c (4.52, 7.83 and 7.36 A). The default
+            gives 96 molecules.
+        seed: seed of the proton disorder.
 
     Returns:
-        molecules in the order O H H, whole, hydrogens on the lines between the oxygens.
+        Unwrapped molecules in the order O H H; the hydrogens lie on the lines between oxygens.
 
     Raises:
-        PetDriverError: a number of repeats is not positive, or no arrangement without a dipole
-            was found.
+        PetDriverError: a number of repeats is below 1, or no proton arrangement without a dipole
+            moment was found.
     """
     if len(repeats) != 3 or min(repeats) < 1:
-        raise PetDriverError(f"repeats {repeats}: give three whole numbers from 1 on")
+        raise PetDriverError(f"repeats {repeats}: give three integers of at least 1")
     oxygens = oxygen_lattice().repeat(repeats)
     structure = Structure.from_ase(oxygens)
     edges = find_edges(structure, BOND)
@@ -65,7 +66,7 @@ def ice_ih(repeats: tuple[int, int, int] = (3, 2, 2), seed: int = 0) -> Atoms:
 
 
 def oxygen_lattice() -> Atoms:
-    """The 8 oxygens of the orthorhombic cell."""
+    """Return the 8 oxygens of the orthorhombic cell."""
     third, z = 1.0 / 3.0, HEIGHT
     hexagonal = Atoms(
         "O4",
@@ -82,13 +83,16 @@ def oxygen_lattice() -> Atoms:
 
 
 class BondNetwork:
-    """Directed bonds between oxygens; a bond points from the owner of its hydrogen.
+    """Directed bonds between oxygens; a bond points away from the donor of its hydrogen.
 
     Args:
         n_oxygens: number of oxygens.
         first, second: the two oxygens of each bond [B].
-        vectors: from the first to the second [B, 3] in A.
-        seed: of all choices.
+        vectors: vector from the first to the second oxygen [B, 3] in A.
+        seed: seed of the random numbers.
+
+    Raises:
+        PetDriverError: an oxygen does not have four bonds.
     """
 
     def __init__(
@@ -111,8 +115,12 @@ class BondNetwork:
             raise PetDriverError("an oxygen of the lattice does not have four neighbours")
 
     def disorder(self) -> None:
-        """Draw directions that obey the ice rules and whose sum vanishes."""
-        self._draw_closed_walks()
+        """Draw random directions that obey the ice rules and whose sum is zero.
+
+        Raises:
+            PetDriverError: the sum did not vanish within ``PATIENCE`` cycles per molecule.
+        """
+        self._direct_along_closed_walks()
         n_oxygens = len(self.bonds)
         dipole = self._signed().sum(axis=0)
         for attempt in range((SWEEPS + PATIENCE) * n_oxygens):
@@ -124,28 +132,29 @@ class BondNetwork:
                 self.forward[cycle] ^= True
                 dipole = dipole + change
         raise PetDriverError(
-            "no arrangement of protons without a dipole was found: take other repeats, or a seed"
+            "found no proton arrangement without a dipole moment: choose other repeats or another "
+            "seed"
         )
 
     def hydrogens(self) -> tuple[np.ndarray, np.ndarray]:
-        """Owner [B] of each hydrogen, and the direction [B, 3] in which it lies."""
-        owners = np.where(self.forward, *self.ends)
+        """Return the donor [B] of each hydrogen, and the unit vector [B, 3] to its acceptor."""
+        donors = np.where(self.forward, *self.ends)
         signed = self._signed()
-        return owners, signed / np.linalg.norm(signed, axis=1, keepdims=True)
+        return donors, signed / np.linalg.norm(signed, axis=1, keepdims=True)
 
     def _signed(self, bonds: list[int] | slice = slice(None)) -> np.ndarray:
-        """Vectors of bonds from the owner on [..., 3]."""
+        """Return the vectors [..., 3] of bonds, from donor to acceptor."""
         return np.where(self.forward[bonds], 1.0, -1.0)[:, None] * self.vectors[bonds]
 
-    def _leave(self, bond: int, oxygen: int) -> int:
-        """The other end of a bond."""
+    def _other_end(self, bond: int, oxygen: int) -> int:
+        """Return the oxygen at the other end of a bond."""
         one, two = self.ends[:, bond]
         return int(two if one == oxygen else one)
 
-    def _draw_closed_walks(self) -> None:
-        """Walk over unused bonds until there are none; every walk ends where it began.
+    def _direct_along_closed_walks(self) -> None:
+        """Direct all bonds along closed walks that use each bond once.
 
-        Each visit enters and leaves an oxygen, so that half of its four bonds lead away.
+        Each visit enters and leaves an oxygen, so that two of its four bonds point away from it.
         """
         unused = [list(self.random.permutation(bonds)) for bonds in self.bonds]
         walked = np.zeros(len(self.forward), dtype=bool)
@@ -159,10 +168,10 @@ class BondNetwork:
                 bond = int(unused[oxygen].pop())
                 walked[bond] = True
                 self.forward[bond] = self.ends[0, bond] == oxygen
-                oxygen = self._leave(bond, oxygen)
+                oxygen = self._other_end(bond, oxygen)
 
     def _random_cycle(self) -> list[int]:
-        """Bonds of a closed path along the directions: walk until a place is met again."""
+        """Return a directed cycle of bonds: a random walk that stops at a visited oxygen."""
         oxygen = int(self.random.integers(len(self.bonds)))
         path: list[int] = []
         visited = {oxygen: 0}
@@ -173,20 +182,20 @@ class BondNetwork:
                 if self.ends[0 if self.forward[bond] else 1, bond] == oxygen
             ]
             path.append(away[int(self.random.integers(len(away)))])
-            oxygen = self._leave(path[-1], oxygen)
+            oxygen = self._other_end(path[-1], oxygen)
             if oxygen in visited:
                 return path[visited[oxygen] :]
             visited[oxygen] = len(path)
 
 
 def check_ice_rules(atoms: Atoms) -> None:
-    """Refuse a structure that breaks the ice rules.
+    """Raise PetDriverError if a structure breaks the ice rules.
 
     Args:
         atoms: oxygens and hydrogens of ice.
 
     Raises:
-        PetDriverError: an oxygen without two hydrogens of its own and two of its neighbours, or a
+        PetDriverError: an oxygen without two covalently bonded and two accepted hydrogens, or a
             bond without exactly one hydrogen.
     """
     edges = find_edges(Structure.from_ase(atoms), BOND)
@@ -194,16 +203,16 @@ def check_ice_rules(atoms: Atoms) -> None:
     lengths = np.linalg.norm(edges.vectors, axis=1)
     pairs = (numbers[edges.centers] == 8) & (numbers[edges.neighbors] == 1)
     own = pairs & (lengths < COVALENT)
-    _expect(atoms, edges.centers[own], 2, "hydrogens of its own")
+    _expect(atoms, edges.centers[own], 2, "covalently bonded hydrogens")
     accepted = pairs & (lengths > COVALENT) & (lengths < BOND - R_OH)
-    _expect(atoms, edges.centers[accepted], 2, "hydrogens from its neighbours")
+    _expect(atoms, edges.centers[accepted], 2, "accepted hydrogens")
     bonds = (numbers[edges.centers] == 8) & (numbers[edges.neighbors] == 8)
-    _expect(atoms, edges.centers[bonds], 4, "oxygens around it")
+    _expect(atoms, edges.centers[bonds], 4, "neighbouring oxygens")
     _check_bonds(edges, bonds, own)
 
 
 def _check_bonds(edges: Edges, bonds: np.ndarray, own: np.ndarray) -> None:
-    """Each O-H points along one bond, and no bond has another hydrogen than that one."""
+    """Raise PetDriverError unless every bond holds exactly one hydrogen."""
     once = np.flatnonzero(bonds & (np.arange(len(bonds)) < edges.reverse))
     held = dict.fromkeys([*once.tolist(), *edges.reverse[once].tolist()], 0)
     for oh in np.flatnonzero(own):
@@ -219,6 +228,7 @@ def _check_bonds(edges: Edges, bonds: np.ndarray, own: np.ndarray) -> None:
 
 
 def _expect(atoms: Atoms, found: np.ndarray, number: int, what: str) -> None:
+    """Raise PetDriverError unless every oxygen occurs ``number`` times in ``found``."""
     counts = np.bincount(found, minlength=len(atoms))[atoms.numbers == 8]
     wrong = np.flatnonzero(counts != number)
     if len(wrong):

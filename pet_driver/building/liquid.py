@@ -1,4 +1,4 @@
-"""Molecules in vacuum and in a box at a density."""
+"""Build one water molecule, or a box of water molecules at a given density."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from scipy.spatial.transform import Rotation
 
 from pet_driver.errors import PetDriverError
 
-MASS = 18.01528  # u, of a molecule
-TOLERANCE = 2.0  # A, between atoms of different molecules, as packmol packs them
-LARGEST_SEED = 2**31 - 2  # of packmol
+MASS = 18.01528  # u, of one molecule
+TOLERANCE = 2.0  # A, smallest distance between atoms of different molecules in packmol
+LARGEST_SEED = 2**31 - 2  # that packmol accepts
 
 
 def water_molecule(vacuum: float = 100.0) -> Atoms:
-    """One molecule in the middle of a periodic cube with edges of ``vacuum`` (A).
+    """Build one molecule in the middle of a periodic cube with edges of ``vacuum`` (A).
 
     Raises:
-        PetDriverError: ``vacuum`` is no length.
+        PetDriverError: ``vacuum`` is not positive and finite.
     """
     if not 0.0 < vacuum < math.inf:
         raise PetDriverError(f"vacuum {vacuum} A: it must be positive and finite")
@@ -41,13 +41,13 @@ def water_molecule(vacuum: float = 100.0) -> Atoms:
 
 
 def box_length(n_molecules: int, density: float) -> float:
-    """Edge (A) of a cube of water at a density (g/cm^3).
+    """Return the edge (A) of a cube of water at a density (g/cm^3).
 
     Raises:
-        PetDriverError: one of them is not positive.
+        PetDriverError: the number of molecules or the density is not positive.
     """
     if n_molecules < 1:
-        raise PetDriverError(f"{n_molecules} molecules: give a number from 1 on")
+        raise PetDriverError(f"{n_molecules} molecules: give at least 1")
     if not density > 0.0:
         raise PetDriverError(f"density {density} g/cm^3: it must be positive")
     mass = n_molecules * MASS * units._amu * 1e3  # g
@@ -55,31 +55,32 @@ def box_length(n_molecules: int, density: float) -> float:
 
 
 def liquid(n_molecules: int, density: float = 0.997, seed: int = 0) -> Atoms:
-    """Molecules at random orientations in a periodic cube.
+    """Build a periodic cube of randomly oriented molecules.
 
-    packmol places them where it is installed (extra ``build``); without it they sit on a lattice.
-    In either case they are not a liquid yet: relax, heat and equilibrate.
+    packmol places the molecules if it is installed (extra ``build``); otherwise they are put on
+    sites of a cubic lattice. Neither is an equilibrated liquid: relax, heat and equilibrate it.
 
     Args:
-        n_molecules: how many.
-        density: g/cm^3.
-        seed: of places and orientations.
+        n_molecules: number of molecules.
+        density: density in g/cm^3.
+        seed: seed of positions and orientations.
 
     Returns:
-        molecules in the order O H H, whole.
+        Unwrapped molecules in the order O H H.
 
     Raises:
-        PetDriverError: a number that is not positive, or a density that packmol cannot reach.
+        PetDriverError: the number of molecules or the density is not positive, or packmol cannot
+            reach the density.
     """
     length = box_length(n_molecules, density)
     program = shutil.which("packmol", path=Path(sys.executable).parent) or shutil.which("packmol")
     if program is None:
-        return on_lattice(n_molecules, length, seed)
-    return packed(program, n_molecules, length, seed)
+        return place_on_lattice(n_molecules, length, seed)
+    return pack_with_packmol(program, n_molecules, length, seed)
 
 
-def on_lattice(n_molecules: int, length: float, seed: int) -> Atoms:
-    """Molecules with random orientations on random sites of a cubic lattice."""
+def place_on_lattice(n_molecules: int, length: float, seed: int) -> Atoms:
+    """Place randomly oriented molecules on random sites of a cubic lattice."""
     random = np.random.default_rng(seed)
     n_side = int(np.ceil(round(n_molecules ** (1 / 3), 9)))
     sites = np.stack(np.meshgrid(*[np.arange(n_side)] * 3, indexing="ij"), -1).reshape(-1, 3)
@@ -87,13 +88,17 @@ def on_lattice(n_molecules: int, length: float, seed: int) -> Atoms:
     centers = (sites + 0.5) * length / n_side
     shape = molecule("H2O").positions
     shape = shape - shape[0]
-    turned = np.stack([r.apply(shape) for r in Rotation.random(n_molecules, random_state=random)])
-    positions = centers[:, None] + turned
+    rotated = np.stack([r.apply(shape) for r in Rotation.random(n_molecules, random_state=random)])
+    positions = centers[:, None] + rotated
     return Atoms("OHH" * n_molecules, positions.reshape(-1, 3), cell=[length] * 3, pbc=True)
 
 
-def packed(program: str, n_molecules: int, length: float, seed: int) -> Atoms:
-    """Molecules placed by packmol in a periodic cube."""
+def pack_with_packmol(program: str, n_molecules: int, length: float, seed: int) -> Atoms:
+    """Place molecules in a periodic cube with packmol.
+
+    Raises:
+        PetDriverError: packmol failed.
+    """
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder) / "water.xyz", molecule("H2O"), format="xyz")
         recipe = (
@@ -103,7 +108,7 @@ def packed(program: str, n_molecules: int, length: float, seed: int) -> Atoms:
             f"  inside cube 0. 0. 0. {length:.8f}\nend structure\n"
         )
         (Path(folder) / "recipe.inp").write_text(recipe)
-        with open(Path(folder) / "recipe.inp") as handle:  # packmol goes back in it: not a pipe
+        with open(Path(folder) / "recipe.inp") as handle:  # packmol rewinds it: no pipe
             done = subprocess.run(
                 [program], stdin=handle, capture_output=True, text=True, cwd=folder, check=False
             )
@@ -113,24 +118,30 @@ def packed(program: str, n_molecules: int, length: float, seed: int) -> Atoms:
                 f"packmol could not place {n_molecules} molecules in a cube of {length:.2f} A; "
                 f"choose a lower density. It ended with: {done.stdout.strip()[-300:]}"
             )
-        box = read(result, format="xyz")
+        box = Atoms(read(result, format="xyz"))
     box.set_cell([length] * 3)
     box.pbc = True
     return box
 
 
 def relax(atoms: Atoms, calculator: BaseCalculator, fmax: float = 0.5, steps: int = 200) -> Atoms:
-    """Move atoms until forces are below ``fmax`` (eV/A), in no more than ``steps``; a copy.
+    """Return a copy relaxed by FIRE until all forces are below ``fmax``.
 
-    A warning tells where so many steps did not do.
+    Warns if the forces are still larger after ``steps`` steps.
+
+    Args:
+        atoms: starting structure.
+        calculator: calculator that gives the forces.
+        fmax: largest force in eV/A.
+        steps: largest number of steps.
     """
     relaxed = atoms.copy()
     relaxed.calc = calculator
     if not FIRE(relaxed, logfile=None).run(fmax=fmax, steps=steps):
         left = np.linalg.norm(relaxed.get_forces(), axis=1).max()
         warnings.warn(
-            f"forces of {left:.2g} eV/A are left after {steps} steps, above {fmax:g}: relax on, or "
-            "heat with care",
+            f"the largest force is {left:.2g} eV/A after {steps} relaxation steps, above {fmax:g}: "
+            "relax further, or heat slowly",
             stacklevel=2,
         )
     relaxed.calc = None

@@ -1,9 +1,10 @@
-"""Reading structures for the command line."""
+"""Read and check structure files."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import ase.io
 from ase import Atoms
@@ -13,34 +14,34 @@ from pet_driver.model.ensemble import Ensemble
 from pet_driver.model.evaluator import Model, Results
 from pet_driver.neighbors.structure import Structure
 
-LAMMPS_DATA = (".data", ".lmp", ".lammps")  # which ASE takes for something else, or for nothing
-# What tells the elements of LAMMPS' types.
+LAMMPS_DATA = (".data", ".lmp", ".lammps")  # suffixes from which ASE does not guess the format
+# Sections of a data file that name the elements of the atom types.
 _ELEMENTS = re.compile(r"^\s*(Masses|Atom Type Labels)\b", re.MULTILINE)
 _IPI_COMMENT = re.compile(r"CELL[(\[{]")
 
 
 def read_structures(path: Path) -> list[Atoms]:
-    """All frames of a file: i-PI's own xyz, data of LAMMPS, or whatever ASE reads.
+    """Read all frames of a file: i-PI's xyz, a LAMMPS data file, or any format that ASE reads.
 
     Raises:
-        PetDriverError: there is no such file, it cannot be read, it does not tell the elements, or
-            holds something else than positions.
+        PetDriverError: the file is missing or unreadable, does not name the elements, or holds
+            something other than positions.
     """
     if not path.is_file():
         raise PetDriverError(f"there is no structure file at {path}")
     if path.suffix == ".xyz" and _is_ipi(path):
         return _read_ipi(path)
-    options = {}
+    options: dict[str, Any] = {}
     if path.suffix in LAMMPS_DATA:
         options["format"] = "lammps-data"
         if not _ELEMENTS.search(path.read_text(errors="replace")):
             raise PetDriverError(
-                f"{path} does not tell the elements of its atom types: add a section Masses, or "
+                f"{path} does not name the elements of its atom types: add a section Masses or "
                 "Atom Type Labels"
             )
     try:
-        frames = ase.io.read(path, ":", **options)
-    except Exception as error:  # ASE's readers raise whatever they stumble over
+        frames = list(ase.io.read(path, ":", **options))
+    except Exception as error:  # ASE's readers raise exceptions of many types
         raise PetDriverError(f"ASE cannot read {path}: {error}") from None
     if not frames:
         raise PetDriverError(f"{path} holds no structure")
@@ -53,8 +54,8 @@ def _is_ipi(path: Path) -> bool:
 
 
 def _read_ipi(path: Path) -> list[Atoms]:
-    """Frames of i-PI's format xyz, whose comments have the cell and the units."""
-    from pet_driver.analysis.ipi_file import TrajectoryFile  # slow to import, and rarely asked for
+    """Read i-PI's xyz format, whose comment lines hold the cell and the units."""
+    from pet_driver.analysis.ipi_file import TrajectoryFile  # slow to import, rarely needed
 
     file = TrajectoryFile(path, duplicates="keep")
     if file.dimension != "length":
@@ -64,14 +65,14 @@ def _read_ipi(path: Path) -> list[Atoms]:
     try:
         return [Atoms(file.names, positions, cell=cell, pbc=True) for positions, cell in frames]
     except KeyError as error:
-        raise PetDriverError(f"{path}: there is no element {error}") from None
+        raise PetDriverError(f"{path}: unknown element {error}") from None
 
 
 def check_frames(frames: list[Atoms], path: Path, model: Model | Ensemble) -> None:
-    """Refuse frames that a model cannot evaluate.
+    """Raise PetDriverError if a model cannot evaluate one of the frames.
 
     Raises:
-        PetDriverError: there is one; the message names the file and the first such frame.
+        PetDriverError: the message names the file and the first such frame.
     """
     for index, frame in enumerate(frames):
         try:
@@ -81,23 +82,23 @@ def check_frames(frames: list[Atoms], path: Path, model: Model | Ensemble) -> No
             raise PetDriverError(f"{path}, frame {index}: {error}") from None
 
 
-def check_finite(found: Results, path: Path, index: int) -> None:
-    """Refuse what is no energy or no force of a frame.
+def check_finite(results: Results, path: Path, index: int) -> None:
+    """Raise PetDriverError if the energy or a force of a frame is not finite.
 
     Raises:
-        PetDriverError: naming the file and the frame.
+        PetDriverError: the message names the file and the frame.
     """
     try:
-        found.check_finite()
+        results.check_finite()
     except PetDriverError as error:
         raise PetDriverError(f"{path}, frame {index}: {error}") from None
 
 
-def spaced(frames: list[Atoms], n_frames: int | None) -> list[Atoms]:
-    """So many of the frames, evenly spaced, the first among them; all of them for ``None``.
+def select_evenly(frames: list[Atoms], n_frames: int | None) -> list[Atoms]:
+    """Return ``n_frames`` evenly spaced frames, starting with the first; all for ``None``.
 
     Raises:
-        PetDriverError: fewer than one, or more than there are.
+        PetDriverError: ``n_frames`` is below 1, or above the number of frames.
     """
     if n_frames is None:
         return frames

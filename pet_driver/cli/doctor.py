@@ -1,4 +1,4 @@
-"""What is installed on this machine, and what to do about what is missing."""
+"""Check the installation on this machine."""
 
 from __future__ import annotations
 
@@ -14,16 +14,31 @@ from pet_driver.model import shipped
 
 @dataclass(frozen=True)
 class Finding:
-    """One part of the installation; an optional part that is missing is healthy."""
+    """One part of the installation.
+
+    Attributes:
+        part: name of the part.
+        state: version, path, or what is wrong.
+        remedy: what to do; empty if nothing is to be done.
+        healthy: whether pet-driver can work; True for an optional part that is missing.
+    """
 
     part: str
     state: str
     remedy: str = ""
     healthy: bool = True
 
+    def __str__(self) -> str:
+        """Return the finding as one line."""
+        mark = "error" if not self.healthy else "note" if self.remedy else "ok"
+        line = f"{mark:6s} {self.part:18s} {self.state}"
+        if self.remedy:
+            line += f" -> {self.remedy}"
+        return " ".join(line.splitlines())
+
 
 def examine() -> Iterator[Finding]:
-    """Look at torch, the kernels, the shipped model, the engines and the plugin, in this order."""
+    """Check torch, the CPU kernels, a shipped model, the optional packages and the plugin."""
     yield from _torch()
     yield _kernels()
     yield _shipped_model()
@@ -92,7 +107,8 @@ def _compiler() -> Finding:
     try:
         return Finding("C++ compiler", find_compiler())
     except PetDriverError as error:
-        return Finding("C++ compiler", *str(error).split(": ", 1))
+        state, _, remedy = str(error).partition(": ")
+        return Finding("C++ compiler", state, remedy)
 
 
 def _plugin() -> Finding:

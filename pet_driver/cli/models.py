@@ -1,82 +1,89 @@
-"""Commands about models: export, inspect, evaluate, probe."""
+"""Commands about models: ``export``, ``inspect``, ``evaluate``, ``probe``."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from pet_driver.cli.common import (
     GRID_HELP,
-    MODEL_HELP,
     DeviceOption,
     GridOption,
     MaxEdgesOption,
+    ModelArgument,
+    StructuresArgument,
     check_folder,
-    clear_errors,
-    progress,
+    report_errors,
 )
+from pet_driver.cli.terminal import compilation_progress, console, progress
 from pet_driver.errors import PetDriverError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from pet_driver.model.evaluator import Results
 
 
 class ArchiveFormat(StrEnum):
-    """What `export` can write."""
+    """File format of an exported model."""
 
     torchscript = "torchscript"
     pt2 = "pt2"
 
 
-@clear_errors
+@report_errors
 def export(
     checkpoint: Annotated[
-        str, typer.Argument(help="metatrain checkpoint, 2023 directory, archive or shipped name")
+        str,
+        typer.Argument(help="metatrain checkpoint, 2023 directory, exported model or shipped name"),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="the archive to write")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="file to write")],
     grid: Annotated[
-        str | None, typer.Option(help=GRID_HELP + "; default: 0, or what an archive has")
+        str | None, typer.Option(help=GRID_HELP + "; default: that of an exported model, else 0")
     ] = None,
     dtype: Annotated[
         str | None,
-        typer.Option(help="float32 or float64; default: float32, or what an archive has"),
+        typer.Option(help="float32 or float64; default: that of an exported model, else float32"),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="the energy, if a metatrain checkpoint has several")
+        str | None, typer.Option(help="name of the energy, if a metatrain checkpoint has several")
     ] = None,
     format: Annotated[
         ArchiveFormat,
-        typer.Option(help="torchscript, or pt2: that and the network compiled for this machine"),
+        typer.Option(help="torchscript, or pt2: also the network compiled for this machine"),
     ] = ArchiveFormat.torchscript,
     device: Annotated[
-        str | None, typer.Option(help="to compile for, with --format pt2: cpu (by default) or cuda")
+        str | None,
+        typer.Option(help="device to compile for, with --format pt2: cpu (default) or cuda"),
     ] = None,
 ) -> None:
-    """Write an archive from a trained checkpoint, and check it against its source."""
+    """Export a trained checkpoint to one file, and check the file against its source."""
     from pet_driver.model.archive import read_metadata
     from pet_driver.model.export import export as write
 
     if device is not None and format is not ArchiveFormat.pt2:
         raise PetDriverError(
-            f"--device {device} is for --format pt2; other archives run on every device"
+            f"--device {device} is for --format pt2; files in other formats run on every device"
         )
     compile_for = (device or "cpu") if format is ArchiveFormat.pt2 else None
     check = write(checkpoint, output, grid, dtype, target, compile_for)
     metadata = read_metadata(output)
     origin = metadata["provenance"].get("file", checkpoint)
-    if (of := metadata["provenance"].get("target", "energy")) != "energy":
-        origin += f", its target {of}"
+    if (energy := metadata["provenance"].get("target", "energy")) != "energy":
+        origin += f", target {energy}"
     print(
         f"{output}: {metadata['dtype']}, grid {metadata['default_grid']}, from {origin}; "
         f"{check.error:.1e} eV from {check.by}, on a structure of {check.archive:.3f} eV"
     )
 
 
-@clear_errors
-def inspect(model: Annotated[str, typer.Argument(help=MODEL_HELP)]) -> None:
-    """Show what an archive says of itself, or each archive of an ensemble."""
+@report_errors
+def inspect(model: ModelArgument) -> None:
+    """Show the metadata of an exported model, or of each member of an ensemble."""
     from pet_driver.model import shipped
     from pet_driver.model.archive import read_metadata
 
@@ -88,80 +95,91 @@ def inspect(model: Annotated[str, typer.Argument(help=MODEL_HELP)]) -> None:
             if isinstance(value, dict):
                 value = "\n".join(f"{name}: {entry}" for name, entry in value.items())
             table.add_row(key, str(value))
-        Console().print(table)
+        console().print(table)
 
 
-@clear_errors
+@report_errors
 def evaluate(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
-    structures: Annotated[Path, typer.Argument(help="any file that ASE reads")],
+    model: ModelArgument,
+    structures: StructuresArgument,
     grid: GridOption = None,
     device: DeviceOption = "cpu",
     max_edges: MaxEdgesOption = None,
 ) -> None:
-    """Energies of structures: averaged, raw, and the spreads over the grid and an ensemble."""
+    """Print energies of structures, and their standard deviations over rotations and ensemble."""
     from pet_driver.building.structures import check_finite, check_frames, read_structures
     from pet_driver.model.cost import predict_cost
     from pet_driver.model.ensemble import load
+    from pet_driver.neighbors.structure import Structure
 
-    loaded = load(model, device, grid, max_edges)
+    with compilation_progress():
+        loaded = load(model, device, grid, max_edges)
     frames = read_structures(structures)
     check_frames(frames, structures, loaded)
     print(predict_cost(loaded, frames[0]), flush=True)
     if loaded.default_grid in ("ecse", "ecsei"):
         pooled = predict_cost(loaded, frames[0], f"{loaded.default_grid}-pooled")
         print(f"the alternative: {pooled}", flush=True)
-    table = Table("frame", "atoms", "energy (eV)", "raw - averaged (meV)", "spread (meV)")
-    united = len(loaded.members) > 1
-    if united:
+    results = loaded.compute([Structure.from_ase(frame) for frame in frames])
+    for index, result in enumerate(results):
+        check_finite(result, structures, index)
+    console().print(_energy_table(frames, results, is_ensemble=len(loaded.members) > 1))
+
+
+def _energy_table(frames: list[Atoms], results: list[Results], is_ensemble: bool) -> Table:
+    """Return one row per frame."""
+    # A narrow terminal wraps the headers, but not the energies.
+    table = Table("frame", "atoms", Column("energy (eV)", no_wrap=True), "raw - averaged (meV)")
+    table.add_column("rotation standard deviation (meV)")
+    if is_ensemble:
         table.add_column("ensemble standard deviation (meV)")
         table.add_column("largest force standard deviation (meV/A)")
-        table.columns[2].no_wrap = True  # in a narrow terminal the headers give way
-    for index, (frame, found) in enumerate(zip(frames, loaded.evaluate(frames), strict=True)):
-        check_finite(found, structures, index)
-        difference = 1e3 * (found.raw_energy - found.energy)
-        table.add_row(
-            str(index),
-            str(len(frame)),
-            f"{found.energy:.6f}",
-            f"{difference:.3f}",
-            f"{1e3 * found.rotation_std:.3f}",
-            *([f"{1e3 * found.ensemble_std:.3f}"] if united else []),
-            *([f"{1e3 * found.force_std.max(initial=0.0):.3f}"] if united else []),
-        )
-    Console().print(table)
+    for index, (frame, result) in enumerate(zip(frames, results, strict=True)):
+        cells = [str(index), str(len(frame)), f"{result.energy:.6f}"]
+        cells.append(f"{1e3 * (result.raw_energy - result.energy):.3f}")
+        cells.append(f"{1e3 * result.rotation_std:.3f}")
+        if is_ensemble:
+            cells.append(f"{1e3 * result.ensemble_std:.3f}")
+            cells.append(f"{1e3 * result.force_std.max(initial=0.0):.3f}")
+        table.add_row(*cells)
+    return table
 
 
-@clear_errors
+@report_errors
 def probe(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
-    structures: Annotated[Path, typer.Argument(help="any file that ASE reads")],
-    grids: Annotated[str, typer.Option(help="to compare, with commas between")] = "0,i,2,2i,3",
-    reference: Annotated[str, typer.Option(help="the fine grid to compare with")] = "3i",
+    model: ModelArgument,
+    structures: StructuresArgument,
+    grids: Annotated[
+        str, typer.Option(help="grids to compare, separated by commas")
+    ] = "0,i,2,2i,3",
+    reference: Annotated[str, typer.Option(help="fine grid to compare with")] = "3i",
     resolution: Annotated[
-        int, typer.Option(help="order N of the grid Ni that resolves l up to N - 1; 0: none")
+        int,
+        typer.Option(
+            help="order N of the grid Ni that resolves angular momenta l up to N - 1; 0: skip"
+        ),
     ] = 4,
     frames: Annotated[
-        int | None, typer.Option(help="take so many, evenly spaced; default: all")
+        int | None, typer.Option(help="number of evenly spaced frames to use; default: all")
     ] = None,
-    tolerance_energy: Annotated[float, typer.Option(help="meV/atom")] = 0.1,
-    tolerance_force: Annotated[float, typer.Option(help="meV/A")] = 1.0,
+    tolerance_energy: Annotated[float, typer.Option(help="accepted error, meV/atom")] = 0.1,
+    tolerance_force: Annotated[float, typer.Option(help="accepted error, meV/A")] = 1.0,
     device: DeviceOption = "cpu",
     max_edges: MaxEdgesOption = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="folder to write")] = Path("."),
+    output: Annotated[Path, typer.Option("--output", "-o", help="output folder")] = Path("."),
 ) -> None:
-    """Measure how the energy depends on orientation, and say which grid is enough."""
-    from pet_driver.building.structures import check_frames, read_structures, spaced
+    """Measure how energies and forces depend on the orientation, and recommend a grid."""
+    from pet_driver.building.structures import check_frames, read_structures, select_evenly
     from pet_driver.model.ensemble import load
     from pet_driver.probe import output as outputs
-    from pet_driver.probe import probe as run
+    from pet_driver.probe import probe as run_probe
 
     check_folder(output)
-    loaded = load(model, device, max_edges=max_edges)
-    chosen = spaced(read_structures(structures), frames)
+    with compilation_progress():
+        loaded = load(model, device, max_edges=max_edges)
+    chosen = select_evenly(read_structures(structures), frames)
     check_frames(chosen, structures, loaded)
-    console = Console()
-    found = run(
+    results = run_probe(
         loaded,
         chosen,
         grids=[name.strip() for name in grids.split(",") if name.strip()],
@@ -171,9 +189,9 @@ def probe(
         force_tolerance=1e-3 * tolerance_force,
         track=progress("structures"),
     )
-    console.print(outputs.deviation_table(found))
-    if found.components is not None:
-        console.print(outputs.component_table(found))
-    print(outputs.advice(found))
-    outputs.write_probe(found, output)
+    console().print(outputs.deviation_table(results))
+    if results.components is not None:
+        console().print(outputs.component_table(results))
+    print(outputs.advice(results))
+    outputs.write_probe(results, output)
     print(f"written: {output / outputs.NAME}.json, .png, .svg, .pdf")

@@ -1,4 +1,4 @@
-"""Commands about what is there: report, doctor."""
+"""Commands about results and the installation: ``report``, ``doctor``."""
 
 from __future__ import annotations
 
@@ -6,41 +6,34 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
-from pet_driver.cli.common import check_folder, clear_errors, progress
+from pet_driver.cli.common import check_folder, report_errors
+from pet_driver.cli.terminal import compilation_progress, progress
 
 
-@clear_errors
+@report_errors
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="folders, searched for runs all the way down")],
+    runs: Annotated[list[Path], typer.Argument(help="folders, searched for runs at all depths")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="folder to write; default: the first of RUNS"),
+        typer.Option("--output", "-o", help="output folder; default: the first of RUNS"),
     ] = None,
 ) -> None:
-    """Analyse runs, and write the figures and one page about them."""
+    """Analyse runs, and write figures and one page about them."""
     from pet_driver.report import write_report
 
     check_folder(output)
-    page = write_report(
-        runs,
-        output,
-        track=progress("figures"),
-    )
-    print(page)
+    print(write_report(runs, output, track=progress("figures")))
 
 
-@clear_errors
+@report_errors
 def doctor() -> None:
-    """Say what is installed here, what is missing, and the remedy."""
+    """Check the installation: what is there, what is missing, and how to install it."""
     from pet_driver.cli.doctor import examine
 
     healthy = True
-    table = Table("part", Column("state", overflow="fold"), Column("remedy", overflow="fold"))
-    for finding in examine():
-        healthy &= finding.healthy
-        table.add_row(finding.part, finding.state, finding.remedy)
-    Console().print(table)
+    with compilation_progress():
+        for finding in examine():
+            healthy &= finding.healthy
+            print(finding, flush=True)
     raise typer.Exit(0 if healthy else 1)

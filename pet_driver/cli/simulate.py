@@ -1,4 +1,4 @@
-"""Commands that simulate: build-water, ipi, lammps, run."""
+"""Commands for simulations: ``build-water``, ``ipi``, ``lammps``, ``run``, ``examples``."""
 
 from __future__ import annotations
 
@@ -11,49 +11,53 @@ from typing import Annotated
 import typer
 
 from pet_driver.cli.common import (
+    FORCE_STD_HELP,
     GRID_HELP,
     MODEL_HELP,
-    SPREAD_HELP,
     UNFINISHED,
     DeviceOption,
     GridOption,
     MaxEdgesOption,
-    clear_errors,
+    report_errors,
 )
+from pet_driver.cli.terminal import compilation_progress
 from pet_driver.errors import PetDriverError
 
 
 class Kind(StrEnum):
-    """What ``build-water`` builds."""
+    """Kind of structure that ``build-water`` builds."""
 
     molecule = "molecule"
     liquid = "liquid"
     ice = "ice"
 
 
-@clear_errors
+@report_errors
 def build_water(
-    kind: Annotated[Kind, typer.Argument(help="what to build")],
-    output: Annotated[Path, typer.Option("--output", "-o", help=".xyz (i-PI) or .data (LAMMPS)")],
-    molecules: Annotated[int, typer.Option("--molecules", "-n", help="of the liquid")] = 64,
-    density: Annotated[float, typer.Option(help="of the liquid, g/cm^3")] = 0.997,
-    repeats: Annotated[tuple[int, int, int], typer.Option(help="of the 8-molecule cell of ice")] = (
-        3,
-        2,
-        2,
-    ),
+    kind: Annotated[Kind, typer.Argument(help="structure to build")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="file to write: .xyz (i-PI) or .data (LAMMPS)")
+    ],
+    molecules: Annotated[
+        int, typer.Option("--molecules", "-n", help="number of molecules of the liquid")
+    ] = 64,
+    density: Annotated[float, typer.Option(help="density of the liquid, g/cm^3")] = 0.997,
+    repeats: Annotated[
+        tuple[int, int, int],
+        typer.Option(help="copies of the 8-molecule cell of ice along a, b and c"),
+    ] = (3, 2, 2),
     vacuum: Annotated[float, typer.Option(help="edge of the molecule's cell, A")] = 100.0,
-    seed: Annotated[int, typer.Option(min=0, help="of all that is random")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed of all random numbers")] = 0,
     relax: Annotated[
         str | None, typer.Option(help="relax with this model until forces are below 0.5 eV/A")
     ] = None,
 ) -> None:
-    """Make a molecule, a box of liquid, or ice Ih with disordered protons to start from."""
+    """Build a starting structure: a molecule, a box of liquid, or proton-disordered ice Ih."""
     from pet_driver import building
 
     building.check_output(output)
     calculator = None
-    if relax is not None:  # an unknown model is refused before anything is built
+    if relax is not None:  # before building: an unknown model is an error
         from pet_driver.engines.ase import PETCalculator
 
         calculator = PETCalculator(relax)
@@ -70,31 +74,63 @@ def build_water(
     print(f"{output}: {len(atoms) // 3} molecules, cell of {lengths} A")
 
 
-@clear_errors
+@report_errors
+def examples(
+    name: Annotated[str | None, typer.Argument(help="example to copy; default: list all")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="folder to create; default: NAME, here"),
+    ] = None,
+) -> None:
+    """List the example input files, or copy one example with all files it needs."""
+    from pet_driver.cli.examples import copy_example, list_examples
+
+    if name is None:
+        if output is not None:
+            raise PetDriverError("--output needs the NAME of the example to copy")
+        for example in list_examples():
+            print(example)
+        return
+    target = Path(name) if output is None else output
+    for path in copy_example(name, target):
+        print(path)
+
+
+@report_errors
 def ipi(
     model: Annotated[str | None, typer.Argument(help=MODEL_HELP)] = None,
-    address: Annotated[str, typer.Option("--address", "-a", help="of i-PI's <ffsocket>")] = "",
-    unix: Annotated[bool, typer.Option("--unix", "-u", help="a unix socket")] = False,
-    shared_memory: Annotated[bool, typer.Option("--shm", help="shared memory")] = False,
-    port: Annotated[int | None, typer.Option("--port", "-p", help="of an inet socket")] = None,
+    address: Annotated[
+        str, typer.Option("--address", "-a", help="address in i-PI's <ffsocket>")
+    ] = "",
+    unix: Annotated[bool, typer.Option("--unix", "-u", help="use a unix socket")] = False,
+    shared_memory: Annotated[bool, typer.Option("--shm", help="use shared memory")] = False,
+    port: Annotated[int | None, typer.Option("--port", "-p", help="port of an inet socket")] = None,
     template: Annotated[
         Path | None,
-        typer.Option("--template", "-t", help="structure file that names the elements"),
+        typer.Option(
+            "--template",
+            "-t",
+            help="structure file that gives the elements, in i-PI's order of atoms",
+        ),
     ] = None,
     grid: GridOption = None,
     device: DeviceOption = "cpu",
     max_edges: MaxEdgesOption = None,
-    non_periodic: Annotated[bool, typer.Option(help="ignore the cell: no periodicity")] = False,
-    timeout: Annotated[float, typer.Option(help="seconds to wait for the server")] = 60.0,
-    prefix: Annotated[str, typer.Option(help="of the unix socket's path")] = "/tmp/ipi_",
-    counter: Annotated[int, typer.Option(min=0, help="first draw of a random grid")] = 0,
-    warn: Annotated[float | None, typer.Option(help=SPREAD_HELP + "to warn")] = None,
-    stop: Annotated[float | None, typer.Option(help=SPREAD_HELP + "to end")] = None,
+    non_periodic: Annotated[bool, typer.Option(help="ignore the cell: no periodic images")] = False,
+    timeout: Annotated[float, typer.Option(help="seconds to wait for i-PI")] = 60.0,
+    prefix: Annotated[
+        str, typer.Option(help="prefix of the path of the unix socket")
+    ] = "/tmp/ipi_",
+    counter: Annotated[
+        int, typer.Option(min=0, help="number of the first random rotation, for a random grid")
+    ] = 0,
+    warn: Annotated[float | None, typer.Option(help=FORCE_STD_HELP + "warn")] = None,
+    stop: Annotated[float | None, typer.Option(help=FORCE_STD_HELP + "stop the run")] = None,
     shim: Annotated[
-        bool, typer.Option("--shim", help="print the path of the in-process shim")
+        bool, typer.Option("--shim", help="print the path to name as <pes_path> of an <ffdirect>")
     ] = False,
 ) -> None:
-    """Serve forces to an i-PI server through a socket, or print the shim for <ffdirect>."""
+    """Send forces to i-PI through a socket, or print the path of the <ffdirect> potential."""
     from pet_driver.engines.ipi import shim_path
 
     if shim:
@@ -102,15 +138,15 @@ def ipi(
         return
     if model is None or template is None:
         raise PetDriverError(
-            "a client needs a model and a --template structure whose elements and order are those "
-            "of the simulation: pet-driver ipi MODEL -t init.xyz -a ADDRESS -u"
+            "a client needs a model, and a --template structure with the elements of the "
+            "simulation in the same order: pet-driver ipi MODEL -t init.xyz -a ADDRESS -u"
         )
     if unix and shared_memory:
         raise PetDriverError("--unix and --shm exclude each other")
     from pet_driver.engines.ipi.client import serve
 
     mode = "unix" if unix else "shm" if shared_memory else "inet"
-    # An end by exception closes the connection in order; after a reset i-PI would wait for ever.
+    # An exception closes the connection in order; after a reset i-PI would wait forever.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     serve(
         model,
@@ -130,58 +166,71 @@ def ipi(
     )
 
 
-@clear_errors
+@report_errors
 def lammps_build(
-    force: Annotated[bool, typer.Option(help="compile even if the plugin is there")] = False,
+    force: Annotated[bool, typer.Option(help="compile even if the plugin exists")] = False,
     verbose: Annotated[bool, typer.Option(help="show the compiler's commands")] = False,
 ) -> None:
-    """Compile the plugin once for the torch and LAMMPS that are installed here."""
+    """Compile the plugin for the installed torch and LAMMPS; needed once."""
     from pet_driver.engines.lammps import build
 
-    print(build(force=force, verbose=verbose))
+    with compilation_progress():
+        plugin = build(force=force, verbose=verbose)
+    print(plugin)
 
 
-@clear_errors
+@report_errors
 def lammps_run(
     context: typer.Context,
-    ranks: Annotated[int, typer.Option("--ranks", help="MPI ranks")] = 1,
+    ranks: Annotated[int, typer.Option("--ranks", help="number of MPI ranks")] = 1,
 ) -> None:
-    """Run LAMMPS with the plugin; everything else goes to lmp, such as -in in.water."""
+    """Run LAMMPS with the plugin; other options are passed to lmp, such as -in in.water."""
     from pet_driver.engines.lammps import run
 
     raise typer.Exit(run(context.args, ranks=ranks))
 
 
-@clear_errors
+@report_errors
 def run_input(
-    input_file: Annotated[Path, typer.Argument(help="of i-PI (with <ffdirect>) or LAMMPS")],
+    input_file: Annotated[
+        Path, typer.Argument(help="input file of i-PI (with <ffdirect>) or LAMMPS")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="folder of the run")],
-    steps: Annotated[int | None, typer.Option(help="in total, from the very start")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="total number of steps, from the start of the run")
+    ] = None,
     model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
-    structure: Annotated[Path | None, typer.Option(help="to start from")] = None,
+    structure: Annotated[Path | None, typer.Option(help="structure to start from")] = None,
     grid: Annotated[
-        str | None, typer.Option(help=GRID_HELP + "; default: the input file's")
+        str | None, typer.Option(help=GRID_HELP + "; default: that of the input file")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or auto")] = None,
-    seed: Annotated[int | None, typer.Option(help="of velocities and thermostats")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="torch device: cpu, cuda, cuda:N or auto")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="seed of velocities and thermostats")] = None,
     var: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE, of a LAMMPS input file; several times")
+        list[str] | None,
+        typer.Option(help="NAME=VALUE: set a variable of a LAMMPS input file; may be repeated"),
     ] = None,
-    ranks: Annotated[int, typer.Option(help="MPI ranks of LAMMPS")] = 1,
+    ranks: Annotated[int, typer.Option(help="number of MPI ranks of LAMMPS")] = 1,
     clients: Annotated[
-        int, typer.Option(help="socket clients of i-PI, each with a GPU; 0: in its process")
+        int,
+        typer.Option(
+            help="number of socket clients of i-PI, one GPU each; 0: evaluate in i-PI's process"
+        ),
     ] = 0,
     time_limit: Annotated[
-        str | None, typer.Option(help="stop in time, such as 23:30:00; the same command resumes")
+        str | None,
+        typer.Option(help="stop after this wall time, such as 23:30:00; the same command resumes"),
     ] = None,
 ) -> None:
-    """Run an input file in a folder of its own, or resume it; exit code 75: stopped before the end."""
+    """Run an input file in its own folder, or resume it; exit code 75: stopped, not finished."""
     from pet_driver.runs import Settings, execute, parse_duration
     from pet_driver.runs.progress import progress
 
-    unnamed = [word for word in var or [] if "=" not in word]
-    if unnamed:
-        raise PetDriverError(f"--var {unnamed[0]}: write NAME=VALUE")
+    invalid = [word for word in var or [] if "=" not in word]
+    if invalid:
+        raise PetDriverError(f"--var {invalid[0]}: write NAME=VALUE")
     settings = Settings(
         steps=steps,
         model=model,

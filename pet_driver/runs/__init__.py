@@ -1,4 +1,4 @@
-"""Run input files: start them with changed settings, resume them where they stopped, record them."""
+"""Run input files of i-PI and LAMMPS: change settings, resume stopped runs, write records."""
 
 from pet_driver.runs.execute import execute
 from pet_driver.runs.record import Run, find_runs, read_run

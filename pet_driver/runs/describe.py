@@ -1,16 +1,17 @@
-"""What an input file, with its settings, will leave in its folder: the record of its run."""
+"""Predict the record of a run from its input file and settings."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from pet_driver.analysis.units import factor
 from pet_driver.building.structures import read_structures
 from pet_driver.errors import PetDriverError
 from pet_driver.runs import ipi_input, lammps_input
-from pet_driver.runs.ipi_input import IPIInput
+from pet_driver.runs.ipi_input import IPIInput, required
 from pet_driver.runs.lammps_input import LAMMPSInput
 from pet_driver.runs.record import Run
 from pet_driver.runs.settings import Settings, default_grid, provenance
@@ -23,148 +24,183 @@ _CONSTANT = re.compile(
 _IPI_MOTIONS = {"minimize": "relaxation", "replay": "replay"}
 
 
-def describe_ipi(input_file: IPIInput, folder: Path, settings: Settings) -> Run:
-    """The record of a run of i-PI, whose input file has its settings already."""
-    frames = read_structures(input_file.start)
+def describe_ipi(simulation_input: IPIInput, folder: Path, settings: Settings) -> Run:
+    """Return the record of a run of i-PI with no steps completed yet.
+
+    Args:
+        simulation_input: input file with the settings applied.
+        folder: folder of the run.
+        settings: settings of the run, for its provenance.
+
+    Raises:
+        PetDriverError: the input file has an unsupported motion, names an unknown force field, or
+            starts from a file with several frames that are not its beads.
+    """
+    frames = read_structures(simulation_input.start)
     atoms = frames[0]
-    n_beads = int(input_file.root.find(".//initialize").get("nbeads", "1"))
-    motion = _ipi_motion(input_file)
+    n_beads = int(required(simulation_input.root, ".//initialize").get("nbeads", "1"))
+    motion = _ipi_motion(simulation_input)
     if motion != "replay" and len(frames) not in (1, n_beads):
         raise PetDriverError(
-            f"{input_file.start} has {len(frames)} frames, which i-PI takes for beads, and starts from "
-            f"their mean; give a file of one frame, such as the last, or of {n_beads}"
+            f"{simulation_input.start} has {len(frames)} frames; i-PI would take them for beads, "
+            f"and start from their mean. Give a file of one frame, or of {n_beads}"
         )
-    centroid = _ipi_files(input_file, "x_centroid", 0)
-    positions = _ipi_files(input_file, "positions", n_beads)
+    centroid = _ipi_files(simulation_input, "x_centroid", 0)
+    positions = _ipi_files(simulation_input, "positions", n_beads)
     if centroid and len(positions) < n_beads:
         positions = centroid
     return Run(
         name=folder.resolve().name,
         system="molecule" if len(atoms) == 3 else "bulk",
         motion=motion,
-        grid=_ipi_grid(input_file),
+        grid=_ipi_grid(simulation_input),
         engine=f"i-PI {importlib.metadata.version('ipi')}",
         n_atoms=len(atoms),
         n_beads=n_beads,
-        timestep=_ipi_timestep(input_file),
+        timestep=_ipi_timestep(simulation_input),
         steps=0,
         positions=positions,
         centroid=bool(centroid) and positions is centroid,
-        temperature=_ipi_temperature(input_file) if motion in ("nvt", "npt") else None,
-        velocities=_ipi_files(input_file, "velocities", n_beads),
-        forces=_ipi_files(input_file, "forces", n_beads),
-        rotations=_ipi_files(input_file, "extras", n_beads, has="raw_energy_ev"),
-        properties=input_file.properties,
-        provenance=provenance(input_file.path, input_file.models, settings),
+        temperature=_ipi_temperature(simulation_input) if motion in ("nvt", "npt") else None,
+        velocities=_ipi_files(simulation_input, "velocities", n_beads),
+        forces=_ipi_files(simulation_input, "forces", n_beads),
+        rotations=_ipi_files(simulation_input, "extras", n_beads, has="raw_energy_ev"),
+        properties=simulation_input.properties,
+        provenance=provenance(simulation_input.path, simulation_input.models, settings),
         folder=folder,
     )
 
 
-def _ipi_motion(input_file: IPIInput) -> str:
-    motion = input_file.root.find(".//motion")
+def _ipi_motion(simulation_input: IPIInput) -> str:
+    motion = required(simulation_input.root, ".//motion")
     mode = motion.get("mode", "dynamics").strip()
     if mode == "dynamics":
-        mode = motion.find("dynamics").get("mode", "nve").strip()
+        mode = required(motion, "dynamics").get("mode", "nve").strip()
     mode = _IPI_MOTIONS.get(mode, mode)
     if mode not in ("nve", "nvt", "npt", "relaxation", "replay"):
         raise PetDriverError(
-            f"{input_file.path}: motion {mode}: only nve, nvt, npt, minimize and replay"
+            f"{simulation_input.path}: motion {mode} is not supported; use nve, nvt, npt, "
+            "minimize or replay"
         )
     return mode
 
 
-def _ipi_timestep(input_file: IPIInput) -> float:
-    """fs."""
-    element = input_file.root.find(".//dynamics/timestep")
+def _ipi_timestep(simulation_input: IPIInput) -> float:
+    """Return the time step in fs; 0 without dynamics."""
+    element = simulation_input.root.find(".//dynamics/timestep")
     if element is None:
         return 0.0
-    unit = element.get("units", "atomic_unit").strip()
-    return float(element.text) * 1e3 * factor("time", unit, str(input_file.path))
+    return 1e3 * _with_unit(element, "time", simulation_input.path)
 
 
-def _ipi_temperature(input_file: IPIInput) -> float | None:
-    """K."""
-    element = input_file.root.find(".//ensemble/temperature")
+def _ipi_temperature(simulation_input: IPIInput) -> float | None:
+    """Return the temperature of the ensemble in K; None if it is missing or not a number."""
+    element = simulation_input.root.find(".//ensemble/temperature")
     if element is None or not element.text or not _NUMBER.fullmatch(element.text.strip()):
         return None
+    return _with_unit(element, "temperature", simulation_input.path)
+
+
+def _with_unit(element: ElementTree.Element, dimension: str, path: Path) -> float:
+    """Return the value of an element in the analysis' unit of its dimension."""
     unit = element.get("units", "atomic_unit").strip()
-    return float(element.text) * factor("temperature", unit, str(input_file.path))
+    return float(element.text or "nan") * factor(dimension, unit, str(path))
 
 
-def _ipi_grid(input_file: IPIInput) -> str:
-    """The grid of the sum of all forces: raw forces that are added and taken away cancel."""
+def _ipi_grid(simulation_input: IPIInput) -> str:
+    """Return the grid of the sum of all forces.
+
+    With multiple time steps, raw forces are added on one level and subtracted on another.
+    """
     weights: dict[str, float] = {}
-    fields = {field.get("name"): field for field in input_file.force_fields}
-    for force in input_file.root.findall(".//forces/force"):
+    fields = {field.get("name"): field for field in simulation_input.force_fields}
+    forces = simulation_input.root.findall(".//forces/force")
+    for force in forces:
         field = fields.get(force.get("forcefield"))
         if field is None:
             continue
-        found = ipi_input.parameters(field)
-        grid = ipi_input.grid(found)
-        steps = force.findtext("mts_weights", "1")
-        total = sum(float(word) for word in re.findall(r"[-+.\deE]+", steps))
+        grid = ipi_input.grid_of(ipi_input.parameters(field))
+        levels = re.findall(r"[-+.\deE]+", force.findtext("mts_weights", "1"))
+        total = sum(float(word) for word in levels)
         weights[grid] = weights.get(grid, 0.0) + float(force.get("weight", "1")) * total
     if not weights:
-        asked = [force.get("forcefield") for force in input_file.root.findall(".//forces/force")]
+        names = ", ".join(str(force.get("forcefield")) for force in forces) or "no forcefield"
         raise PetDriverError(
-            f"{input_file.path}: its forces name {', '.join(map(str, asked)) or 'no forcefield'}; the "
-            f"force fields are {', '.join(map(str, fields))}; let both agree"
+            f"{simulation_input.path}: its forces name {names}; the force fields are "
+            f"{', '.join(map(str, fields))}; use the same names"
         )
-    return max(weights, key=weights.get)
+    return max(weights, key=lambda grid: weights[grid])
 
 
-def _ipi_files(input_file: IPIInput, quantity: str, n_beads: int, has: str = "") -> list[str]:
-    """The files of a trajectory, named as i-PI does: one by bead, or for 0 beads the only one."""
-    for trajectory in input_file.root.findall("output/trajectory"):
+def _ipi_files(simulation_input: IPIInput, quantity: str, n_beads: int, has: str = "") -> list[str]:
+    """Return i-PI's names of the files of a trajectory: one per bead; for 0 beads the only one."""
+    for trajectory in simulation_input.root.findall("output/trajectory"):
         text = (trajectory.text or "").strip()
         if re.match(rf"{quantity}\b", text) and has in trajectory.get("extra_type", ""):
             width = len(str(n_beads))
             suffix = "" if quantity == "extras" else _SUFFIX[trajectory.get("format", "xyz")]
-            name = input_file.file(trajectory.get("filename", "traj"))
+            name = simulation_input.output_name(trajectory.get("filename", "traj"))
             if n_beads == 0:
                 return [f"{name}{suffix}"]
-            bead = int(trajectory.get("bead", "-1"))  # -n: every n-th one
+            bead = int(trajectory.get("bead", "-1"))  # -n: every n-th bead
             beads = range(0, n_beads, -bead) if bead < 0 else [bead]
             return [f"{name}_{bead:0{width}d}{suffix}" for bead in beads]
     return []
 
 
-def describe_lammps(input_file: LAMMPSInput, folder: Path, settings: Settings) -> Run:
-    """The record of a run of LAMMPS; the number of atoms comes from its log."""
-    values = {**dict(_CONSTANT.findall(input_file.text)), **input_file.defaults}
-    values |= lammps_input.variables(input_file, settings)
-    text = re.sub(r"\$\{(\w+)\}", lambda match: values.get(match[1], match[0]), input_file.text)
-    model = lammps_input.model_path(input_file, settings)
-    grid = re.search(r"^pair_style.*\bgrid\s+(\S+)", text, re.MULTILINE)
-    timestep = re.search(r"^timestep\s+(\S+)", text, re.MULTILINE)
-    dump = re.search(r"^dump\s+\S+\s+\S+\s+\S+\s+\S+\s+(\S+)", text, re.MULTILINE)
-    if timestep and not _NUMBER.fullmatch(timestep[1]):
-        raise PetDriverError(
-            f"{input_file.path}: timestep {timestep[1]}: write a number, or a variable of style index"
-        )
-    units = re.search(r"^units\s+(\S+)", text, re.MULTILINE)
-    is_real = units is not None and units[1] == "real"
+def describe_lammps(simulation_input: LAMMPSInput, folder: Path, settings: Settings) -> Run:
+    """Return the record of a run of LAMMPS with no steps completed yet.
+
+    The number of atoms is read from its log, and 0 before there is one.
+
+    Raises:
+        PetDriverError: the input file has no variable for one of the settings, or its timestep is
+            not a number.
+    """
+    values = {**dict(_CONSTANT.findall(simulation_input.text)), **simulation_input.defaults}
+    values |= lammps_input.variable_values(simulation_input, settings)
+    text = re.sub(r"\$\{(\w+)\}", lambda m: values.get(m[1], m[0]), simulation_input.text)
+    model = lammps_input.model_path(simulation_input, settings)
+    grid = _first(r"^pair_style.*\bgrid\s+(\S+)", text)
+    dump = _first(r"^dump\s+\S+\s+\S+\s+\S+\s+\S+\s+(\S+)", text)
+    units = _first(r"^units\s+(\S+)", text)
     n_atoms = _lammps_atoms(folder / lammps_input.LOG)
     motion = _lammps_motion(text, values)
     return Run(
         name=folder.resolve().name,
         system="molecule" if n_atoms == 3 else "bulk",
         motion=motion,
-        grid=grid[1] if grid else default_grid(model),
+        grid=grid or default_grid(model),
         engine=f"LAMMPS {importlib.metadata.version('lammps')}",
         n_atoms=n_atoms,
         n_beads=1,
-        timestep=float(timestep[1]) * (1 if is_real else 1e3)
-        if timestep and motion != "relaxation"
-        else 0.0,
+        timestep=_lammps_timestep(simulation_input, text, motion, units),
         steps=0,
-        positions=[dump[1]] if dump else [],
-        units=units[1] if units else "",
+        positions=[dump] if dump else [],
+        units=units,
         temperature=_lammps_temperature(text, motion),
         properties=lammps_input.LOG,
-        provenance=provenance(input_file.path, [model], settings),
+        provenance=provenance(simulation_input.path, [model], settings),
         folder=folder,
     )
+
+
+def _first(pattern: str, text: str) -> str:
+    match = re.search(pattern, text, re.MULTILINE)
+    return match[1] if match else ""
+
+
+def _lammps_timestep(simulation_input: LAMMPSInput, text: str, motion: str, units: str) -> float:
+    """Return the time step in fs; 0 for a relaxation."""
+    timestep = _first(r"^timestep\s+(\S+)", text)
+    if timestep and not _NUMBER.fullmatch(timestep):
+        raise PetDriverError(
+            f"{simulation_input.path}: timestep {timestep}: write a number, or a variable of "
+            "style index"
+        )
+    if not timestep or motion == "relaxation":
+        return 0.0
+    return float(timestep) * (1 if units == "real" else 1e3)
 
 
 def _lammps_motion(text: str, values: dict[str, str]) -> str:
@@ -179,16 +215,18 @@ def _lammps_motion(text: str, values: dict[str, str]) -> str:
 
 
 def _lammps_temperature(text: str, motion: str) -> float | None:
-    """K, at which the last thermostat ends; styles differ in where they name it."""
+    """Return the final temperature of the last thermostat in K; None without a thermostat."""
     if motion not in ("nvt", "npt"):
         return None
     number = _NUMBER.pattern.replace("(", "(?:")
+    # The position of the temperatures depends on the style of the fix.
     style = rf"\bfix\s+\S+\s+\S+\s+(?:\S+\s+temp|langevin|temp/\w+)\s+{number}\s+({number})\s"
     found = re.findall(rf"^[^#\n]*{style}", text, re.MULTILINE)
     return float(found[-1]) if found else None
 
 
 def _lammps_atoms(log: Path) -> int:
+    """Return the last number of atoms at the beginning of a log; 0 if there is none."""
     if not log.is_file():
         return 0
     with open(log, errors="replace") as handle:

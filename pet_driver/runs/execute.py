@@ -1,4 +1,4 @@
-"""Running an input file to its end, over as many run segments as it takes."""
+"""Run an input file to its end, in one or several run segments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pet_driver.errors import PetDriverError
 from pet_driver.runs import ipi_input, lammps_input
-from pet_driver.runs.ipi_resume import beyond
+from pet_driver.runs.ipi_resume import too_few_steps
 from pet_driver.runs.record import FILE, Run, read_run
 from pet_driver.runs.segment_files import LOCK
 from pet_driver.runs.segments import IPISegment, LAMMPSSegment, Segment
@@ -29,23 +29,23 @@ def execute(
     settings: Settings | None = None,
     advance: Callable[[int, int], None] = lambda step, total: None,
 ) -> Run:
-    """Run an input file in a folder of its own, or resume it where it stopped.
+    """Run an input file in its own folder, or resume it from its last checkpoint.
 
     Args:
-        input file: an input of i-PI with PET in an ``<ffdirect>``, or one of LAMMPS with `pair_style
-            pet`. It is copied with its paths made absolute.
-        folder: made if it is not there. One that holds the same run, stopped, is resumed; one
-            that holds it finished is left as it is.
-        settings: what to change in the input file.
-        advance: called twice a second with the last step and the total.
+        input_file: input file of i-PI with PET in an ``<ffdirect>``, or of LAMMPS with `pair_style
+            pet`. It is copied to the folder with absolute paths.
+        folder: folder of the run; created if it is missing. If it holds the same run, a stopped
+            one is resumed, and a finished one is left unchanged.
+        settings: changes to the input file.
+        advance: called twice a second with the last step and the total number of steps.
 
     Returns:
-        The record of the run, which is in the folder as ``run.json`` too. Its state is
-        "finished", or "stopped" after the time limit, Ctrl-C or SIGTERM: the same call resumes.
+        The record of the run, which is also written to ``run.json`` in the folder. Its state is
+        "finished", or "stopped" after the time limit, Ctrl-C or SIGTERM; the same call resumes it.
 
     Raises:
-        PetDriverError: bad input, a folder of something else or in use, or the engine failed; then
-            the message ends with its last lines.
+        PetDriverError: invalid input, the folder holds something else or is in use, or the engine
+            failed; then the message ends with the last lines that it printed.
     """
     settings = settings or Settings()
     settings.check()
@@ -59,8 +59,8 @@ def execute(
             return previous
         if previous is not None and segment.is_complete():
             if (step := segment.last_step()) > segment.total:
-                raise beyond(folder, step, segment.total)
-            # Its supervisor was killed; the engine came to its end all the same.
+                raise too_few_steps(folder, step, segment.total)
+            # The supervisor was killed, but the engine ended regularly.
             run = replace(
                 segment.describe(),
                 state="finished",
@@ -75,7 +75,11 @@ def execute(
 
 
 def read_segment(input_file: Path, folder: Path, settings: Settings) -> Segment:
-    """An input file of either engine, ready to be run in ``folder``."""
+    """Read an input file of i-PI or LAMMPS for a run in ``folder``.
+
+    Raises:
+        PetDriverError: there is no such file, or it is invalid.
+    """
     if not input_file.is_file():
         raise PetDriverError(f"there is no input file at {input_file}")
     if "<simulation" in input_file.read_text(errors="replace"):
@@ -84,25 +88,23 @@ def read_segment(input_file: Path, folder: Path, settings: Settings) -> Segment:
 
 
 def is_done(run: Run, total: int) -> bool:
-    """Whether nothing is left to do."""
-    came_to_its_end = run.ends_itself and not run.ran_out
-    return run.state == "finished" and (came_to_its_end or run.steps >= total)
+    """Return whether a run is finished and has completed ``total`` steps, or needs no more."""
+    has_converged = run.ends_itself and not run.ran_out
+    return run.state == "finished" and (has_converged or run.steps >= total)
 
 
 def _execute(segment: Segment, previous: Run | None, advance: Callable[[int, int], None]) -> Run:
     folder = segment.folder
     before = previous.wall_time if previous else 0.0
-    described = (
-        segment.describe()
-    )  # what is wrong with the input file comes to light before there is a file
-    run = replace(described, state="running", wall_time=before)
-    begins = not (folder / FILE).is_file()
+    # Describe first: an invalid input file must leave no files in the folder.
+    run = replace(segment.describe(), state="running", wall_time=before)
+    is_new = not (folder / FILE).is_file()
     if previous is None:
-        run.write()  # first of all, or a disk that is full leaves files that are no run's
+        run.write()  # before all other files, which without a record would be refused next time
     try:
         commands = segment.start(fresh=previous is None)
     except PetDriverError:
-        if begins:
+        if is_new:
             (folder / FILE).unlink()
         raise
     run = replace(run, command=" ".join(segment.shown))
@@ -134,38 +136,45 @@ def _execute(segment: Segment, previous: Run | None, advance: Callable[[int, int
         command=run.command,
     )
     run.write()
-    stuck = not finished and outcome is Outcome.ENDED and step <= first
-    if failed or stuck:
-        words = last_words((folder / SCREEN).read_text(errors="replace"))
-        raise PetDriverError(f"the run in {folder} failed at step {step} ({run.command}):\n{words}")
+    made_no_step = not finished and outcome is Outcome.ENDED and step <= first
+    if failed or made_no_step:
+        lines = last_lines((folder / SCREEN).read_text(errors="replace"))
+        raise PetDriverError(f"the run in {folder} failed at step {step} ({run.command}):\n{lines}")
     return run
 
 
-def last_words(screen: str) -> str:
-    """What an engine said at its end; what this package says in it stands for itself."""
+def last_lines(screen: str) -> str:
+    """Return the last lines that an engine printed; only the message of a PetDriverError, if any.
+
+    A traceback would hide the message.
+    """
     lines = screen.splitlines()[-15:]
-    ours = f"{PetDriverError.__module__}.{PetDriverError.__qualname__}: "
-    found = next((k for k, line in enumerate(lines) if line.startswith(ours)), None)
-    return "\n".join(lines) if found is None else "\n".join(lines[found:]).removeprefix(ours)
+    prefix = f"{PetDriverError.__module__}.{PetDriverError.__qualname__}: "
+    index = next((k for k, line in enumerate(lines) if line.startswith(prefix)), None)
+    return "\n".join(lines) if index is None else "\n".join(lines[index:]).removeprefix(prefix)
 
 
 def find_previous(folder: Path, segment: Segment) -> Run | None:
-    """The record of an earlier run segment of the same run; none where it failed before its first step.
+    """Return the record of the earlier segments of a run; None for a new run.
+
+    Another run that failed before its first step does not count; its files are set aside.
 
     Raises:
-        PetDriverError: the folder holds another run, or files that are no run's.
+        PetDriverError: the folder holds another run, or files that belong to no run.
     """
     path = folder / FILE
     if not path.is_file():
         if any(entry.name != LOCK for entry in folder.iterdir()):
-            raise PetDriverError(f"{folder} holds files that are no run's; name another folder")
+            raise PetDriverError(
+                f"{folder} holds files but no {FILE}: they belong to no run; name another folder"
+            )
         return None
     previous, new = read_run(path), segment.describe()
-    # an archive's default grid is in neither input file, weights nor settings
+    # The grid may be the default of the exported model, which the other entries do not contain.
     pairs = [(key, previous.provenance.get(key), new.provenance[key]) for key in IDENTITY]
     for key, before, now in [*pairs, ("grid", previous.grid, new.grid)]:
         if before != now and previous.steps == 0:
-            return None  # it failed before its first step: its files are set aside
+            return None
         if before != now:
             raise PetDriverError(
                 f"{folder} holds another run ({key}: {before!r}, now {now!r}); name another "
@@ -176,7 +185,11 @@ def find_previous(folder: Path, segment: Segment) -> Run | None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for one run; the engine, which inherits the lock, holds it too."""
+    """Lock a folder for one run; the engine inherits the lock.
+
+    Raises:
+        PetDriverError: another run holds the lock.
+    """
     with open(folder / LOCK, "w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -184,7 +197,7 @@ def locked(folder: Path) -> Iterator[None]:
             raise PetDriverError(f"a run is under way in {folder}; wait for it or end it") from None
         except OSError as error:  # some shared file systems have no locks
             print(
-                f"pet-driver: warning: {folder} cannot be locked ({error.strerror}): see to it "
+                f"pet-driver: warning: {folder} cannot be locked ({error.strerror}): make sure "
                 "that no other run is under way there",
                 file=sys.stderr,
             )

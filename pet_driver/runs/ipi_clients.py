@@ -1,4 +1,4 @@
-"""Socket clients in place of the potential in i-PI's own process."""
+"""Replace the in-process potentials of an i-PI input file by socket clients."""
 
 from __future__ import annotations
 
@@ -9,64 +9,71 @@ from pathlib import Path
 
 import torch
 
-from pet_driver.runs.ipi_input import is_pet, parameters, structures_of, write
+from pet_driver.runs.ipi_input import (
+    batch_size,
+    count_structures,
+    is_pet,
+    name_of,
+    parameters,
+    required,
+    write_input,
+)
 
-SOCKETS = "/tmp/ipi_"  # where i-PI makes its Unix sockets
+SOCKETS = "/tmp/ipi_"  # i-PI's prefix of the paths of its unix sockets
 
 
-def with_clients(path: Path, folder: Path, clients: int) -> list[list[list[str]]]:
-    """Turn the in-process potentials of an input into sockets; clients share beads and replicas.
+def replace_by_clients(path: Path, folder: Path, clients: int) -> list[list[list[str]]]:
+    """Replace the in-process potentials of an input file by sockets; clients share the beads.
 
     Args:
-        path: the input, which is written anew.
-        folder: of the run; it gives the sockets names of their own.
-        clients: by force field.
+        path: the input file, which is overwritten.
+        folder: folder of the run, from which the names of the sockets are made.
+        clients: number of clients per force field.
 
     Returns:
-        The commands that start the clients, by force field.
+        The command lines of the clients, by force field.
     """
     root = ElementTree.parse(path).getroot()
-    commands = []
+    commands: list[list[list[str]]] = []
     for number, field in enumerate([f for f in root.findall("ffdirect") if is_pet(f)]):
         digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
         address = f"pet-driver-{digest}-{number}"
-        found = parameters(field)
+        values = parameters(field)
         field.tag = "ffsocket"
         field.set("mode", "unix")
         for tag in ("pes", "pes_path", "parameters"):
-            field.remove(field.find(tag))
+            field.remove(required(field, tag))
         _share_batches(root, field, clients)
-        # A killed i-PI leaves it, in the way of the next; the folder's lock tells that none lives.
+        # A killed i-PI leaves its socket, which would block the next. The lock on the folder
+        # guarantees that no other run uses it.
         Path(SOCKETS + address).unlink(missing_ok=True)
         ElementTree.SubElement(field, "address").text = address
-        commands.append([])
-        for client in range(clients):
-            device = _device_of(client, found.get("device", "cpu"))
-            commands[-1].append(_client({**found, "device": device}, address))
-    write(root, path)
+        devices = [_device_of(client, values.get("device", "cpu")) for client in range(clients)]
+        commands.append([_command({**values, "device": device}, address) for device in devices])
+    write_input(root, path)
     return commands
 
 
 def _device_of(client: int, device: str) -> str:
-    """Clients share the GPUs of the machine."""
+    """Return the device of one client: the clients share the GPUs of the machine."""
     gpus = torch.cuda.device_count() if device in ("cuda", "auto") else 0
     return f"cuda:{client % gpus}" if gpus else device
 
 
 def _share_batches(root: ElementTree.Element, field: ElementTree.Element, clients: int) -> None:
-    """i-PI hands out batches: one that holds all beads would leave the other clients idle."""
-    asked = structures_of(root, field.get("name"))
-    size = field.find("batch_size")
-    if size is not None and asked:
-        size.text = f" {min(int(size.text), -(-asked // clients))} "
+    """Reduce the batch size so that every client gets beads: i-PI sends whole batches."""
+    count = count_structures(root, name_of(field))
+    element = field.find("batch_size")
+    if element is not None and count:
+        element.text = f" {min(batch_size(field), -(-count // clients))} "
 
 
-def _client(found: dict[str, str], address: str) -> list[str]:
-    words = [sys.executable, "-m", "pet_driver", "ipi", found["model"], "-u", "-a", address]
-    words += ["-t", found["template"], "--timeout", "600"]
+def _command(values: dict[str, str], address: str) -> list[str]:
+    words = [sys.executable, "-m", "pet_driver", "ipi", values["model"], "-u", "-a", address]
+    words += ["-t", values["template"], "--timeout", "600"]
     for key in ("device", "grid", "counter", "warn", "stop", "max_edges"):
-        if key in found:
-            words += [f"--{key.replace('_', '-')}", found[key]]
-    if found.get("periodic", "True").lower() == "false":
+        if key in values:
+            words += [f"--{key.replace('_', '-')}", values[key]]
+    if values.get("periodic", "True").lower() == "false":
         words.append("--non-periodic")
     return words

@@ -1,4 +1,4 @@
-"""Taking up a run of i-PI where it stopped, with the counters of its random rotations."""
+"""Resume a run of i-PI from its checkpoint, with the counters of its random rotations."""
 
 from __future__ import annotations
 
@@ -11,68 +11,77 @@ from pet_driver.errors import PetDriverError
 from pet_driver.runs.ipi_input import (
     DEFAULT_PREFIX,
     IPIInput,
-    child,
-    grid,
+    batch_size,
+    count_structures,
+    get_or_add,
+    grid_of,
+    name_of,
     parameters,
     set_parameters,
-    structures_of,
-    write,
+    write_input,
 )
 from pet_driver.symmetry.grid_names import draws, parse_grid_name
 
 RESUMED = "resumed.xml"
 
 
-def resume(input_file: IPIInput, folder: Path, total_steps: int) -> int | None:
-    """Write an input that resumes from the latest whole checkpoint in ``folder``.
+def resume(simulation_input: IPIInput, folder: Path, total_steps: int) -> int | None:
+    """Write an input file that resumes from the latest complete checkpoint in ``folder``.
 
     Returns:
-        The step it resumes from, or None if there is no checkpoint with steps left to do.
+        The step of the checkpoint, or None if there is no checkpoint with steps left to do.
 
     Raises:
-        PetDriverError: more steps are done than are asked for.
+        PetDriverError: more steps are completed than ``total_steps``.
     """
-    found = []
-    for path in [folder / "RESTART", *folder.glob(input_file.file("chk*"))]:
+    checkpoints = []
+    for path in [folder / "RESTART", *folder.glob(simulation_input.output_name("chk*"))]:
         try:
             root = ElementTree.parse(path).getroot()
         except (FileNotFoundError, ElementTree.ParseError):
             continue
         output = root.find("output")
-        if output is None or output.get("prefix", DEFAULT_PREFIX).strip() != input_file.prefix:
-            continue  # of another run
+        if (
+            output is None
+            or output.get("prefix", DEFAULT_PREFIX).strip() != simulation_input.prefix
+        ):
+            continue  # checkpoint of another run
         step = int(root.findtext("step", "0"))
         if step > total_steps:
-            raise beyond(folder, step, total_steps)
-        # One of the last step without a RESTART may be ahead of the other files.
+            raise too_few_steps(folder, step, total_steps)
+        # A checkpoint of the last step without a RESTART may be ahead of the other files.
         if step < total_steps:
-            found.append((step, root))
-    if not found:
+            checkpoints.append((step, root))
+    if not checkpoints:
         return None
-    step, root = max(found, key=lambda entry: entry[0])
-    # A checkpoint leaves out whatever is i-PI's default.
-    child(root, "total_steps").text = str(total_steps)
-    for planned in input_file.force_fields:
-        # The checkpoint has a socket instead if the last run segment had clients.
-        name = planned.get("name")
-        place, old = next((k, e) for k, e in enumerate(root) if e.get("name") == name)
-        field = copy.deepcopy(planned)
-        root.remove(old)
-        root.insert(place, field)
-        found = parameters(field)
-        # i-PI does not keep the counter of random rotations: it follows from the step.
-        name_of_grid = grid(found)
-        if parse_grid_name(name_of_grid).random:
-            drawn = draws_an_evaluation(root, field, name_of_grid)
-            counts = evaluations_until(root, name, step) * drawn
-            found["counter"] = str(int(found.get("counter", "0")) + counts)
-            set_parameters(field, found)
-    write(root, folder / RESUMED)
+    step, root = max(checkpoints, key=lambda checkpoint: checkpoint[0])
+    # A checkpoint leaves out values that are i-PI's defaults.
+    get_or_add(root, "total_steps").text = str(total_steps)
+    for field in simulation_input.force_fields:
+        _replace_force_field(root, copy.deepcopy(field), step)
+    write_input(root, folder / RESUMED)
     return step
 
 
-def beyond(folder: Path, step: int, total_steps: int) -> PetDriverError:
-    """What to say of fewer steps than are done: nobody's frames are thrown away for it."""
+def _replace_force_field(root: ElementTree.Element, field: ElementTree.Element, step: int) -> None:
+    """Replace a force field of a checkpoint, which has a socket if the last segment had clients.
+
+    i-PI does not store the counter of random rotations; it follows from the step.
+    """
+    name = name_of(field)
+    index, old = next((k, e) for k, e in enumerate(root) if e.get("name") == name)
+    root.remove(old)
+    root.insert(index, field)
+    values = parameters(field)
+    grid = grid_of(values)
+    if parse_grid_name(grid).random:
+        drawn = evaluations_until(root, name, step) * draws_per_evaluation(root, field, grid)
+        values["counter"] = str(int(values.get("counter", "0")) + drawn)
+        set_parameters(field, values)
+
+
+def too_few_steps(folder: Path, step: int, total_steps: int) -> PetDriverError:
+    """Return the error for a request of fewer steps than are completed: no frame is deleted."""
     return PetDriverError(
         f"{folder} holds the run at step {step}, beyond the {total_steps} that are asked for; ask "
         "for more steps, or name another folder"
@@ -80,21 +89,22 @@ def beyond(folder: Path, step: int, total_steps: int) -> PetDriverError:
 
 
 def evaluations_until(root: ElementTree.Element, name: str, step: int) -> int:
-    """How many evaluations a force field had made before the step that the run resumes with."""
-    if name in idle(root):
-        stride = looked_at(root)
-        return 0 if stride is None else step // stride + 1  # that of the step itself is on record
-    return step * evaluations_a_step(root, name)
+    """Return the number of evaluations by a force field before the run resumes at ``step``."""
+    if name in force_fields_of_weight_zero(root):
+        stride = component_stride(root)
+        # The evaluation at the step itself was made before the checkpoint was written.
+        return 0 if stride is None else step // stride + 1
+    return step * evaluations_per_step(root, name)
 
 
-def idle(root: ElementTree.Element) -> set[str]:
-    """The force fields of weight 0, which are there for an output alone."""
+def force_fields_of_weight_zero(root: ElementTree.Element) -> set[str]:
+    """Return the names of force fields of weight 0, which i-PI evaluates only for outputs."""
     forces = root.findall("system/forces/force")
-    return {f.get("forcefield") for f in forces if float(f.get("weight", "1")) == 0}
+    return {f.get("forcefield", "") for f in forces if float(f.get("weight", "1")) == 0}
 
 
-def looked_at(root: ElementTree.Element) -> int | None:
-    """The stride at which the outputs ask for single forces; None: never."""
+def component_stride(root: ElementTree.Element) -> int | None:
+    """Return the stride at which outputs contain single force components; None: never."""
     strides = [
         int(table.get("stride", "1"))
         for table in root.findall("output/properties")
@@ -103,8 +113,8 @@ def looked_at(root: ElementTree.Element) -> int | None:
     return min(strides, default=None)
 
 
-def evaluations_a_step(root: ElementTree.Element, name: str) -> int:
-    """How often a force field is asked in one step: more than once where time steps are nested."""
+def evaluations_per_step(root: ElementTree.Element, name: str) -> int:
+    """Return how often a force field is evaluated per step: several times on an inner MTS level."""
     nested = [int(n) for n in re.findall(r"\d+", root.findtext(".//dynamics/nmts", "1"))]
     weights = next(
         (
@@ -121,8 +131,8 @@ def evaluations_a_step(root: ElementTree.Element, name: str) -> int:
     return count
 
 
-def draws_an_evaluation(root: ElementTree.Element, field: ElementTree.Element, name: str) -> int:
-    """By how much the counter of random rotations moves when all beads are evaluated once."""
-    asked = structures_of(root, field.get("name"))
-    size = int(field.findtext("batch_size", "1"))
-    return -(-asked // size) * draws(name, size)
+def draws_per_evaluation(root: ElementTree.Element, field: ElementTree.Element, grid: str) -> int:
+    """Return by how much the counter of random rotations grows per evaluation of all beads."""
+    size = batch_size(field)
+    n_batches = -(-count_structures(root, name_of(field)) // size)
+    return n_batches * draws(grid, size)

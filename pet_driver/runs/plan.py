@@ -1,9 +1,8 @@
-"""What a run will cost: its evaluations, timed one by one on the machine at hand."""
+"""Predict the cost of a run by timing its evaluations on this machine."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -22,21 +21,20 @@ from pet_driver.runs.segments import IPISegment, LAMMPSSegment
 from pet_driver.runs.settings import Settings
 
 REPEATS = 3
-IPI_OVERHEAD = 5e-4  # s a step and bead: i-PI's own work, a few thousand atoms or less
+IPI_OVERHEAD = 5e-4  # s per step and bead in i-PI itself, up to a few thousand atoms
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The cost of a run.
+    """Predicted cost of a run.
 
     Attributes:
-        atoms: of the system, or of one bead.
-        beads: of the ring polymer.
-        steps: of the engine.
+        atoms: number of atoms, of one bead if there are several.
+        beads: number of beads.
+        steps: number of steps.
         timestep: fs; 0 for a relaxation.
-        evaluations: (grid, structures that are evaluated as one batch, how often a step), of which
-            the time of a step is the sum.
-        step_time: s.
+        evaluations: (grid, number of structures in one batch, evaluations per step).
+        step_time: wall time in s of one step: the sum over its evaluations.
     """
 
     atoms: int
@@ -48,21 +46,20 @@ class Plan:
 
     @property
     def hours(self) -> float:
-        """Wall time of the run."""
+        """Wall time of the run in hours."""
         return self.step_time * self.steps / 3600
 
     @property
     def ns_per_day(self) -> float:
-        """How fast the simulated time passes."""
+        """Simulated time in ns per day of wall time."""
         return 86400 / self.step_time * self.timestep * 1e-6
 
 
 def plan(input_file: Path, settings: Settings | None = None) -> Plan:
-    """Time the evaluations that a step of an input file asks for.
+    """Time the evaluations of one step of an input file, and predict the cost of its run.
 
-    The model of the cost: a step takes the sum of its evaluations, each of all beads that a force
-    asks for in one batch, and i-PI's own 0.5 ms a bead. Ranks and clients are not in it: divide by
-    what they gain.
+    Model of the cost: a step takes the sum of its evaluations, each of one batch of beads, and
+    0.5 ms per bead in i-PI itself. Several ranks and clients are not included.
 
     Raises:
         PetDriverError: as :func:`pet_driver.runs.execute`.
@@ -70,24 +67,27 @@ def plan(input_file: Path, settings: Settings | None = None) -> Plan:
     settings = settings or Settings()
     settings.check()
     segment = read_segment(input_file, Path("plan"), settings)
-    found = segment.describe()
-    demand = (
-        _demand_of_ipi(segment) if isinstance(segment, IPISegment) else _demand_of_lammps(segment)
-    )
-    model, atoms, counts = load(demand.model, demand.device), demand.atoms, demand.evaluations
+    run = segment.describe()
+    if isinstance(segment, IPISegment):
+        workload = _ipi_workload(segment)
+    else:
+        assert isinstance(segment, LAMMPSSegment)
+        workload = _lammps_workload(segment)
+    model, atoms = load(workload.model, workload.device), workload.atoms
+    counts = workload.evaluations
     times = [n * evaluation_time(model, atoms, *batch) for batch, n in counts.items()]
     return Plan(
         atoms=len(atoms),
-        beads=found.n_beads,
+        beads=run.n_beads,
         steps=segment.total,
-        timestep=found.timestep,
+        timestep=run.timestep,
         evaluations=tuple((*batch, n) for batch, n in counts.items()),
-        step_time=sum(times) + demand.overhead,
+        step_time=sum(times) + workload.overhead,
     )
 
 
 def evaluation_time(model: Model | Ensemble, atoms: Atoms, grid: str, beads: int) -> float:
-    """Median time in s of one evaluation of a batch of ``beads`` copies, after a first one."""
+    """Return the median time in s to evaluate a batch of ``beads`` copies, after a warm-up."""
     times = []
     for _ in range(REPEATS + 1):
         begin = time.perf_counter()
@@ -98,41 +98,52 @@ def evaluation_time(model: Model | Ensemble, atoms: Atoms, grid: str, beads: int
     return median(times[1:])
 
 
-class _Demand(NamedTuple):
-    """What an input file asks for."""
+class _Workload(NamedTuple):
+    """Evaluations that an input file needs.
+
+    Attributes:
+        model: exported model or shipped name.
+        device: torch device.
+        atoms: starting structure.
+        evaluations: evaluations per step, by (grid, number of structures in one batch).
+        overhead: time in s per step of the engine itself.
+    """
 
     model: str
     device: str
-    atoms: Atoms  # that it begins with
-    evaluations: Counter[tuple[str, int]]  # (grid, structures in a batch) -> how often a step
-    overhead: float  # s a step, of the engine itself
+    atoms: Atoms
+    evaluations: dict[tuple[str, int], float]
+    overhead: float
 
 
-def _demand_of_ipi(segment: IPISegment) -> _Demand:
-    root = segment.input_file.root
-    counts: Counter[tuple[str, int]] = Counter()
-    for field in segment.input_file.force_fields:
-        name = field.get("name")
-        often = float(ipi_resume.evaluations_a_step(root, name))
-        if name in ipi_resume.idle(root):
-            stride = ipi_resume.looked_at(root)
-            often = 0.0 if stride is None else 1.0 / stride
-        if often:
-            grid = ipi_input.grid(ipi_input.parameters(field))
-            counts[grid, ipi_input.structures_of(root, name)] += often
-    atoms = read_structures(segment.input_file.start)[0]
-    device = ipi_input.parameters(segment.input_file.force_fields[0]).get("device", "cpu")
-    own = IPI_OVERHEAD * segment.describe().n_beads
-    return _Demand(segment.input_file.models[0], device, atoms, counts, own)
+def _ipi_workload(segment: IPISegment) -> _Workload:
+    simulation_input = segment.simulation_input
+    root = simulation_input.root
+    counts: dict[tuple[str, int], float] = {}
+    for field in simulation_input.force_fields:
+        name = ipi_input.name_of(field)
+        per_step = float(ipi_resume.evaluations_per_step(root, name))
+        if name in ipi_resume.force_fields_of_weight_zero(root):
+            stride = ipi_resume.component_stride(root)
+            per_step = 0.0 if stride is None else 1.0 / stride
+        if per_step:
+            grid = ipi_input.grid_of(ipi_input.parameters(field))
+            batch = grid, ipi_input.count_structures(root, name)
+            counts[batch] = counts.get(batch, 0.0) + per_step
+    atoms = read_structures(simulation_input.start)[0]
+    device = ipi_input.parameters(simulation_input.force_fields[0]).get("device", "cpu")
+    overhead = IPI_OVERHEAD * segment.describe().n_beads
+    return _Workload(simulation_input.models[0], device, atoms, counts, overhead)
 
 
-def _demand_of_lammps(segment: LAMMPSSegment) -> _Demand:
+def _lammps_workload(segment: LAMMPSSegment) -> _Workload:
+    path = segment.simulation_input.path
     if "data" not in segment.values:
         raise PetDriverError(
-            f"{segment.input_file.path}: no 'variable data index ...': which atoms does it begin with?"
+            f"{path}: no 'variable data index ...' that names the starting structure"
         )
-    atoms = read_structures(segment.input_file.path.parent / segment.values["data"])[0]
+    atoms = read_structures(path.parent / segment.values["data"])[0]
     atoms = atoms.repeat(int(segment.values.get("replicate", "1")))
-    model = lammps_input.model_path(segment.input_file, segment.settings)
+    model = lammps_input.model_path(segment.simulation_input, segment.settings)
     device = segment.values.get("device", "auto")
-    return _Demand(model, device, atoms, Counter({(segment.describe().grid, 1): 1.0}), 0.0)
+    return _Workload(model, device, atoms, {(segment.describe().grid, 1): 1.0}, 0.0)

@@ -1,4 +1,4 @@
-"""How far a run is: a bar in a terminal, now and then a line in a log."""
+"""Show the progress of a run: a bar in a terminal, lines in a log file."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-LINES = 10  # of a log, for a whole run
+LINES = 10  # lines in a log file for a whole run
 
 
 @contextmanager
 def progress(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a run under ``name``; yields a function of the last step and the total."""
-    console = Console(stderr=True)
+    """Show the progress of a run; yields a function to call with the last step and the total."""
+    console = Console(stderr=True, markup=False, emoji=False)
     columns = (
-        TextColumn("{task.description:20s}"),
+        TextColumn("{task.description:20s}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

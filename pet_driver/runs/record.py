@@ -1,4 +1,4 @@
-"""What a run says of itself: ``run.json`` in its folder."""
+"""Read and write the record of a run: ``run.json`` in its folder."""
 
 from __future__ import annotations
 
@@ -18,32 +18,35 @@ MOTIONS = ("nve", "nvt", "npt", "relaxation", "replay")
 
 @dataclass(frozen=True)
 class Run:
-    """One run, with its files relative to its folder.
+    """Record of one run; paths of files are relative to its folder.
 
     Attributes:
-        name: how figures call it.
+        name: name in figures.
         system: "molecule" (one water molecule) or "bulk".
         motion: one of ``MOTIONS``.
-        grid: rotations that the sampled potential is averaged over; with two time steps that of
-            the sum of all forces.
+        grid: rotations that the sampled potential is averaged over; with multiple time steps, the
+            grid of the sum of all forces.
         engine: i-PI or LAMMPS, with version.
-        n_atoms: of the system, or of one bead.
-        n_beads: 1 for classical nuclei.
-        timestep: fs, of one step as the engine counts them; 0 for a relaxation.
-        steps: how many are done.
-        asked: how many were to be done at most; 0: not on record.
-        positions: trajectories, one by bead, or that of the centroid.
+        n_atoms: number of atoms, of one bead if there are several.
+        n_beads: number of beads; 1 for classical nuclei.
+        timestep: fs, of one step as the engine counts steps; 0 for a relaxation.
+        steps: number of completed steps.
+        positions: trajectory files, one per bead, or the one of the centroid.
         properties: i-PI's property file or LAMMPS' log.
-        velocities: files beside ``positions``; empty where there are none.
-        forces: the same.
-        rotations: i-PI's extras with the raw energy and the spread over rotations, one by bead.
-        centroid: whether ``positions`` are those of the centroid of all beads.
-        units: LAMMPS' style of units; "" for i-PI, whose files name theirs.
-        temperature: K, of the ensemble; None where the input file does not say it plainly.
-        state: "running", "stopped" (to be continued) or "finished".
-        wall_time: s, all run segments of the run together; 0 where nobody measured it.
-        command: that made it, to be repeated in the folder.
+        velocities: velocity files, as ``positions``; empty if there are none.
+        forces: force files, as ``positions``; empty if there are none.
+        rotations: i-PI's extras files, one per bead, with the raw energy and the standard
+            deviation of the energy over the rotations.
+        asked: requested number of steps; 0: unknown.
+        centroid: whether ``positions`` is the trajectory of the centroid.
+        units: LAMMPS' units style; "" for i-PI, whose files name their units.
+        temperature: temperature of the ensemble in K; None if it cannot be read from the input
+            file.
+        state: "running", "stopped" (can be resumed) or "finished".
+        wall_time: wall time in s of all run segments; 0 if it was not measured.
+        command: command that repeats the run in its folder.
         provenance: checksums and versions.
+        folder: folder of the run; not stored in ``run.json``.
     """
 
     name: str
@@ -71,16 +74,16 @@ class Run:
     folder: Path = Path()
 
     def write(self) -> None:
-        """Write ``run.json``; whoever reads at the same time sees the old one or the new one."""
+        """Write ``run.json`` atomically."""
         entries = {key: value for key, value in asdict(self).items() if key != "folder"}
         text = json.dumps(entries, indent=1) + "\n"
         write_atomically(self.folder / FILE, text.encode())
 
     def path(self, name: str) -> Path:
-        """The path of one of the run's files.
+        """Return the path of one of the run's files.
 
         Raises:
-            PetDriverError: it is gone.
+            PetDriverError: the file is missing.
         """
         path = self.folder / name
         if not path.is_file():
@@ -89,22 +92,22 @@ class Run:
 
     @property
     def ends_itself(self) -> bool:
-        """Whether the engine knows the end, whatever number of steps was asked for."""
+        """Whether the run may finish before the requested number of steps."""
         return self.motion in ("relaxation", "replay")
 
     @property
     def ran_out(self) -> bool:
-        """Whether steps came to their end before what the engine was to do."""
+        """Whether the requested steps were used up before the run finished by itself."""
         return self.ends_itself and 0 < self.asked <= self.steps
 
     @property
     def duration(self) -> float:
-        """ps."""
+        """Simulated time in ps."""
         return 1e-3 * self.timestep * self.steps
 
 
 def read_run(path: Path) -> Run:
-    """The run of a ``run.json``.
+    """Read the run of a ``run.json``.
 
     Raises:
         PetDriverError: the file does not describe a run.
@@ -120,12 +123,12 @@ def read_run(path: Path) -> Run:
 
 
 def find_runs(folders: Iterable[Path]) -> list[Run]:
-    """All runs in and below some folders that have a first frame, in the order of their names.
+    """Return all runs in and below some folders that have completed a step, sorted by path.
 
-    Where names occur twice, the folders above are put before them.
+    If two runs have the same name, the names of their parent folders are prepended.
 
     Raises:
-        PetDriverError: there is none, or a ``run.json`` is not one.
+        PetDriverError: there is no run, or a ``run.json`` is invalid.
     """
     folders = list(folders)
     paths = {path.resolve() for folder in folders for path in folder.glob(f"**/{FILE}")}
@@ -135,10 +138,10 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
         raise PetDriverError(
             f"no {FILE} in or below {where}: run an input file with `pet-driver run`"
         )
-    return _with_names_of_their_own(runs)
+    return _with_unique_names(runs)
 
 
-def _with_names_of_their_own(runs: list[Run]) -> list[Run]:
+def _with_unique_names(runs: list[Run]) -> list[Run]:
     for depth in range(1, max(len(run.folder.parts) for run in runs)):
         count = Counter(run.name for run in runs)
         if len(count) == len(runs):

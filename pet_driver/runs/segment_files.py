@@ -1,4 +1,4 @@
-"""The files that a run segment of a run finds and leaves: how far they reach, and where they are torn."""
+"""Inspect and repair the output files that an earlier run segment left in a folder."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from pet_driver.analysis.formats import scan_bin
 from pet_driver.runs.record import FILE
 
 LOCK = ".lock"
-_TAIL = 16384  # bytes that surely hold the last row of a table
+_TAIL = 16384  # bytes at the end of a file that contain the last row of a table
 
 
 def last_step(path: Path) -> int:
-    """The step of the last whole row of numbers in i-PI's property file or LAMMPS' log."""
+    """Return the step of the last complete row of i-PI's property file or LAMMPS' log; 0: none."""
     column = step_column(path)
     for line in reversed(tail(path).split("\n")[:-1]):
         try:
             numbers = [float(word) for word in line.split()]
         except ValueError:
             continue
-        # LAMMPS also writes rows of energies alone.
+        # A minimization of LAMMPS also writes rows of energies, without a step.
         if len(numbers) > max(1, column) and numbers[column].is_integer() and numbers[column] >= 0:
             return int(numbers[column])
     return 0
 
 
 def step_column(path: Path) -> int:
-    """Which column has the step: i-PI's header says it, in LAMMPS' log it is the first."""
+    """Return the column of the step: from the header of i-PI; the first one in LAMMPS' log."""
     if not path.is_file():
         return 0
     with open(path, errors="replace") as handle:
-        found = re.search(r"^# column +(\d+) +--> step\b", handle.read(_TAIL), re.MULTILINE)
-    return int(found[1]) - 1 if found else 0
+        match = re.search(r"^# column +(\d+) +--> step\b", handle.read(_TAIL), re.MULTILINE)
+    return int(match[1]) - 1 if match else 0
 
 
 def tail(path: Path) -> str:
-    """The end of a text file; nothing where there is none."""
+    """Return the end of a text file; an empty text if there is no file."""
     if not path.is_file():
         return ""
     with open(path, "rb") as handle:
@@ -47,40 +47,44 @@ def tail(path: Path) -> str:
 
 
 def set_aside(folder: Path, warns: bool = False) -> None:
-    """Move what a run segment without a checkpoint left behind: nobody but its owner throws data away.
+    """Move the files of a run without a checkpoint to a subfolder ``set-aside-N``.
 
-    Where it had steps that will be done again, it ``warns``.
+    Nothing is deleted.
+
+    Args:
+        folder: folder of the run.
+        warns: warn that completed steps will be repeated.
     """
     old = [path for path in folder.iterdir() if path.is_file() and path.name not in (FILE, LOCK)]
     if not old:
         return
     found = [re.fullmatch(r"set-aside-(\d+)", path.name) for path in folder.iterdir()]
     number = 1 + max((int(match[1]) for match in found if match), default=0)
-    aside = folder / f"set-aside-{number}"
-    aside.mkdir()
+    subfolder = folder / f"set-aside-{number}"
+    subfolder.mkdir()
     for path in old:
-        path.rename(aside / path.name)
+        path.rename(subfolder / path.name)
     if warns:
         warnings.warn(
-            f"{folder} has no whole checkpoint: the run begins anew, and what it had done is in "
-            f"{aside}",
+            f"{folder} has no complete checkpoint: the run starts again; its earlier files are in "
+            f"{subfolder}",
             stacklevel=2,
         )
 
 
-def cut_partial_frames(folder: Path, pattern: str) -> None:
-    """Let text files end with a whole line, and binary trajectories with a whole frame.
+def cut_incomplete_frames(folder: Path, pattern: str) -> None:
+    """Cut text files after their last complete line, binary trajectories after their last frame.
 
-    What a restarted engine appends begins a new one.
+    A resumed engine appends to these files.
     """
     for path in folder.glob(pattern):
-        end = whole_frames(path) if path.suffix == ".bin" else whole_lines(path)
+        end = end_of_last_frame(path) if path.suffix == ".bin" else end_of_last_line(path)
         if end < path.stat().st_size:
             os.truncate(path, end)
 
 
-def whole_lines(path: Path) -> int:
-    """How many bytes of a text file end with its last newline."""
+def end_of_last_line(path: Path) -> int:
+    """Return the number of bytes of a text file up to its last newline."""
     with open(path, "rb") as handle:
         position = handle.seek(0, 2)
         while position > 0:
@@ -93,7 +97,7 @@ def whole_lines(path: Path) -> int:
     return 0
 
 
-def whole_frames(path: Path) -> int:
-    """How many bytes of a binary trajectory of i-PI end with its last whole frame."""
+def end_of_last_frame(path: Path) -> int:
+    """Return the number of bytes of a binary i-PI trajectory up to its last complete frame."""
     frames = scan_bin(path.read_bytes(), str(path))[1]
     return next((frame.stop for frame in reversed(frames) if frame.complete), 0)

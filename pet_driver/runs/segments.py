@@ -1,4 +1,4 @@
-"""One segment of a run in either engine: how it starts, how far it is, whether it came to its end."""
+"""One segment of a run of i-PI or LAMMPS: prepare its folder, read its progress, judge its end."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from pet_driver.engines.lammps.launch import command, variables
 from pet_driver.errors import PetDriverError
 from pet_driver.runs import ipi_input, lammps_input
 from pet_driver.runs.describe import describe_ipi, describe_lammps
-from pet_driver.runs.ipi_clients import with_clients
+from pet_driver.runs.ipi_clients import replace_by_clients
 from pet_driver.runs.ipi_input import IPIInput
 from pet_driver.runs.ipi_resume import RESUMED, resume
 from pet_driver.runs.lammps_input import LAMMPSInput
 from pet_driver.runs.record import Run
-from pet_driver.runs.segment_files import cut_partial_frames, last_step, set_aside, tail
+from pet_driver.runs.segment_files import cut_incomplete_frames, last_step, set_aside, tail
 from pet_driver.runs.settings import Settings
 from pet_driver.runs.supervise import SCREEN, Commands, Outcome
 
-EXIT = "EXIT"  # i-PI ends where it finds this file, with a RESTART
+EXIT = "EXIT"  # i-PI ends when it finds this file, and writes a RESTART
 
 
 class Segment(Protocol):
-    """What `execute` asks of an engine.
+    """What :func:`pet_driver.runs.execute` needs from an engine.
 
     Attributes:
-        folder: of the run.
-        total: steps, from the very start.
-        shown: the command as the record shows it, known after ``start``.
-        deadline: s until the engine is to be sent SIGTERM, or None.
+        folder: folder of the run.
+        total: total number of steps, from the start of the run.
+        shown: the command for the record, known after ``start``.
+        deadline: time in s after which the engine is asked to end; None: no limit, or the engine
+            keeps to the limit itself.
     """
 
     folder: Path
@@ -43,29 +44,32 @@ class Segment(Protocol):
     deadline: float | None
 
     def start(self, fresh: bool) -> Commands:
-        """Make the folder ready; what is to be started there.
+        """Prepare the folder and return the command lines to start there.
+
+        Args:
+            fresh: start a new run; otherwise resume from a checkpoint if there is one.
 
         Raises:
-            PetDriverError: a program is missing; the folder is then as it was.
+            PetDriverError: a program is missing; the folder is then unchanged.
         """
 
     def environment(self) -> dict[str, str]:
-        """The environment variables of the engine."""
+        """Return the environment variables of the engine."""
 
     def describe(self) -> Run:
-        """The record of the run, but for what only its end can tell."""
+        """Return the record of the run, without what is known only at its end."""
 
     def last_step(self) -> int:
-        """The last step in the files of the folder; 0 where there is none."""
+        """Return the last step in the files of the folder; 0 if there is none."""
 
     def is_complete(self) -> bool:
-        """Whether the files in the folder tell that all steps are done."""
+        """Return whether the files in the folder show that all steps are completed."""
 
     def is_finished(self, outcome: Outcome) -> bool:
-        """Whether all steps are done, given how the engine came to its end."""
+        """Return whether the run is finished, given how the engine ended."""
 
 
-# What the engines print when they stop before their end, with exit code 0.
+# Messages of the engines when they stop early with exit code 0.
 IPI_STOPPED = (
     *("EXIT file detected", "Wall clock time expired", "Maximum wallclock time elapsed"),
     "Kill signal received",
@@ -74,47 +78,46 @@ LAMMPS_STOPPED = ("Wall time limit reached", "Fix halt condition")
 
 
 class IPISegment:
-    """A run of i-PI."""
+    """A segment of a run of i-PI; see :class:`Segment`."""
 
-    def __init__(self, input_file: IPIInput, folder: Path, settings: Settings) -> None:
+    def __init__(self, simulation_input: IPIInput, folder: Path, settings: Settings) -> None:
         self.folder, self.settings = folder, settings
-        self.input_file = ipi_input.changed(input_file, settings)
-        self.total = self.input_file.total_steps
+        self.simulation_input = ipi_input.apply_settings(simulation_input, settings)
+        self.total = self.simulation_input.total_steps
         self.deadline = settings.time_limit
         self.shown: list[str] = []
-        self._printed = 0  # bytes, by the run segments before
+        self._printed = 0  # bytes of the screen output of earlier segments
 
     def start(self, fresh: bool) -> Commands:
-        program = find_ipi()
-        step = None if fresh else resume(self.input_file, self.folder, self.total)
+        program = ipi_command()
+        step = None if fresh else resume(self.simulation_input, self.folder, self.total)
         name = RESUMED
         if step is None:
-            name = self.input_file.path.name
+            name = self.simulation_input.path.name
             set_aside(self.folder, warns=not fresh and self.last_step() > 0)
-            ipi_input.write(self.input_file.root, self.folder / name)
-        for pattern in self.input_file.outputs:
-            cut_partial_frames(self.folder, pattern)
+            ipi_input.write_input(self.simulation_input.root, self.folder / name)
+        for pattern in self.simulation_input.outputs:
+            cut_incomplete_frames(self.folder, pattern)
         screen = self.folder / SCREEN
         self._printed = screen.stat().st_size if screen.is_file() else 0
-        clients = self.settings.clients
         self.shown = ["i-pi", name]
         (self.folder / EXIT).unlink(missing_ok=True)
         commands = Commands([*program, name], exit_file=EXIT)
-        if clients:
-            commands.clients += with_clients(self.folder / name, self.folder, clients)
+        if clients := self.settings.clients:
+            commands.clients += replace_by_clients(self.folder / name, self.folder, clients)
         return commands
 
     def environment(self) -> dict[str, str]:
         return dict(os.environ)
 
     def describe(self) -> Run:
-        return describe_ipi(self.input_file, self.folder, self.settings)
+        return describe_ipi(self.simulation_input, self.folder, self.settings)
 
     def last_step(self) -> int:
-        return last_step(self.folder / self.input_file.properties)
+        return last_step(self.folder / self.simulation_input.properties)
 
     def is_complete(self) -> bool:
-        """i-PI writes RESTART when it ends, after everything else."""
+        """Return whether RESTART, which i-PI writes last, is of the last step."""
         try:
             root = ElementTree.parse(self.folder / "RESTART").getroot()
         except (FileNotFoundError, ElementTree.ParseError):
@@ -122,47 +125,54 @@ class IPISegment:
         return int(root.findtext("step", "0")) >= self.total
 
     def is_finished(self, outcome: Outcome) -> bool:
-        """i-PI ends with 0 also when it was stopped half-way."""
+        """Return whether the run is finished: i-PI's exit code is 0 also if it was stopped."""
         ends_itself = outcome is Outcome.ENDED and self.describe().ends_itself
         return (ends_itself and not self._was_stopped()) or self.is_complete()
 
     def _was_stopped(self) -> bool:
-        """By an EXIT file or a <total_time>, of which only the screen tells."""
+        """Return whether the screen output shows a stop by an EXIT file or a <total_time>."""
         with open(self.folder / SCREEN, errors="replace") as handle:
             handle.seek(self._printed)
             return any(words in line for line in handle for words in IPI_STOPPED)
 
 
 class LAMMPSSegment:
-    """A run of LAMMPS, which stops itself at the time limit, with its restart file written."""
+    """A segment of a run of LAMMPS; see :class:`Segment`.
 
-    def __init__(self, input_file: LAMMPSInput, folder: Path, settings: Settings) -> None:
-        self.folder, self.settings, self.input_file = folder, settings, input_file
-        self.values = {**input_file.defaults, **lammps_input.variables(input_file, settings)}
+    LAMMPS itself stops at the time limit, after it has written a restart file.
+    """
+
+    def __init__(self, simulation_input: LAMMPSInput, folder: Path, settings: Settings) -> None:
+        self.folder, self.settings, self.simulation_input = folder, settings, simulation_input
+        self.values = {
+            **simulation_input.defaults,
+            **lammps_input.variable_values(simulation_input, settings),
+        }
+        path = simulation_input.path
         if "steps" not in self.values:
             raise PetDriverError(
-                f"{input_file.path}: no 'variable steps index ...': how long does it run?"
+                f"{path}: no 'variable steps index ...' that sets the number of steps"
             )
         try:
             self.total = int(self.values["steps"])
         except ValueError:
             raise PetDriverError(
-                f"{input_file.path}: variable steps is {self.values['steps']!r}; give a whole number"
+                f"{path}: variable steps is {self.values['steps']!r}; give a whole number"
             ) from None
-        self.deadline = None
+        self.deadline: float | None = None
         self.shown: list[str] = []
 
     def start(self, fresh: bool) -> Commands:
         lammps.build()
-        can_go_on = not fresh and "restart" in self.input_file.defaults
-        restart = lammps_input.restart_file(self.folder) if can_go_on else None
+        can_resume = not fresh and "restart" in self.simulation_input.defaults
+        restart = lammps_input.latest_restart(self.folder) if can_resume else None
         if restart is None:
             set_aside(self.folder, warns=not fresh and self.last_step() > 0)
-        arguments = lammps_input.prepare(self.input_file, self.folder, self.settings)
+        arguments = lammps_input.write_input(self.simulation_input, self.folder, self.settings)
         if restart is not None:
             arguments += ["-var", "restart", restart.name]
         for pattern in ("*.lammpstrj", lammps_input.LOG):
-            cut_partial_frames(self.folder, pattern)
+            cut_incomplete_frames(self.folder, pattern)
         ranks = self.settings.ranks
         self.shown = ["pet-driver", "lammps", "run", "--ranks", str(ranks), *arguments]
         return Commands(command(find_environment(), arguments, ranks))
@@ -171,17 +181,17 @@ class LAMMPSSegment:
         return variables(find_environment())
 
     def describe(self) -> Run:
-        return describe_lammps(self.input_file, self.folder, self.settings)
+        return describe_lammps(self.simulation_input, self.folder, self.settings)
 
     def last_step(self) -> int:
         return last_step(self.folder / lammps_input.LOG)
 
     def is_complete(self) -> bool:
-        """Not for its files to tell: one that was done goes on for no steps, and ends."""
+        """Return False: the files do not show it; a completed run resumes for 0 steps and ends."""
         return False
 
     def is_finished(self, outcome: Outcome) -> bool:
-        """LAMMPS ends with 0 also at its time limit or at a fix halt, wherever in the input file."""
+        """Return whether the run is finished: the exit code is 0 also at a limit or fix halt."""
         return outcome is Outcome.ENDED and not self._was_stopped()
 
     def _was_stopped(self) -> bool:
@@ -189,17 +199,18 @@ class LAMMPSSegment:
         return any(words in last_segment for words in LAMMPS_STOPPED)
 
 
-def find_ipi() -> list[str]:
-    """How to start i-PI: beside this Python, or from the path.
+def ipi_command() -> list[str]:
+    """Return the command that starts i-PI: of this Python's environment, or from the path.
 
-    The program is a script, whose first line cannot name a Python with a space in its path.
+    Python runs the script directly, because the first line of a script cannot name a Python whose
+    path has a space in it.
 
     Raises:
-        PetDriverError: it is not installed.
+        PetDriverError: i-PI is not installed.
     """
-    beside = Path(sys.executable).with_name("i-pi")
-    if beside.is_file():
-        return [sys.executable, str(beside)]
-    if (found := shutil.which("i-pi")) is None:
+    script = Path(sys.executable).with_name("i-pi")
+    if script.is_file():
+        return [sys.executable, str(script)]
+    if (program := shutil.which("i-pi")) is None:
         raise PetDriverError("i-PI is missing: pip install 'pet-driver[ipi]'")
-    return [found]
+    return [program]

@@ -1,4 +1,4 @@
-"""What one may change in an input file without editing it."""
+"""Settings that change an input file without editing it, and the provenance of a run."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from pet_driver.model import shipped
 from pet_driver.model.archive import read_metadata
 from pet_driver.symmetry.grids import RotationGrids
 
-# What must be the same for a run to be continued by another run segment; steps may grow.
+# Entries of the provenance that must not change when a run is resumed; the number of steps may.
 IDENTITY = ("input file (SHA-256)", "weights (SHA-256)", "settings")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Changes to an input file; None leaves what the input file says.
+    """Changes to an input file; None keeps the value of the input file.
 
     Attributes:
-        steps: total number of steps, from the very start.
-        model: archive or shipped name; several joined with plus signs.
-        structure: to start from: any file of ASE's for i-PI, a data file for LAMMPS.
-        grid: rotations to average over; in an input file with several force fields, those of its averaged
-            ones.
-        device: torch device; with several clients or ranks ``cuda`` gives each its own.
-        seed: of velocities and thermostats.
-        variables: of a LAMMPS input file, beside those above.
-        ranks: MPI ranks of LAMMPS.
-        clients: socket clients of i-PI; 0 evaluates inside i-PI's process.
-        time_limit: s after which the run stops with a restart file; None: never.
+        steps: total number of steps, from the start of the run.
+        model: exported model or shipped name; several names joined by plus signs are an ensemble.
+        structure: starting structure: a file that ASE reads for i-PI, a data file for LAMMPS.
+        grid: rotations to average over. In an input file with several force fields, it replaces
+            the grid of the averaged ones.
+        device: torch device; ``cuda`` gives each of several clients or ranks its own GPU.
+        seed: seed of velocities and thermostats.
+        variables: further variables of a LAMMPS input file, by name.
+        ranks: number of MPI ranks of LAMMPS.
+        clients: number of socket clients of i-PI; 0 evaluates in i-PI's process.
+        time_limit: time in s after which the run stops with a restart file; None: no limit.
     """
 
     steps: int | None = None
@@ -50,10 +50,10 @@ class Settings:
     time_limit: float | None = None
 
     def check(self) -> None:
-        """Refuse what no input file could mean.
+        """Raise PetDriverError if a setting is invalid for every input file.
 
         Raises:
-            PetDriverError: an unknown model or grid, or a number out of its range.
+            PetDriverError: unknown model or grid, missing structure, or a number out of range.
         """
         if self.model is not None:
             shipped.resolve_all(self.model)
@@ -76,14 +76,14 @@ class Settings:
 
     @property
     def absolute_model(self) -> str | None:
-        """The model as every folder understands it."""
+        """The model with absolute paths, valid in every folder."""
         if self.model is None or shipped.is_shipped(self.model):
             return self.model
         return "+".join(str(path.resolve()) for path in shipped.resolve_all(self.model))
 
     def identity(self) -> str:
-        """The settings that decide on the trajectory, as text."""
-        pairs = {"grid": self.grid, "seed": self.seed, **self.variables}
+        """Return the settings that change the trajectory, as text."""
+        pairs: dict[str, object] = {"grid": self.grid, "seed": self.seed, **self.variables}
         if self.structure is not None:
             checksum = hashlib.sha256(self.structure.read_bytes()).hexdigest()[:16]
             pairs["structure"] = f"{self.structure.name} ({checksum})"
@@ -91,10 +91,12 @@ class Settings:
 
 
 def provenance(input_file: Path, names: Sequence[str], settings: Settings) -> dict[str, str]:
-    """What a run was made of: input file, weights, versions, machine.
+    """Return input file, weights, settings, versions and machine of a run, for its record.
 
     Args:
-        names: of its models, of which an input file with several forces may have more than one.
+        input_file: the input file, before settings are applied.
+        names: models of the run; an input file with several force fields may use several.
+        settings: settings of the run.
     """
     paths = [shipped.resolve_all(name) for name in names]
     sums = [[read_metadata(path)["weights_sha256"] for path in ensemble] for ensemble in paths]
@@ -111,15 +113,15 @@ def provenance(input_file: Path, names: Sequence[str], settings: Settings) -> di
 
 
 def default_grid(model: str) -> str:
-    """What an archive averages over by itself."""
+    """Return the grid that an exported model averages over by default."""
     return read_metadata(shipped.resolve_all(model)[0])["default_grid"]
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of ``90`` (seconds), ``30:00``, ``23:30:00`` or SLURM's ``1-12:00:00``.
+    """Return the seconds of ``90`` (seconds), ``30:00``, ``23:30:00`` or SLURM's ``1-12:00:00``.
 
     Raises:
-        PetDriverError: it is none of these.
+        PetDriverError: the text has none of these forms.
     """
     match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d\d))?(?::(\d\d))?", text.strip())
     if match is None or (match[1] and not match[3]):

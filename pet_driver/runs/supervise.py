@@ -1,4 +1,4 @@
-"""Processes that belong together: started, watched, and ended together."""
+"""Start an engine and its clients, watch them, and end them together."""
 
 from __future__ import annotations
 
@@ -19,31 +19,33 @@ from typing import BinaryIO
 
 SCREEN = "screen.txt"
 POLL = 0.5  # s
-GRACE = 60.0  # s to write a restart file after SIGTERM, and for clients to end after the server
-LAST_WORDS = 15.0  # s for the engine to end after its clients, which leave when it is done
-# An engine is stuck after so many s without a step, or after so many times its longest step if that
-# is longer; before its first step, after the product of both.
+GRACE = 60.0  # s to end after SIGTERM: the engine writes a restart file, clients end after it
+GRACE_AFTER_CLIENTS = 15.0  # s for the engine to end after its clients, which end when it does
+# An engine counts as stalled after STALL_SECONDS without a step, or after STALL_FACTOR times its
+# longest step if that is longer; before its first step, after the product of both.
 STALL_SECONDS, STALL_FACTOR = 60.0, 10.0
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 class Outcome(Enum):
-    """How the first process came to its end."""
+    """How an engine ended."""
 
-    ENDED = "by itself, with exit code 0"
-    STOPPED = "because it was asked to"
-    FAILED = "with another exit code, or because clients had died and it came to a halt"
+    ENDED = "with exit code 0"
+    STOPPED = "after a request to stop"
+    FAILED = "with another exit code, or stalled after a client had died"
 
 
 @dataclass
 class Commands:
-    """What belongs together.
+    """Command lines of an engine and its clients.
 
     Attributes:
-        engine: its command line.
-        clients: those of its clients, by force field; each field needs one of its own.
-        exit_file: a file that asks the engine to end, where that is better than a signal: a batch
-            system sends one to all processes of a job, and i-PI ends at once at its second.
+        engine: command line of the engine.
+        clients: command lines of its clients, by force field; each force field needs at least one
+            running client.
+        exit_file: file whose existence asks the engine to end; None: send SIGTERM. i-PI needs the
+            file: batch systems send a signal to all processes of a job, and at a second signal
+            i-PI ends at once, without a restart file.
     """
 
     engine: Sequence[str]
@@ -58,59 +60,61 @@ def supervise(
     deadline: float | None,
     environment: dict[str, str],
 ) -> Outcome:
-    """Run an engine, and its clients if it has any, until the engine ends.
+    """Run an engine and its clients until the engine ends.
+
+    Ctrl-C and SIGTERM ask the engine to end.
 
     Args:
-        commands: of the engine and its clients.
-        folder: where they run; all that they print is added to ``screen.txt`` there.
-        watch: called twice a second; gives the last step.
-        deadline: s until the engine is asked to end; None: never.
-        environment: of the processes.
+        commands: command lines of the engine and its clients.
+        folder: working folder; the output of all processes is appended to ``screen.txt`` there.
+        watch: called twice a second; returns the last step.
+        deadline: time in s after which the engine is asked to end; None: no limit.
+        environment: environment variables of the processes.
 
     Returns:
-        How it ended. Ctrl-C and SIGTERM ask the engine to end, once.
+        How the engine ended.
     """
     start = time.monotonic()
-    asked = False
+    is_asked = False
     with open(folder / SCREEN, "ab") as output, _requests() as requested:
         start_one = functools.partial(_start, folder=folder, output=output, environment=environment)
         engine = start_one(commands.engine)
         clients = [[start_one(command) for command in group] for group in commands.clients]
-        pace = Pace()
+        stall = StallDetector()
         try:
             while engine.poll() is None:
                 late = deadline is not None and time.monotonic() - start > deadline
-                if (late or requested.is_set()) and not asked:
-                    asked = True
+                if (late or requested.is_set()) and not is_asked:
+                    is_asked = True
                     _ask_to_end(engine, folder, commands.exit_file)
                 if any(all(one.poll() is not None for one in group) for group in clients):
-                    if not _ends_within(engine, LAST_WORDS):
+                    if not _ends_within(engine, GRACE_AFTER_CLIENTS):
                         return Outcome.FAILED
                     break
-                pace.note(watch())
-                # A client that was killed may leave i-PI waiting for ever, whoever else is there.
-                if pace.is_stalled and any(one.poll() for group in clients for one in group):
-                    _tell(output, "no step since a client died")
+                stall.record(watch())
+                # A killed client can leave i-PI waiting forever, even if other clients run.
+                if stall.is_stalled and any(one.poll() for group in clients for one in group):
+                    _write_to_screen(output, "no step since a client died")
                     return Outcome.FAILED
-                # A request is passed on at once; later ones must not make this loop spin.
-                time.sleep(POLL) if asked else requested.wait(POLL)
+                # React to the first request at once; once the event is set, wait() returns at once.
+                time.sleep(POLL) if is_asked else requested.wait(POLL)
         finally:
             _end([engine, *itertools.chain(*clients)])
             if commands.exit_file is not None:
                 (folder / commands.exit_file).unlink(missing_ok=True)
-    if asked:
+    if is_asked:
         return Outcome.STOPPED
     return Outcome.ENDED if engine.returncode == 0 else Outcome.FAILED
 
 
-class Pace:
-    """How an engine gets on."""
+class StallDetector:
+    """Detector of an engine that makes no more steps."""
 
     def __init__(self) -> None:
         self._step, self._since, self._longest = -1, time.monotonic(), 0.0
 
-    def note(self, step: int) -> None:
-        """The last step, now."""
+    def record(self, step: int) -> None:
+        """Record the last step at this time."""
         now = time.monotonic()
         if step != self._step:
             if self._step >= 0:
@@ -119,10 +123,12 @@ class Pace:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether there was none for much longer than ever before."""
-        least, times = STALL_SECONDS, STALL_FACTOR
-        patience = max(least, times * self._longest) if self._longest else times * least
-        return time.monotonic() - self._since > patience
+        """Whether the last step is much longer ago than the longest time between two steps."""
+        if self._longest:
+            limit = max(STALL_SECONDS, STALL_FACTOR * self._longest)
+        else:
+            limit = STALL_FACTOR * STALL_SECONDS
+        return time.monotonic() - self._since > limit
 
 
 def _ask_to_end(engine: subprocess.Popen, folder: Path, exit_file: str | None) -> None:
@@ -132,7 +138,7 @@ def _ask_to_end(engine: subprocess.Popen, folder: Path, exit_file: str | None) -
         (folder / exit_file).touch()
 
 
-def _tell(output: BinaryIO, text: str) -> None:
+def _write_to_screen(output: BinaryIO, text: str) -> None:
     output.write(f"pet-driver: {text}\n".encode())
     output.flush()
 
@@ -145,7 +151,9 @@ def _ends_within(process: subprocess.Popen, seconds: float) -> bool:
     return True
 
 
-def _start(command, folder: Path, output, environment: dict[str, str]) -> subprocess.Popen:
+def _start(
+    command: Sequence[str], folder: Path, output: BinaryIO, environment: dict[str, str]
+) -> subprocess.Popen:
     return subprocess.Popen(
         list(command),
         cwd=folder,
@@ -153,14 +161,17 @@ def _start(command, folder: Path, output, environment: dict[str, str]) -> subpro
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         env=environment,
-        close_fds=False,  # the lock on the folder stays with them
-        start_new_session=True,  # Ctrl-C comes here alone, and is passed on once
+        close_fds=False,  # the processes inherit the lock on the folder
+        start_new_session=True,  # the terminal sends Ctrl-C to this process only
         preexec_fn=_end_with_parent if sys.platform == "linux" else None,
     )
 
 
 def _end_with_parent() -> None:
-    """An engine that outlives its supervisor would write into the folder of the next run segment."""
+    """Ask the kernel for a SIGTERM when the supervisor dies (Linux).
+
+    An engine that outlives its supervisor would write into the folder of the next run segment.
+    """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -178,10 +189,10 @@ def _end(processes: Sequence[subprocess.Popen]) -> None:
 
 @contextmanager
 def _requests() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set instead of ending this process."""
+    """Yield an event that Ctrl-C and SIGTERM set instead of ending this process."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield event  # signals are not for this thread to handle
+        yield event  # only the main thread can handle signals
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda *_: event.set()) for number in numbers]

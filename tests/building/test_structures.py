@@ -1,4 +1,4 @@
-"""Files of structures: those of the engines too, and never wrong elements or units."""
+"""Structure files, those of the engines too: elements and units."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ BOHR = 0.529177210903  # A
 
 
 def ipi_frame(atoms: Atoms, quantity: str = "positions", unit: str = "atomic_unit") -> str:
-    """One frame as i-PI writes it: cell and positions in units of their own."""
+    """Return one frame as i-PI writes it, with units for cell and positions."""
     scale = BOHR if unit == "atomic_unit" else 1.0
     lengths = " ".join(f"{value / scale:.8f}" for value in atoms.cell.lengths())
     angles = " ".join(f"{value:.8f}" for value in atoms.cell.angles())
@@ -28,7 +28,7 @@ def ipi_frame(atoms: Atoms, quantity: str = "positions", unit: str = "atomic_uni
 
 
 @pytest.mark.parametrize("unit", ["atomic_unit", "angstrom"])
-def test_xyz_of_ipi_has_its_cell_and_its_units(
+def test_ipi_xyz_is_read_with_cell_and_units(
     tmp_path: Path, small_box: Atoms, unit: str, model_f64: pet_driver.Model
 ) -> None:
     path = tmp_path / "start.xyz"
@@ -40,19 +40,19 @@ def test_xyz_of_ipi_has_its_cell_and_its_units(
     assert model_f64.evaluate(first).energy == pytest.approx(expected, abs=1e-4)
 
 
-def test_xyz_of_ipi_must_hold_positions(tmp_path: Path, water: Atoms) -> None:
+def test_ipi_xyz_must_hold_positions(tmp_path: Path, water: Atoms) -> None:
     path = tmp_path / "velocities.xyz"
     path.write_text(ipi_frame(water, "velocities"))
     with pytest.raises(PetDriverError, match="holds velocities; give a file of positions"):
         read_structures(path)
     path.write_text(ipi_frame(water).replace(" H ", " D "))
-    with pytest.raises(PetDriverError, match="there is no element 'D'"):
+    with pytest.raises(PetDriverError, match="unknown element 'D'"):
         read_structures(path)
 
 
 @pytest.mark.parametrize("style", ["atomic", "full"])
 @pytest.mark.parametrize("suffix", [".data", ".lmp"])
-def test_data_of_lammps_tells_elements_by_masses(
+def test_lammps_data_needs_masses_for_elements(
     tmp_path: Path, small_box: Atoms, style: str, suffix: str
 ) -> None:
     path = tmp_path / f"water{suffix}"
@@ -61,5 +61,5 @@ def test_data_of_lammps_tells_elements_by_masses(
     [found] = read_structures(path)
     assert (found.numbers == small_box.numbers).all()
     write(path, small_box, **options)
-    with pytest.raises(PetDriverError, match="does not tell the elements of its atom types"):
+    with pytest.raises(PetDriverError, match="does not name the elements of its atom types"):
         read_structures(path)

@@ -1,27 +1,47 @@
-"""The command line, as a user types it."""
+"""The commands of ``pet-driver``, run as a user types them."""
 
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from ase import Atoms
 from ase.io import write
+from typer.testing import CliRunner
 
 from pet_driver.backends.threads import SPINS
 from pet_driver.building.structures import read_structures
-from pet_driver.cli.common import clear_errors
+from pet_driver.cli import app
+from pet_driver.cli.common import report_errors
 from pet_driver.model.evaluator import load
 
 
-def pet_driver(*arguments: str | Path, timeout: float = 120.0) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pet_driver", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+class Done(NamedTuple):
+    """Exit code and output of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def test_export_inspect_evaluate(tmp_path: Path, water: Atoms) -> None:
+def pet_driver(*arguments: str | Path) -> Done:
+    """Run a command of ``pet-driver`` in this process, which has imported torch already."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Done(result.exit_code, result.stdout, result.stderr)
+
+
+def test_package_runs_as_a_program() -> None:
+    command = [sys.executable, "-m", "pet_driver", "inspect", "absent"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stderr.startswith("pet-driver: error: absent is neither")
+
+
+def test_exported_model_is_inspected_and_evaluated(tmp_path: Path, water: Atoms) -> None:
     archive = tmp_path / "averaged.pt"
     exported = pet_driver("export", "water-small", "-o", archive, "--grid", "2i")
     assert exported.returncode == 0, exported.stderr
@@ -56,7 +76,7 @@ def test_export_inspect_evaluate(tmp_path: Path, water: Atoms) -> None:
         (("report", "."), "no run.json in or below"),
     ],
 )
-def test_errors_are_one_clear_line(
+def test_errors_are_one_line_with_the_reason(
     arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch, water: Atoms
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -69,27 +89,27 @@ def test_errors_are_one_clear_line(
     assert not Path("model.pt").exists()
 
 
-def test_doctor() -> None:
+def test_doctor_finds_a_healthy_installation() -> None:
     done = pet_driver("doctor")
     assert done.returncode == 0, done.stdout
     assert "water-small" in done.stdout
+    assert all(line.split()[0] in ("ok", "note") for line in done.stdout.splitlines())
 
 
-def test_doctor_looks_for_the_compiler_that_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_checks_the_compiler_named_by_cxx(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-compiler")
-    assert "looked for no-compiler" in " ".join(pet_driver("doctor").stdout.split())
+    assert "looked for no-compiler" in pet_driver("doctor").stdout
 
 
-def test_doctor_reads_the_switch_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_invalid_mode_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PET_DRIVER_KERNELS", "yes")
-    monkeypatch.setenv("COLUMNS", "200")  # no line is broken
     done = pet_driver("doctor")
     assert done.returncode != 0
-    assert "is 'yes'; set it to auto, on or off" in " ".join(done.stdout.split())
+    assert "is 'yes'; set it to auto, on or off" in done.stdout
 
 
 def test_importing_the_package_does_not_import_torch() -> None:
-    """LAMMPS' launcher imports it at every start."""
+    """LAMMPS imports the package at every start to find the plugin."""
     code = (
         "import sys; from pet_driver.engines.lammps import plugin_folder; plugin_folder(); "
         "print('torch' in sys.modules)"
@@ -98,7 +118,7 @@ def test_importing_the_package_does_not_import_torch() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_data_files_of_lammps_are_structures(tmp_path: Path) -> None:
+def test_lammps_data_and_xyz_give_the_same_energy(tmp_path: Path) -> None:
     for name in ("ice.xyz", "ice.data"):
         done = pet_driver("build-water", "ice", "--repeats", "1", "1", "1", "-o", tmp_path / name)
         assert done.returncode == 0, done.stderr
@@ -110,7 +130,7 @@ def test_data_files_of_lammps_are_structures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["evaluate", "probe"])
-def test_what_is_no_number_is_an_error(tmp_path: Path, water: Atoms, command: str) -> None:
+def test_energies_that_are_nan_are_an_error(tmp_path: Path, water: Atoms, command: str) -> None:
     broken, path = water.copy(), tmp_path / "frames.extxyz"
     broken.positions[2] = broken.positions[1]
     write(path, [water, broken])
@@ -121,7 +141,7 @@ def test_what_is_no_number_is_an_error(tmp_path: Path, water: Atoms, command: st
 
 
 @pytest.mark.parametrize("command", ["evaluate", "probe"])
-def test_the_frame_that_is_wrong_is_named(tmp_path: Path, water: Atoms, command: str) -> None:
+def test_error_names_frame_with_unknown_element(tmp_path: Path, water: Atoms, command: str) -> None:
     strange, path = water.copy(), tmp_path / "frames.extxyz"
     strange.symbols[1] = "Na"
     write(path, [water, water, strange])
@@ -131,7 +151,7 @@ def test_the_frame_that_is_wrong_is_named(tmp_path: Path, water: Atoms, command:
     assert f"{path}, frame 2: " in done.stderr and "element Na" in done.stderr
 
 
-def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path: Path, water: Atoms) -> None:
+def test_unwritable_output_folder_is_an_error_before_any_work(tmp_path: Path, water: Atoms) -> None:
     path = tmp_path / "water.extxyz"
     write(path, water)
     done = pet_driver("probe", "water-small", path, "-o", "/proc/probe")
@@ -139,8 +159,8 @@ def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path: Path, water:
     assert not done.stdout
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
-    """Here a limit on the size of files, which the system reports in the same way."""
+def test_full_disk_is_an_error_without_traceback(tmp_path: Path) -> None:
+    """A limit on the size of files raises the same kind of error as a full disk."""
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**18, 2**18));"
         "from pet_driver.cli import app; app()"
@@ -154,8 +174,8 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_ctrl_c_within_torchscript() -> None:
-    @clear_errors
+def test_ctrl_c_within_torchscript_is_a_keyboard_interrupt() -> None:
+    @report_errors
     def stopped() -> None:
         raise RuntimeError("The following operation failed.\nRuntimeError: KeyboardInterrupt: <>")
 
@@ -172,8 +192,10 @@ def test_ctrl_c_within_torchscript() -> None:
     ],
 )
 @pytest.mark.parametrize("entry", ["pet_driver.cli", "pet_driver.engines.ipi.pet_driver_ipi_shim"])
-def test_threads_do_not_wait_for_long(entry: str, chosen: dict[str, str], expected: str) -> None:
-    """Set before torch reads it, and only where the user has not chosen."""
+def test_spin_count_is_set_before_torch_is_imported(
+    entry: str, chosen: dict[str, str], expected: str
+) -> None:
+    """The setting of a user is kept."""
     code = (
         "import os, sys; from importlib.abc import MetaPathFinder\n"
         "class Watch(MetaPathFinder):\n"

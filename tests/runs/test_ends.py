@@ -1,4 +1,4 @@
-"""How a run ends, and what is made of input files and folders that are not as they should be."""
+"""How runs end, and unusual input files, structures, paths and folders."""
 
 import errno
 import fcntl
@@ -16,7 +16,7 @@ import pet_driver
 from pet_driver import analysis
 from pet_driver.errors import PetDriverError
 from pet_driver.model.archive import Archive, save
-from pet_driver.runs import Settings, execute, lammps_input
+from pet_driver.runs import Settings, execute, lammps_input, read_run
 from pet_driver.runs.execute import is_done, locked, read_segment
 from pet_driver.runs.ipi_resume import RESUMED
 from pet_driver.runs.segment_files import set_aside
@@ -24,28 +24,28 @@ from tests.runs.conftest import INPUTS, positions
 
 
 def copied(name: str, folder: Path) -> Path:
-    """An input file with what lies beside it, in a folder of its own."""
+    """Copy an input file with all files of its folder."""
     source = INPUTS / name
     shutil.copytree(source.parent, folder, ignore=shutil.ignore_patterns("*.md", "*.py"))
     return folder / source.name
 
 
-def test_a_relaxation_that_was_stopped_goes_on(tmp_path):
-    """i-PI ends with exit code 0 at its <total_time>, as it does at a minimum."""
+def test_stopped_relaxation_resumes(tmp_path):
+    """i-PI ends with exit code 0 both at its <total_time> and at a minimum."""
     input_file = copied("ice-relaxation/ipi-raw.xml", tmp_path / "input file")
     text = input_file.read_text()
     input_file.write_text(
-        text.replace("<total_steps>", "<total_time> 2 </total_time>\n  <total_steps>")
+        text.replace("<total_steps>", "<total_time> 4 </total_time>\n  <total_steps>")
     )
     stopped = execute(input_file, tmp_path / "run", Settings())
     assert stopped.state == "stopped" and stopped.steps > 0
     again = execute(input_file, tmp_path / "run", Settings())
     assert again.steps > stopped.steps and not list((tmp_path / "run").glob("set-aside-*"))
     frames = positions(again.path(again.positions[0]))
-    assert len(frames) >= again.steps, "every step has its frame"
+    assert len(frames) >= again.steps, "every step has a frame"
 
 
-def test_a_relaxation_in_lammps_goes_on(tmp_path):
+def test_stopped_lammps_relaxation_resumes(tmp_path):
     input_file = copied("ice-relaxation/in.ice", tmp_path / "input file")
     input_file.write_text(input_file.read_text().replace("restart       20 ", "restart       2 "))
     settings = Settings(time_limit=2)
@@ -55,28 +55,28 @@ def test_a_relaxation_in_lammps_goes_on(tmp_path):
     assert again.steps > stopped.steps and not list((tmp_path / "run").glob("set-aside-*"))
 
 
-def test_a_relaxation_whose_steps_ran_out_goes_on(tmp_path):
+def test_relaxation_that_used_all_steps_resumes_with_more(tmp_path):
     input_file = INPUTS / "ice-relaxation" / "ipi-raw.xml"
     short = execute(input_file, tmp_path / "run", Settings(steps=2))
     assert (short.state, short.steps, short.ran_out) == ("finished", 2, True)
     assert execute(input_file, tmp_path / "run", Settings(steps=2)) == short
     longer = execute(input_file, tmp_path / "run", Settings(steps=4))
     assert (longer.steps, longer.asked) == (4, 4)
-    at_a_minimum = replace(longer, asked=100)
-    assert not at_a_minimum.ran_out and is_done(at_a_minimum, 500)
+    converged = replace(longer, asked=100)
+    assert not converged.ran_out and is_done(converged, 500)
 
 
-def test_frames_that_are_no_beads(tmp_path):
+def test_structure_of_several_frames_that_are_not_beads_is_an_error(tmp_path):
     """i-PI would start from the mean of a trajectory."""
     input_file = INPUTS / "water-molecule-nve" / "ipi-raw.xml"
     frames = tmp_path / "frames.xyz"
     ase.io.write(frames, [molecule("H2O", vacuum=5.0)] * 3)
-    with pytest.raises(PetDriverError, match="has 3 frames, which i-PI takes for beads"):
+    with pytest.raises(PetDriverError, match="has 3 frames; i-PI would take them for beads"):
         execute(input_file, tmp_path / "run", Settings(structure=frames))
     assert not (tmp_path / "run" / "run.json").exists()
 
 
-def test_a_replay_of_other_frames(tmp_path):
+def test_replay_of_other_frames(tmp_path):
     input_file = INPUTS / "grid-scan" / "ipi.xml"
     frames = ase.io.read(INPUTS / "grid-scan" / "frames.xyz", ":")
     for frame in frames:
@@ -86,36 +86,32 @@ def test_a_replay_of_other_frames(tmp_path):
     run = execute(input_file, tmp_path / "run", Settings(structure=tmp_path / "other.xyz", steps=3))
     found = analysis.PropertyFile(run.path(run.properties))["pot_component_raw(0)"]
     expected = pet_driver.load("water-small").evaluate(frames[:2])
-    # i-PI's step 0 is the mean of all frames; see the input file's README.
+    # i-PI's step 0 is the mean of all frames; see the README of the example.
     assert found[1] == pytest.approx(expected[0].energy, abs=1e-3)
     assert found[2] == pytest.approx(expected[1].energy, abs=1e-3)
 
 
-def test_a_run_that_begins_with_a_checkpoint(tmp_path):
-    """Positions and velocities of one run are those that another begins with."""
-    input_file = copied("water-molecule-nve/ipi-raw.xml", tmp_path / "input file")
-    execute(input_file, tmp_path / "first", Settings(steps=8))
-    text = input_file.read_text()
-    before, rest = text.split('<initialize nbeads="1">')
-    file = f'<file mode="chk"> {tmp_path / "first" / "RESTART"} </file>'
-    input_file.write_text(
+def test_run_starts_from_checkpoint_of_another_run(molecule_input, molecule_run, tmp_path):
+    """It starts with the last positions and velocities of the other run."""
+    before, rest = molecule_input.read_text().split('<initialize nbeads="1">')
+    file = f'<file mode="chk"> {molecule_run.path("RESTART")} </file>'
+    molecule_input.write_text(
         f'{before}<initialize nbeads="1">{file}{rest[rest.index("</initialize>") :]}'
     )
-    run = execute(input_file, tmp_path / "second", Settings(steps=4))
+    run = execute(molecule_input, tmp_path / "second", Settings(steps=4))
     assert run.steps == 4 and run.n_atoms == 3
-    first = tmp_path / "first"
     for name, array in ((run.positions[0], "positions"), (run.velocities[0], "velocities")):
-        last, begun = ase.io.read(first / name, -1), ase.io.read(run.path(name), 0)
+        last, first = ase.io.read(molecule_run.path(name), -1), ase.io.read(run.path(name), 0)
         assert np.abs(last.arrays[array]).max() > 1e-3
-        assert np.allclose(begun.arrays[array], last.arrays[array], atol=1e-6)
+        assert np.allclose(first.arrays[array], last.arrays[array], atol=1e-6)
 
 
-def test_another_ensemble_than_the_input_knows(liquid_input, tmp_path):
+def test_unknown_value_of_a_variable_is_reported_from_the_screen(liquid_input, tmp_path):
     with pytest.raises(PetDriverError, match="variable ensemble is nvt or nve, not NVT"):
         execute(liquid_input, tmp_path / "run", Settings(variables={"ensemble": "NVT"}, steps=10))
 
 
-def test_a_halt_is_no_end(liquid_input, tmp_path):
+def test_fix_halt_stops_but_does_not_finish_a_run(liquid_input, tmp_path):
     text = liquid_input.read_text()
     halt = "variable now equal step\nfix stop all halt 5 v_now >= 10 error soft\nrun           ${st"
     liquid_input.write_text(text.replace("run           ${st", halt))
@@ -124,8 +120,8 @@ def test_a_halt_is_no_end(liquid_input, tmp_path):
     assert (found.state, found.steps) == ("stopped", 10)
 
 
-def test_draws_of_an_archive_that_is_random_by_itself_go_on(molecule_input, tmp_path):
-    """The input file names no grid: it is that of the archive, and its counter follows from the step."""
+def test_random_default_grid_of_model_continues_on_resuming(molecule_input, tmp_path):
+    """The input file names no grid: the model has a random one, whose counter follows the step."""
     archive = tmp_path / "random.pt"
     save(Archive.load("water-small").source(), archive, grid="random@3")
     assert "grid: 0, " in molecule_input.read_text()
@@ -137,7 +133,7 @@ def test_draws_of_an_archive_that_is_random_by_itself_go_on(molecule_input, tmp_
     assert "counter: 20" in resumed.findtext("ffdirect/parameters")
 
 
-def test_no_locks_on_this_file_system(tmp_path, monkeypatch, capsys):
+def test_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch, capsys):
     def refuse(*arguments):
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -146,8 +142,8 @@ def test_no_locks_on_this_file_system(tmp_path, monkeypatch, capsys):
         assert f"{tmp_path} cannot be locked (No locks available)" in capsys.readouterr().err
 
 
-def test_spaces_in_paths_of_lammps(liquid_input, tmp_path, archive_f32):
-    """Of a model, of what lies beside the input file, and of a structure that is named for it."""
+def test_paths_with_spaces_in_lammps(liquid_input, tmp_path, archive_f32):
+    """The model, the structure next to the input file, or one named in the settings."""
     models = tmp_path / "my models"
     models.mkdir()
     for name in ("a.pt", "b c.pt"):
@@ -171,15 +167,15 @@ def test_spaces_in_paths_of_lammps(liquid_input, tmp_path, archive_f32):
 
 @pytest.mark.parametrize("name", ["water-small+mine.pt", "my+model.pt", "a+b.pt+mine.pt"])
 @pytest.mark.parametrize("by_variable", [True, False])
-def test_plus_signs_in_names(liquid_input, tmp_path, archive_f32, name, by_variable):
+def test_file_names_with_plus_signs(liquid_input, tmp_path, archive_f32, name, by_variable):
     for one in ("mine.pt", "my+model.pt", "a+b.pt"):
         shutil.copy(archive_f32, liquid_input.parent / one)
     text = liquid_input.read_text()
     before, old = ("index ", "water-small ") if by_variable else ("pet ", "${model} ")
     assert before + old in text
     liquid_input.write_text(text.replace(before + old, f"{before}{name} "))
-    input_file = lammps_input.read_input(liquid_input)
-    changed = lammps_input.with_absolute_paths(input_file, tmp_path)
+    simulation_input = lammps_input.read_input(liquid_input)
+    changed = lammps_input.with_absolute_paths(simulation_input, tmp_path)
     (tmp_path / "in.changed").write_text(changed)
     written = lammps_input.read_input(tmp_path / "in.changed").model
     here = liquid_input.parent
@@ -188,10 +184,10 @@ def test_plus_signs_in_names(liquid_input, tmp_path, archive_f32, name, by_varia
         "my+model.pt": f"{here}/my+model.pt",
         "a+b.pt+mine.pt": f"{here}/a+b.pt+{here}/mine.pt",
     }
-    assert written == expected[name] == lammps_input.model_path(input_file, Settings())
+    assert written == expected[name] == lammps_input.model_path(simulation_input, Settings())
 
 
-def test_a_force_field_that_is_not_there(molecule_input, tmp_path):
+def test_unknown_force_field_is_an_error(molecule_input, tmp_path):
     text = molecule_input.read_text()
     assert 'forcefield="' in text
     head, _, rest = text.partition('forcefield="')
@@ -200,7 +196,7 @@ def test_a_force_field_that_is_not_there(molecule_input, tmp_path):
         execute(molecule_input, tmp_path / "run", Settings(steps=4))
 
 
-def test_numbers_of_what_was_set_aside(tmp_path):
+def test_files_are_set_aside_under_the_next_number(tmp_path):
     for name in ("set-aside-2", "set-aside-10"):
         (tmp_path / name).mkdir()
     (tmp_path / "mine.txt").write_text("mine")
@@ -208,7 +204,7 @@ def test_numbers_of_what_was_set_aside(tmp_path):
     assert (tmp_path / "set-aside-11" / "mine.txt").read_text() == "mine"
 
 
-def test_what_inputs_say_of_their_ensemble(tmp_path):
+def test_temperature_and_units_are_read_from_input_files(tmp_path):
     for input_file, temperature, units in (
         ("water-liquid-pimd/ipi-piglet.xml", 300.0, ""),
         ("water-molecule-nve/ipi-raw.xml", None, ""),
@@ -223,8 +219,7 @@ def test_what_inputs_say_of_their_ensemble(tmp_path):
     assert trpmd.centroid
 
 
-def test_ensembles_have_their_name_in_inputs(liquid_input, tmp_path):
-    """It is no file, and LAMMPS finds its members."""
+def test_lammps_finds_the_members_of_a_shipped_ensemble(liquid_input, tmp_path):
     settings = Settings(steps=2, model="water-small-ensemble", variables={"equilibrate": "1"})
     found = execute(liquid_input, tmp_path / "run", settings)
     assert found.state == "finished"
@@ -232,8 +227,8 @@ def test_ensembles_have_their_name_in_inputs(liquid_input, tmp_path):
     assert len(found.provenance["weights (SHA-256)"].split("+")) == members == 3
 
 
-def test_another_default_of_the_archive_is_another_run(molecule_input, tmp_path):
-    """The input file names no grid: the same archive, exported anew, would go on with another energy."""
+def test_changed_default_grid_of_the_model_is_another_run(molecule_input, tmp_path):
+    """The input file names no grid: the run would continue on another potential energy."""
     text = molecule_input.read_text()
     assert "grid: 0, " in text
     molecule_input.write_text(text.replace("grid: 0, ", ""))
@@ -245,36 +240,41 @@ def test_another_default_of_the_archive_is_another_run(molecule_input, tmp_path)
         execute(molecule_input, folder, Settings(steps=16, model=str(archive)))
 
 
-def test_a_checkpoint_of_another_run_is_left_alone(molecule_input, tmp_path):
-    other, folder = tmp_path / "other", tmp_path / "run"
-    execute(molecule_input, other, Settings(steps=48))
+def test_checkpoint_of_another_run_is_ignored(molecule_input, molecule_run, tmp_path):
+    folder = tmp_path / "run"
     input_file = molecule_input.with_name("ipi-mine.xml")
     input_file.write_text(molecule_input.read_text().replace('prefix="raw"', 'prefix="mine"'))
     execute(input_file, folder, Settings(steps=24))
-    shutil.copy(other / "RESTART", folder)
+    shutil.copy(molecule_run.path("RESTART"), folder)
     found = execute(input_file, folder, Settings(steps=64))
     assert found.state == "finished"
     assert analysis.PropertyFile(folder / "mine.out")["step"][-1] == 64
     assert not list(folder.glob("raw.*"))
 
 
-def test_what_failed_before_its_first_step_is_in_nobodys_way(molecule_input, tmp_path):
+def test_run_that_failed_before_its_first_step_does_not_block_its_folder(
+    molecule_input, tmp_path, recwarn
+):
+    """The message is that of the failed engine; there is no warning about steps to repeat."""
     wrong, folder = tmp_path / "salt.xyz", tmp_path / "run"
     ase.io.write(wrong, ase.Atoms("NaCl", [[0, 0, 0], [3, 0, 0]], cell=[9, 9, 9], pbc=True))
     with pytest.raises(PetDriverError, match="does not know the element Na, Cl") as raised:
         execute(molecule_input, folder, Settings(steps=8, structure=wrong))
+    assert "failed at step 0 " in str(raised.value)
     assert "Traceback" not in str(raised.value) and len(str(raised.value).splitlines()) == 2
+    assert read_run(folder / "run.json").state == "stopped"
     assert execute(molecule_input, folder, Settings(steps=8)).state == "finished"
+    assert not [one for one in recwarn if "no complete checkpoint" in str(one.message)]
 
 
-def test_the_folder_one_stands_in(molecule_input, tmp_path, monkeypatch):
+def test_run_in_the_working_folder(molecule_input, tmp_path, monkeypatch):
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    assert execute(molecule_input, Path("."), Settings(steps=8)).name == "here"
+    assert execute(molecule_input, Path("."), Settings(steps=2)).name == "here"
 
 
-def test_data_files_of_lammps_are_not_for_i_pi(molecule_input, tmp_path):
+def test_lammps_data_file_in_ipi_is_an_error(molecule_input, tmp_path):
     data = INPUTS / "water-liquid-nvt" / "water.data"
     with pytest.raises(PetDriverError, match="data file of LAMMPS, which i-PI does not read"):
         execute(molecule_input, tmp_path / "run", Settings(steps=8, structure=data))

@@ -1,4 +1,4 @@
-"""What a run will cost: how often a step asks for what, input file by input file."""
+"""Predicted costs: the evaluations per step of the example input files."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pet_driver.runs import Settings
 from pet_driver.runs import plan as planning
 from tests.runs.conftest import INPUTS
 
-# Grid and structures in a batch -> how often a step, as the input files' comments have it.
+# (grid, structures in a batch) -> evaluations per step, as the comments of the input files say.
 EVALUATIONS = {
     "water-molecule-nve/ipi-2i.xml": {("2i", 1): 1},
     "water-molecule-delta/ipi.xml": {("0", 1): 1, ("2i", 1): 0.25},
@@ -19,44 +19,46 @@ EVALUATIONS = {
     "water-liquid-pimd/ipi-32-beads.xml": {("0", 32): 1},
     "water-liquid-nvt/in.water": {("0", 1): 1},
 }
-COSTS = {"0": 1e-3, "i": 2e-3, "2": 18e-3, "2i": 36e-3}  # s, as the evaluations of a grid
+COSTS = {"0": 1e-3, "i": 2e-3, "2": 18e-3, "2i": 36e-3}  # s per structure
 
 
 @pytest.fixture
 def evaluations_cost(monkeypatch) -> None:
-    """A time that can be counted by hand, in place of the machine's."""
+    """Replace measured times by fixed ones."""
     monkeypatch.setattr(
         planning, "evaluation_time", lambda model, atoms, grid, beads: beads * COSTS[grid]
     )
 
 
-@pytest.mark.parametrize("input file", EVALUATIONS)
-def test_a_step_is_the_sum_of_its_evaluations(input_file: str, evaluations_cost) -> None:
-    found = planning.plan(INPUTS / input_file)
-    assert {(grid, beads): n for grid, beads, n in found.evaluations} == EVALUATIONS[input_file]
-    own = 5e-4 * found.beads if input_file.endswith(".xml") else 0.0
-    expected = own + sum(n * b * COSTS[grid] for (grid, b), n in EVALUATIONS[input_file].items())
-    assert found.step_time == pytest.approx(expected)
-    assert found.hours == pytest.approx(expected * found.steps / 3600)
+@pytest.mark.parametrize("input_file", EVALUATIONS)
+def test_time_of_a_step_is_the_sum_of_its_evaluations(input_file: str, evaluations_cost) -> None:
+    plan = planning.plan(INPUTS / input_file)
+    assert {(grid, beads): n for grid, beads, n in plan.evaluations} == EVALUATIONS[input_file]
+    overhead = 5e-4 * plan.beads if input_file.endswith(".xml") else 0.0
+    expected = overhead + sum(
+        n * b * COSTS[grid] for (grid, b), n in EVALUATIONS[input_file].items()
+    )
+    assert plan.step_time == pytest.approx(expected)
+    assert plan.hours == pytest.approx(expected * plan.steps / 3600)
 
 
-def test_what_is_simulated(evaluations_cost) -> None:
-    """64 molecules by LAMMPS in steps of 0.5 fs, 1 ms each: 86.4 million of them a day, 43 ns."""
-    found = planning.plan(INPUTS / "water-liquid-nvt" / "in.water", Settings(steps=300))
-    assert (found.atoms, found.beads, found.steps, found.timestep) == (192, 1, 300, 0.5)
-    assert found.ns_per_day == pytest.approx(43.2)
+def test_plan_has_size_and_speed_of_the_simulation(evaluations_cost) -> None:
+    """Steps of 0.5 fs that take 1 ms each: 86.4 million steps, or 43 ns, per day."""
+    plan = planning.plan(INPUTS / "water-liquid-nvt" / "in.water", Settings(steps=300))
+    assert (plan.atoms, plan.beads, plan.steps, plan.timestep) == (192, 1, 300, 0.5)
+    assert plan.ns_per_day == pytest.approx(43.2)
     larger = Settings(variables={"replicate": "2"})
     assert planning.plan(INPUTS / "water-large-lammps" / "in.water", larger).atoms == 8 * 192
 
 
-def test_a_input_that_does_not_say_with_which_atoms_it_begins(tmp_path: Path) -> None:
+def test_lammps_input_without_variable_data_is_an_error(tmp_path: Path) -> None:
     input_file = tmp_path / "in.box"
     input_file.write_text("variable steps index 10\npair_style pet water-small\nrun ${steps}\n")
     with pytest.raises(PetDriverError, match="no 'variable data index"):
         planning.plan(input_file)
 
 
-def test_the_time_of_an_evaluation_grows_with_the_beads(water) -> None:
+def test_evaluation_time_grows_with_number_of_beads(water) -> None:
     from pet_driver import load
 
     model = load("water-small")

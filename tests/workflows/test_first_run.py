@@ -1,4 +1,4 @@
-"""The main job, cut to a few steps: every engine, the analysis and the report."""
+"""``workflows/first_run.py`` with few steps: both engines, the analysis and the report."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.timeout(1200)
-def test_first_run(tmp_path: Path) -> None:
+def test_first_run_writes_runs_and_report(tmp_path: Path) -> None:
     command = [sys.executable, ROOT / "workflows" / "first_run.py", "--fraction", "0.02"]
     done = subprocess.run(
         [*map(str, command), "--output", str(tmp_path)],

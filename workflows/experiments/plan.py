@@ -1,4 +1,4 @@
-"""What a campaign will cost, as a table: every run of a configuration, timed on this machine.
+"""Predict the cost of all runs of a configuration, timed on this machine, as a table.
 
 python plan.py quick.yaml [--structures FOLDER] [-o plan.md]
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -16,37 +17,33 @@ from pet_driver.runs.plan import Plan, plan
 from pet_driver.runs.settings import Settings
 
 INPUTS = Path(__file__).parents[2] / "inputs"
+HEADER = ["run", "atoms", "evaluations per step", "ms per step", "ns per day", "steps"]
+HEADER += ["replicas", "hours"]
 
 
-def row(name: str, run: dict, found: Plan) -> list[str]:
-    """The cells of one run."""
+def row(name: str, run: dict[str, Any], predicted: Plan) -> list[str]:
+    """Return the cells of one run."""
     replicas = run.get("replicas", 1)
-    speed = f"{found.ns_per_day:.3g}" if found.timestep else ""
-    asked = " + ".join(f"{count:g} x {grid}" for grid, _, count in found.evaluations)
+    evaluations = " + ".join(f"{count:g} x {grid}" for grid, _, count in predicted.evaluations)
     return [
         name,
-        f"{found.atoms}" + (f" x {found.beads} beads" if found.beads > 1 else ""),
-        asked,
-        f"{1e3 * found.step_time:.1f}",
-        speed,
-        f"{found.steps}",
+        f"{predicted.atoms}" + (f" x {predicted.beads} beads" if predicted.beads > 1 else ""),
+        evaluations,
+        f"{1e3 * predicted.step_time:.1f}",
+        f"{predicted.ns_per_day:.3g}" if predicted.timestep else "",
+        f"{predicted.steps}",
         f"{replicas}",
-        f"{replicas * found.hours:.2f}",
+        f"{replicas * predicted.hours:.2f}",
     ]
 
 
-def table(config: dict, structures: Path) -> str:
-    """The whole plan in Markdown."""
-    header = [
-        "run",
-        "atoms",
-        "evaluations a step",
-        "ms a step",
-        "ns a day",
-        "steps",
-        "replicas",
-        "hours",
-    ]
+def table(config: dict[str, Any], structures: Path) -> str:
+    """Return the table of all runs in Markdown.
+
+    Args:
+        config: the configuration.
+        structures: folder of the structures that the configuration builds.
+    """
     rows, total = [], 0.0
     for name, run in config["runs"].items():
         settings = Settings(
@@ -57,11 +54,11 @@ def table(config: dict, structures: Path) -> str:
             structure=structures / run["structure"] if "structure" in run else None,
             variables={k: str(v) for k, v in run.get("variables", {}).items()},
         )
-        found = plan(INPUTS / run["input file"], settings)
-        rows.append(row(name, run, found))
-        total += run.get("replicas", 1) * found.hours
-    lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
-    end = f"\n{total:.2f} hours in all on one device; relaxations end earlier than their steps."
+        predicted = plan(INPUTS / run["input_file"], settings)
+        rows.append(row(name, run, predicted))
+        total += run.get("replicas", 1) * predicted.hours
+    lines = ["| " + " | ".join(cells) + " |" for cells in (HEADER, ["---"] * len(HEADER), *rows)]
+    end = f"\n{total:.2f} hours in total on one device; relaxations may need fewer steps."
     return "\n".join(lines) + f"\n{end}\n"
 
 

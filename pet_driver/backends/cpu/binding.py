@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import sys
 import warnings
 import weakref
 from ctypes import POINTER, c_char_p, c_double, c_int, c_int64, c_void_p
@@ -13,7 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from pet_driver.backends.cpu import MODE, build, library, mode
+from pet_driver.backends.cpu import MODE, build, mode
 from pet_driver.backends.cpu.build import prebuilt
 from pet_driver.errors import PetDriverError
 
@@ -125,8 +123,6 @@ def create(owner: object, network: nn.Module, level: str = "") -> int:
 @cache
 def load_library() -> ctypes.CDLL:
     """The kernels, compiled if they are not yet; see :func:`pet_driver.backends.cpu.build`."""
-    if not os.path.isfile(library()):
-        print("pet-driver compiles its kernels, once: about half a minute", file=sys.stderr)
     kernels = _open(use_prebuilt=True)
     kernels.pet_create.restype = c_void_p
     kernels.pet_create.argtypes = [

@@ -86,7 +86,10 @@ def build(force: bool = False, verbose: bool = False, use_prebuilt: bool = True)
     if use_prebuilt and not force and (path := prebuilt()):
         return path
     return compile_once(
-        cached(), lambda compiler, folder: _compile(compiler, folder, verbose), force
+        cached(),
+        lambda compiler, folder: _compile(compiler, folder, verbose),
+        force,
+        f"{WHAT} (about half a minute)",
     )
 
 

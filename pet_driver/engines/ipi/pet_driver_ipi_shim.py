@@ -13,8 +13,10 @@ models.
 import os
 
 from pet_driver.backends.threads import wait_briefly
+from pet_driver.backends.torchscript_warnings import ignore_torchscript_warnings
 
 wait_briefly(os.environ)  # must run before torch is imported
+ignore_torchscript_warnings()
 
 from pet_driver.engines.ipi.driver import PETDriver  # noqa: E402, F401
 

@@ -35,6 +35,7 @@ def build(force: bool = False, verbose: bool = False) -> Path:
         environment.plugin,
         lambda compiler, folder: _compile(environment, compiler, folder, verbose),
         force,
+        f"{WHAT} (about a minute)",
     )
 
 
