@@ -133,7 +133,7 @@ class Model(Evaluator):
             )
 
     def compute_batch(self, atoms: AtomBatch, grid: str, counter: int) -> TensorResults:
-        portions = split_by_cost(atoms.sizes, MAX_ATOMS)
+        portions = split_by_cost(list(map(float, atoms.sizes)), MAX_ATOMS)
         if len(portions) > 1:  # find an unknown element before the work on the first portion
             self.check_species(atoms.numbers.cpu().numpy())
         parts: list[TensorResults] = []
@@ -169,7 +169,8 @@ class Model(Evaluator):
                 yield edges.part(k, k + 1), self.rotations(grid, counter + first + k)
             return
         drawn = self.rotations(grid, counter)
-        costs = [count * len(drawn[0]) for count in edges.counts]
+        n_rotations = drawn[0].shape[0]
+        costs = [float(count * n_rotations) for count in edges.counts]
         for start, stop in split_by_cost(costs, self.max_edges):
             yield edges.part(start, stop), drawn
 
@@ -200,20 +201,20 @@ class Model(Evaluator):
         forces, virials = forces_and_virials(
             edges.pairs,
             edges.vectors,
-            gradients.detach(),
+            gradients,
             edges.structures,
             edges.counts,
             self._use_kernels,
         )
         return TensorResults(
-            energies=energies.detach(),
+            energies=energies,
             forces=forces,
             full_virials=virials,
-            atomic_energies=atomic_energies.detach(),
-            rotation_energies=rotation_energies.detach(),
+            atomic_energies=atomic_energies,
+            rotation_energies=rotation_energies,
             weights=weights,
             ensemble_std=forces.new_zeros(len(edges.sizes)),
-            force_std=forces.new_zeros(len(forces)),
+            force_std=forces.new_zeros(forces.shape[0]),
         )
 
 

@@ -106,7 +106,7 @@ class TensorResults:
     @property
     def rotation_std(self) -> Tensor:
         """Weighted standard deviation of the energies over the grid [B], eV."""
-        if len(self.weights) == 1:
+        if self.weights.shape[0] == 1:
             return torch.zeros_like(self.energies)
         deviations = self.rotation_energies - self.weights @ self.rotation_energies
         return (self.weights @ deviations**2).clamp(min=0.0).sqrt()
@@ -164,7 +164,7 @@ class TensorResults:
         found = self.on_cpu()
         energies, virials = found.energies.tolist(), found.full_virials.numpy()
         forces, atomic_energies = found.forces.numpy(), found.atomic_energies.numpy()
-        rotation_energies, rotation_std = found.rotation_energies.numpy(), found.rotation_std
+        rotation_energies, rotation_std = found.rotation_energies.numpy(), found.rotation_std.tolist()
         ensemble_std, force_std = found.ensemble_std.tolist(), found.force_std.numpy()
         return [
             Results(
@@ -173,7 +173,7 @@ class TensorResults:
                 full_virial=virials[index],
                 energies=atomic_energies[first:last],
                 raw_energy=float(rotation_energies[0, index]),
-                rotation_std=float(rotation_std[index]),
+                rotation_std=rotation_std[index],
                 rotation_energies=rotation_energies[:, index],
                 ensemble_std=ensemble_std[index],
                 force_std=force_std[first:last],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -85,13 +85,21 @@ class AtomBatch:
         """Return the batch on ``device``: itself if it is there."""
         if self.positions.device == device:
             return self
-        tensors = (self.numbers, self.positions, self.cells)
-        return AtomBatch(*(tensor.to(device) for tensor in tensors), self.sizes, self.pbc)
+        return replace(
+            self,
+            numbers=self.numbers.to(device),
+            positions=self.positions.to(device),
+            cells=self.cells.to(device),
+        )
 
     def copy(self) -> AtomBatch:
         """Return a copy that shares no memory."""
-        tensors = (self.numbers, self.positions, self.cells)
-        return AtomBatch(*(tensor.clone() for tensor in tensors), self.sizes, self.pbc)
+        return replace(
+            self,
+            numbers=self.numbers.clone(),
+            positions=self.positions.clone(),
+            cells=self.cells.clone(),
+        )
 
     def part(self, first: int, last: int) -> AtomBatch:
         """Return the structures ``first`` to ``last``, the latter excluded."""

@@ -107,8 +107,9 @@ class VerletList:
                 return unknown
             least, largest, before = found
         displacements = atoms.positions - before
-        squares = (displacements * displacements).sum(dim=1)
-        furthest = math.sqrt(squares.max()) if len(squares) else 0.0
+        furthest = 0.0
+        if displacements.shape[0] > 0:
+            furthest = torch.linalg.vector_norm(displacements, dim=1).max().item()
         if not math.isfinite(furthest):
             return unknown
         outside = (self.cutoff + self.skin) * least - 2.0 * furthest

@@ -132,7 +132,7 @@ WRONG = {
     "columns": (
         "positions",
         lambda x: x[:, :2],
-        r"positions has the shape \[6, 2\] where \[6, 3\]",
+        r"has the shape \[6, 2\] where \[6, 3\]",
     ),
     "one cell": ("cells", lambda c: c[0], r"cells has the shape \[3, 3\] where \[3, 3, 3\]"),
     "too few": ("batch", lambda b: b[1:], r"batch has the shape \[5\] where \[6\] is needed"),
