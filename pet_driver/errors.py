@@ -1,5 +1,5 @@
-"""The one exception a user meets."""
+"""The exception for errors that a user can correct."""
 
 
 class PetDriverError(ValueError):
-    """Bad input; the message names the file or value at fault and the remedy."""
+    """Error in the input; the message names the file or value, and the remedy."""

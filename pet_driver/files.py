@@ -1,4 +1,4 @@
-"""Files that are there whole, or as they were before."""
+"""Write files atomically."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file at once: whoever reads it sees the old one or the new one, never a part."""
+    """Write a file atomically: a reader finds the old content or the new one, never a part."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_bytes(content)

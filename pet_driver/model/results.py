@@ -164,7 +164,10 @@ class TensorResults:
         found = self.on_cpu()
         energies, virials = found.energies.tolist(), found.full_virials.numpy()
         forces, atomic_energies = found.forces.numpy(), found.atomic_energies.numpy()
-        rotation_energies, rotation_std = found.rotation_energies.numpy(), found.rotation_std.tolist()
+        rotation_energies, rotation_std = (
+            found.rotation_energies.numpy(),
+            found.rotation_std.tolist(),
+        )
         ensemble_std, force_std = found.ensemble_std.tolist(), found.force_std.numpy()
         return [
             Results(

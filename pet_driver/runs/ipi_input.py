@@ -198,7 +198,7 @@ def _make_paths_absolute(input_file: IPIInput) -> None:
                 raise PetDriverError(
                     f"{input_file.path}: no {name} among the <parameters>: {{{name}: ...}}"
                 )
-        found["model"] = shipped.beside(found["model"], here)
+        found["model"] = shipped.resolve_relative_to(found["model"], here)
         set_parameters(field, found)
 
 

@@ -104,7 +104,7 @@ def with_absolute_paths(input_file: LAMMPSInput, folder: Path) -> str:
         return _one_word(input_file, folder, str(found.resolve())) if found.is_file() else match[0]
 
     def model(match: re.Match) -> str:
-        return match[1] + _one_word(input_file, folder, shipped.beside(match[2], here))
+        return match[1] + _one_word(input_file, folder, shipped.resolve_relative_to(match[2], here))
 
     def changed(command: str) -> str:
         if _WRITERS.match(command.lstrip()):
@@ -177,7 +177,7 @@ def clock(seconds: float) -> str:
 def model_path(input_file: LAMMPSInput, settings: Settings) -> str:
     """The model that a run will use, as `shipped.resolve_all` takes it."""
     name = settings.absolute_model or settings.variables.get("model") or input_file.model
-    return shipped.beside(name, input_file.path.parent)
+    return shipped.resolve_relative_to(name, input_file.path.parent)
 
 
 def restart_file(folder: Path) -> Path | None:

@@ -68,7 +68,7 @@ def test_a_nearly_symmetric_molecule_is_put_right() -> None:
     atoms.rattle(1e-3, seed=2)
     found = curie_test(atoms, lennard_jones)
     assert found.order == 24
-    assert 1e-4 < found.moved < 1e-2
+    assert 1e-4 < found.displacement < 1e-2
     assert found.rms < 1e-12, "forces of the repaired structure, not of the rattled one"
 
 
@@ -79,7 +79,7 @@ def test_a_molecule_that_is_hardly_bent(degrees: float) -> None:
     arm = 1.5 * np.array([np.cos(half), np.sin(half), 0.0])
     bent = turned(Atoms("OHH", [[0.0, 0.0, 0.0], arm, arm * [1, -1, 1]]))
     found = curie_test(bent, lennard_jones)
-    assert (found.order, found.moved < 1e-10) == (4, True)
+    assert (found.order, found.displacement < 1e-10) == (4, True)
     assert found.rms < 1e-12
 
 
@@ -113,7 +113,7 @@ def test_a_molecule_in_a_periodic_cell(width: float, order: int) -> None:
     atoms.positions -= atoms.positions[0] + 0.1
     atoms.wrap()
     found = curie_test(atoms, lambda a: np.zeros((4, 3)))
-    assert (found.order, found.moved < 0.01) == (order, True)
+    assert (found.order, found.displacement < 0.01) == (order, True)
 
 
 def test_a_crystal() -> None:
@@ -139,7 +139,7 @@ def test_atoms_held_fixed_are_put_right_like_others() -> None:
     crystal.set_constraint(FixAtoms([0, 1]))
     found = curie_test(crystal, lambda a: np.zeros((4, 3)))
     assert found.order == 192
-    assert 1e-4 < found.moved < 1e-2
+    assert 1e-4 < found.displacement < 1e-2
 
 
 def test_slabs_are_not_searched() -> None:

@@ -13,7 +13,7 @@ from ase.constraints import FixAtoms
 import pet_driver
 from pet_driver.errors import PetDriverError
 from pet_driver.probe import GridDeviation, probe, recommend
-from pet_driver.probe.molecules import torques, whole_molecules
+from pet_driver.probe.molecules import torques, unwrapped_molecules
 from pet_driver.symmetry import rotation_grid
 from tests.probe.conftest import DefectiveLennardJones
 
@@ -125,7 +125,7 @@ def test_torque_on_molecules_across_a_cell(small_box: Atoms) -> None:
     wrapped = small_box.copy()
     wrapped.wrap()
     assert np.abs(wrapped.positions - small_box.positions).max() > 1.0
-    molecules = whole_molecules(wrapped)
+    molecules = unwrapped_molecules(wrapped)
     assert [len(indices) for indices, _ in molecules] == [3] * 8
     assert np.allclose(torques(molecules, forces), expected, atol=1e-10)
 

@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms
 
 import pet_driver
-from pet_driver.probe.potentials import turn
+from pet_driver.probe.potentials import rotate
 from pet_driver.symmetry import rotation_grid
 
 ENERGY = 1e-10  # eV
@@ -19,7 +19,7 @@ def test_average_is_the_mean_of_separate_calls(
     small_box.set_cell(np.array(small_box.cell) + [[0, 0, 0], [0.7, 0, 0], [0.3, -0.4, 0]])
     average = model_f64.evaluate(small_box, grid)
     rotations, weights = rotation_grid(grid)
-    separate = [model_f64.evaluate(turn(small_box, r), "0") for r in rotations]
+    separate = [model_f64.evaluate(rotate(small_box, r), "0") for r in rotations]
     energies = np.array([s.energy for s in separate])
     energy = weights @ energies
     forces = sum(w * s.forces @ r.T for w, s, r in zip(weights, separate, rotations, strict=True))
@@ -61,7 +61,7 @@ def test_inversion_is_exact_with_i(water: Atoms, model_f64: pet_driver.Model) ->
     energies = [
         model_f64.evaluate(atoms, grid).energy
         for grid in ("2i", "0")
-        for atoms in (water, turn(water, -np.eye(3)))
+        for atoms in (water, rotate(water, -np.eye(3)))
     ]
     assert abs(energies[0] - energies[1]) < ENERGY
     assert abs(energies[2] - energies[3]) > 1e-4

@@ -18,7 +18,7 @@ from pet_driver.model.cost import predict_cost
 from pet_driver.neighbors.neighbor_list import find_edges
 from pet_driver.neighbors.structure import Structure
 from pet_driver.network import PET, Hypers
-from pet_driver.probe.potentials import turn
+from pet_driver.probe.potentials import rotate
 from pet_driver.symmetry import SymmetrizedPotential
 from pet_driver.symmetry.grid_names import BY_ENVIRONMENT, POOLED
 from tests.conftest import lattice_water
@@ -105,7 +105,7 @@ def turned(atoms: Atoms, seed: int) -> tuple[Atoms, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     matrix = Rotation.random(random_state=rng).as_matrix()
     order = rng.permutation(len(atoms))
-    return turn(atoms, matrix)[order], matrix, order
+    return rotate(atoms, matrix)[order], matrix, order
 
 
 def evaluate(potential: torch.nn.Module, atoms: Atoms, cutoff: float, **changes) -> tuple:
@@ -271,9 +271,7 @@ def test_a_batch_is_its_members(grid: str, get_model) -> None:
 @pytest.mark.parametrize("frames", [BY_ENVIRONMENT, POOLED])
 def test_scripted_is_eager(kind: str, frames: int, get_model) -> None:
     source = random_source(kind)
-    eager = SymmetrizedPotential(
-        source.build(torch.float64), source.hypers, torch.float64, [1, 8], 1.0, source.composition
-    )
+    eager = SymmetrizedPotential(source.build(torch.float64), source.parameters(torch.float64))
     model = get_model(kind)
     for atoms in (collinear_cluster(), box()):
         one = evaluate(eager, atoms, model.cutoff, frames=frames)

@@ -91,7 +91,7 @@ def test_a_turned_grid_is_the_grid_of_a_turned_structure() -> None:
 
 def test_names_taken_apart() -> None:
     parsed = parse_grid_name("2i+random-each@17")
-    assert (parsed.base, parsed.random, parsed.turned, parsed.each, parsed.seed) == (
+    assert (parsed.base, parsed.random, parsed.rotated, parsed.each, parsed.seed) == (
         *("2i", True, True, True, 17),
     )
     assert not parse_grid_name("2i").random
