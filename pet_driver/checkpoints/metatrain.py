@@ -235,10 +235,12 @@ def _zbl_radii(model: Any, target: str) -> list[float] | None:
 
 
 def _is_composition(additive: Any) -> bool:
+    """Return whether an additive model is metatrain's composition model."""
     return hasattr(additive, "sync_tensor_maps")
 
 
 def _is_zbl(additive: Any) -> bool:
+    """Return whether an additive model is metatrain's ZBL repulsion."""
     return hasattr(additive, "get_pairwise_zbl")
 
 

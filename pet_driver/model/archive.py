@@ -162,26 +162,7 @@ def save(
         module.grid(grid)
     except ValueError as error:
         raise PetDriverError(str(error)) from None
-    metadata = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "symbols": module.symbols,
-        "atomic_numbers": module.atomic_numbers,
-        "cutoff": module.cutoff,
-        "interaction_range": module.interaction_range,
-        "dtype": dtype,
-        "default_grid": grid,
-        "length_unit": "angstrom",
-        "energy_unit": "eV",
-        "hypers": source.hypers.to_dict(),
-        "scale": source.scale,
-        "composition": dict(zip(module.symbols, source.composition, strict=True)),
-        **_repulsion_metadata(source, module.symbols),
-        "provenance": source.provenance,
-        "parameters": sum(p.numel() for p in module.network.parameters()),
-        "weights_sha256": weights_checksum(network.state_dict()),
-        **({"compiled": compiled} if compiled else {}),
-    }
+    metadata = _metadata(module, source, compiled)
     extra: dict[str, str | bytes] = {METADATA_FILE: json.dumps(metadata, indent=1)}
     if compile_for is not None:
         eager = source.build(DTYPES[dtype])
@@ -192,6 +173,36 @@ def save(
         content = io.BytesIO()
         torch.jit.save(torch.jit.script(module.eval()), content, _extra_files=extra)
     write_atomically(path, content.getbuffer())
+
+
+def _metadata(module: ArchiveModule, source: Source, compiled: dict[str, str]) -> dict[str, Any]:
+    """Return the metadata of an archive.
+
+    Args:
+        module: the module that is written.
+        source: the model.
+        compiled: conditions of the compiled network; empty without one.
+    """
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "symbols": module.symbols,
+        "atomic_numbers": module.atomic_numbers,
+        "cutoff": module.cutoff,
+        "interaction_range": module.interaction_range,
+        "dtype": module.dtype_name,
+        "default_grid": module.default_grid,
+        "length_unit": "angstrom",
+        "energy_unit": "eV",
+        "hypers": source.hypers.to_dict(),
+        "scale": source.scale,
+        "composition": dict(zip(module.symbols, source.composition, strict=True)),
+        **_repulsion_metadata(source, module.symbols),
+        "provenance": source.provenance,
+        "parameters": sum(p.numel() for p in module.network.parameters()),
+        "weights_sha256": weights_checksum(module.network.state_dict()),
+        **({"compiled": compiled} if compiled else {}),
+    }
 
 
 def _repulsion_metadata(source: Source, symbols: list[str]) -> dict[str, dict[str, float]]:

@@ -24,7 +24,7 @@ class Cost:
         frames: number of local reference frames, or of rotations.
         edges: edges that pass through the network, for all frames and members, including those
             of the raw network if its energy needs a pass of its own.
-        raw_edges: edges that the raw network sees. With an adaptive cutoff and a grid of
+        raw_edges: edges of the raw network. With an adaptive cutoff and a grid of
             rotations these are all edges within the largest cutoff.
         members: number of models that are evaluated.
     """

@@ -24,8 +24,6 @@ from pet_driver.neighbors.verlet_list import VerletLists
 from pet_driver.symmetry.grid_names import NO_FRAMES, parse_grid_name
 from pet_driver.symmetry.ranges import split_by_cost
 
-__all__ = ["DEFAULT_MAX_EDGES", "Model", "load"]
-
 # Atoms whose edges are held in memory at once, a few 100 MB.
 MAX_ATOMS = 20_000
 # Edges times rotations in one pass of the network: large enough to keep two CPU cores or a GPU

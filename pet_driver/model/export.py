@@ -121,7 +121,7 @@ def _read(checkpoint: str | os.PathLike, target: str | None) -> tuple[Source, Ma
 
 
 def _compare(source: Source, out: Path, device: str) -> Check:
-    """Check an archive on ordinary distances and, for ZBL, on close ones; return the worst check."""
+    """Check an archive at ordinary and, for ZBL, at close distances; return the worst check."""
     structures = [check_structure(source.atomic_numbers)]
     if source.zbl_radii is not None:
         structures.append(close_pairs(source.atomic_numbers))

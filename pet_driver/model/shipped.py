@@ -103,4 +103,5 @@ def _members(names: str, folder: Path) -> Iterator[str]:
 
 
 def _all_shipped() -> str:
+    """Return the names of all shipped models and ensembles, for messages."""
     return f"shipped are: {', '.join([*shipped_models(), *shipped_ensembles()])}"

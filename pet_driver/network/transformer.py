@@ -2,7 +2,7 @@
 
 Tokens are stored as a list without padding [N + E, D]: first one token for each atom (its centre
 token), then one for each edge. Linear maps and norms act on this list. Only the attention needs the
-tokens of one atom next to each other, as padded rows [N, width, D]; a ``Layout`` tells the place of
+tokens of one atom next to each other, as padded rows [N, width, D]; a ``Layout`` gives the place of
 each token there.
 """
 

@@ -182,6 +182,7 @@ def figure(found: Probe) -> Figure:
 
 
 def _draw_errors(axis: Axes, found: Probe, quantities: dict[str, str]) -> None:
+    """Draw deviations against the number of evaluations."""
     evaluations = [d.evaluations for d in found.deviations]
     for name, label in quantities.items():
         values = [getattr(d, name) for d in found.deviations]
@@ -206,6 +207,7 @@ def _draw_errors(axis: Axes, found: Probe, quantities: dict[str, str]) -> None:
 
 
 def _draw_components(axis: Axes, found: Probe) -> None:
+    """Draw the root mean square of each component."""
     assert found.components is not None
     power = found.components.power
     momenta = np.arange(len(power))
@@ -222,8 +224,10 @@ def _draw_components(axis: Axes, found: Probe) -> None:
 
 
 def _short(value: float) -> str:
+    """Format a value with two significant digits."""
     return f"{value:.0f}" if value >= 100.0 else f"{value:.2g}"
 
 
 def _milli(value: float | None) -> float | None:
+    """Convert eV to meV."""
     return None if value is None else MILLI * value

@@ -156,10 +156,10 @@ class FrameAverage(RotationAverage):
             torch.zeros_like(graph.factors, dtype=torch.float64),
         )
         by_frame = torch.zeros_like(batch.vectors)
-        alone = self.isolated_energies(batch.types)
+        isolated = self.isolated_energies(batch.types)
         for atoms in self.blocks(graph, batch.owned, pooled, max_edges):
             by_frame += self.evaluate_block(
-                graph, atoms, n_structures, alone, rotations, weights, sums, pooled, max_edges
+                graph, atoms, n_structures, isolated, rotations, weights, sums, pooled, max_edges
             )
         gradients = by_frame + self.through_factors(leaf, factors, sums.by_factor)
         gradients.index_add_(0, kept, sums.by_vector)
@@ -281,14 +281,25 @@ class FrameAverage(RotationAverage):
         graph: Graph,
         atoms: Tensor,
         n_structures: int,
-        alone: Tensor,
+        isolated: Tensor,
         rotations: Tensor,
         weights: Tensor,
         sums: Sums,
         pooled: bool,
         max_edges: int,
     ) -> Tensor:
-        """Add the energies of one block to ``sums``; return the gradient [A, 3] by its frames."""
+        """Add the energies of one block to ``sums``; return the gradient [A, 3] by its frames.
+
+        Args:
+            graph: the batch.
+            atoms: atoms of the block [A].
+            n_structures: number of structures.
+            isolated: energy of an isolated atom of each species [S].
+            rotations, weights: rotations that are composed with the frames, and their weights.
+            sums: results of all blocks.
+            pooled: whether frames are pooled over the structure.
+            max_edges: upper bound for edges in one network pass.
+        """
         leaf = graph.all_vectors.detach().requires_grad_(True)
         block = self.make_block(graph, atoms, leaf, n_structures, pooled)
         by_matrix = torch.zeros_like(block.matrices)
@@ -304,7 +315,7 @@ class FrameAverage(RotationAverage):
                 sums.by_rotation[index].index_add_(0, graph.structures[node_atoms], node_energies)
                 sums.by_atom.index_add_(0, node_atoms, weights[index] * node_energies)
 
-        lone = alone[graph.species[atoms]]
+        lone = isolated[graph.species[atoms]]
         by_atom = block.lone.detach() * lone
         sums.by_atom.index_add_(0, atoms, by_atom * weights.sum())
         sums.by_rotation.index_add_(

@@ -103,6 +103,7 @@ def _trace(network: PET, arguments: tuple[Tensor, ...]) -> nn.Module:
     from torch.fx.experimental.proxy_tensor import make_fx  # here because it is slow to import
 
     def differentiate(*inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Run the network with the width of the last input."""
         species, vectors, factors, centers, neighbors, reverse, grad_outputs, columns = inputs
         edges = (vectors, factors, centers, neighbors, reverse)
         return network.differentiate_padded(species, *edges, grad_outputs, columns.shape[0])
