@@ -1,4 +1,4 @@
-"""metatrain's own PET, as the reference for ours."""
+"""metatrain's PET as the reference for the network of this package."""
 
 from __future__ import annotations
 
@@ -35,7 +35,13 @@ ONE_ENERGY = MappingProxyType({"energy": "energy"})
 def random_model(
     atomic_types: list[int], quantities: Mapping[str, str] = ONE_ENERGY, **hypers: Any
 ) -> MetatrainPET:
-    """A network with random weights, in float64, and targets of these quantities by name."""
+    """Return a metatrain PET with random weights, in float64.
+
+    Args:
+        atomic_types: atomic numbers.
+        quantities: quantity of each target by name.
+        hypers: hyper-parameters other than the defaults.
+    """
     torch.manual_seed(0)
     values = get_default_hypers("pet")["model"] | hypers
     targets = {name: _target(name, quantity) for name, quantity in quantities.items()}
@@ -52,7 +58,7 @@ def _target(name: str, quantity: str) -> Any:
 
 
 def scale_energies(model: MetatrainPET, scale: float) -> None:
-    """Let the network's output count ``scale`` times, as a training with scaled targets does."""
+    """Multiply the network's output by ``scale``, as after a training with scaled targets."""
     for name in ("energy_scaler_buffer", "energy_per_target_scaler_buffer"):
         scales = metatensor.torch.load_buffer(getattr(model.scaler, name))
         scales.block().values[:] = scale
@@ -60,7 +66,7 @@ def scale_energies(model: MetatrainPET, scale: float) -> None:
 
 
 def energy_and_forces(model: Any, atoms: Atoms, target: str = "energy") -> tuple[float, np.ndarray]:
-    """By metatrain, in eV and eV/A."""
+    """Return energy (eV) and forces (eV/A) by metatrain."""
     model = model.to(torch.float64).eval()
     positions = torch.tensor(atoms.positions, dtype=torch.float64, requires_grad=True)
     system = metatomic.torch.System(

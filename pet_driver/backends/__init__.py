@@ -1,1 +1,1 @@
-"""Backends that run the network, and what they need: compiler cache, memory, threads, devices."""
+"""Backends that run the network, and settings of compiler, memory, threads and devices."""

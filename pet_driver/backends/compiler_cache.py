@@ -1,4 +1,4 @@
-"""Compiling C++ that travels with the package: once, into a cache folder."""
+"""Compile the C++ sources of the package, once, into a cache folder."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ announce: Callable[[str], AbstractContextManager[None]] = _print_notice
 
 
 def cache_folder() -> Path:
-    """``$PET_DRIVER_CACHE``, or ``~/.cache/pet-driver``.
+    """Return the folder of compiled code: ``$PET_DRIVER_CACHE``, or ``~/.cache/pet-driver``.
 
     Raises:
-        PetDriverError: there is no such variable, and no home.
+        PetDriverError: the variable is not set, and the user has no home folder.
     """
     folder = os.environ.get("PET_DRIVER_CACHE")
     if folder:
@@ -55,16 +55,17 @@ def compile_once(
     force: bool = False,
     what: str = "a library",
 ) -> Path:
-    """Make ``target`` unless it is there already.
+    """Compile ``target`` unless it exists.
 
-    Safe to call from several processes at once: one compiles, the others wait. A program that
-    runs keeps what it has loaded.
+    Several processes may call this at the same time: one compiles, the others wait. Processes that
+    have loaded an older binary are not affected.
 
     Args:
         target: the binary, in a folder of its own.
-        compile: from a compiler and an empty folder to a binary in that folder.
-        force: compile even if the binary is there.
-        what: is compiled, with the expected time: for the notice that :data:`announce` shows.
+        compile: function of the compiler and an empty folder that returns the path of the binary
+            in that folder.
+        force: compile even if the binary exists.
+        what: name of what is compiled, and the expected time, for the notice of :data:`announce`.
 
     Raises:
         PetDriverError: there is no compiler, it fails, or the folder cannot be written.
@@ -82,7 +83,7 @@ def compile_once(
                     tempfile.TemporaryDirectory(dir=target.parent) as folder,
                 ):
                     os.replace(compile(compiler, Path(folder)), target)
-    except OSError as error:  # of somebody else, read-only, full
+    except OSError as error:  # the folder belongs to another user, is read-only, or is full
         raise PetDriverError(
             f"cannot use the cache folder {target.parent} ({error.strerror}): "
             "set PET_DRIVER_CACHE to a folder that you may write"
@@ -91,7 +92,7 @@ def compile_once(
 
 
 def find_compiler() -> str:
-    """``$CXX``, or the first of g++, clang++ and c++ on the path.
+    """Return the path of the compiler: ``$CXX``, or the first of g++, clang++ and c++ on the path.
 
     Raises:
         PetDriverError: there is none, or it is too old.
@@ -117,8 +118,13 @@ def find_compiler() -> str:
 def run_compiler(command: list[str], what: str, verbose: bool = False) -> None:
     """Run one command of the compiler.
 
+    Args:
+        command: the command line.
+        what: name of what is compiled, for messages.
+        verbose: print the command line.
+
     Raises:
-        PetDriverError: it fails; with its last lines, and ``what`` was to be compiled.
+        PetDriverError: it fails; the message has its last lines.
     """
     if verbose:
         print(" ".join(command), flush=True)
@@ -129,14 +135,16 @@ def run_compiler(command: list[str], what: str, verbose: bool = False) -> None:
 
 
 def _output(*command: str) -> str:
+    """Return what a command prints."""
     return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file."""
     with path.open("w") as file:
-        # The system drops the lock with the process. Some shared file systems have none: then two
-        # processes may compile the same twice, and the last to end puts its binary in place.
+        # The system releases the lock with the process. Some shared file systems have no locks:
+        # then two processes may compile the same, and the last one replaces the binary.
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

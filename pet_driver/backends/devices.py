@@ -1,4 +1,4 @@
-"""Which devices a model can run on."""
+"""Devices that a model can run on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ KINDS = ("cpu", "cuda")
 
 
 def check_device(name: str) -> torch.device:
-    """The device of a name such as ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+    """Return the device of a name such as ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
 
-    ``"auto"`` is CUDA where there is any, and otherwise the CPU.
+    ``"auto"`` is CUDA if it is available, and the CPU otherwise.
 
     Raises:
-        PetDriverError: there is none of that name here.
+        PetDriverError: there is no such device on this machine.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

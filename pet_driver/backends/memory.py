@@ -1,8 +1,8 @@
-"""Memory that one evaluation frees serves the next; where there is too little, an error says so.
+"""Allocator settings, and a message for evaluations that run out of memory.
 
-The C library gives large buffers back to the system as soon as they are freed, and the system
-hands them out again page by page, filled with zeros. A network that works through hundreds of
-megabytes at every step would spend half of its time there, as soon as a buffer exceeds 32 MB.
+By default the C library returns large buffers to the system when they are freed, and the system
+hands out new ones page by page, filled with zeros. A network that uses hundreds of megabytes at
+every step would spend half of its time on this, as soon as one buffer exceeds 32 MB.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from contextlib import contextmanager
 
 from pet_driver.errors import PetDriverError
 
-# Of mallopt, in malloc.h of the GNU C library: what to set to which value.
+# Parameters of mallopt, from malloc.h of the GNU C library.
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
-# Smaller buffers come from the heap, which stays. Older libraries take no more than 32 MB.
+# Smaller buffers are taken from the heap, which is kept. Older libraries accept at most 32 MB.
 LARGEST_MMAP_THRESHOLDS = (2**31 - 1, 32 << 20)
 SETTINGS = (
     (TRIM_THRESHOLD, -1),  # the heap does not shrink
-    (ARENA_MAX, 1),  # further heaps, of other threads, could not hold large buffers
+    (ARENA_MAX, 1),  # the heaps of other threads could not hold large buffers
 )
 
 
-# Of torch's messages for GPUs and for CPUs, of the kernels', and of cuBLAS, whose handle needs
-# memory too. That of a compiled network names no reason, which stands before it on the screen.
+# Parts of the messages of torch (on GPUs and CPUs), of the C++ kernels, and of cuBLAS, whose handle
+# needs memory too. The error of a compiled network does not name its reason, which is printed.
 NOT_ENOUGH = (
     *("out of memory", "can't allocate memory"),
     *("CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"),
@@ -34,17 +34,17 @@ NOT_ENOUGH = (
 
 @contextmanager
 def explained_shortage(max_edges: int) -> Iterator[None]:
-    """Say what helps where an evaluation asks for more memory than there is.
+    """Convert out-of-memory errors of an evaluation to a PetDriverError with a remedy.
 
     Args:
-        max_edges: its bound on edges times rotations in one pass.
+        max_edges: bound of the evaluation on edges times rotations in one pass.
 
     Raises:
-        PetDriverError: it did; the message says what to lower.
+        PetDriverError: the evaluation ran out of memory.
     """
     try:
         yield
-    except RuntimeError as error:  # TorchScript makes it of whatever its operators raise
+    except RuntimeError as error:  # TorchScript converts all errors of its operators to this
         if not any(text in str(error) for text in NOT_ENOUGH):
             raise
         raise PetDriverError(
@@ -55,10 +55,10 @@ def explained_shortage(max_edges: int) -> Iterator[None]:
 
 
 def keep_freed_memory() -> bool:
-    """Tell the C library to keep what is freed, for the whole process; whether that was done.
+    """Set the C library of this process to keep freed memory; return whether it was set.
 
-    Environment variables of the GNU C library that say otherwise (``MALLOC_...``,
-    ``GLIBC_TUNABLES``) are obeyed; other C libraries are left as they are.
+    Nothing is changed if the environment has settings of the GNU C library (``MALLOC_...``,
+    ``GLIBC_TUNABLES``), or if the C library is another one.
     """
     if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
         return False

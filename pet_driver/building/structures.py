@@ -11,7 +11,8 @@ from ase import Atoms
 
 from pet_driver.errors import PetDriverError
 from pet_driver.model.ensemble import Ensemble
-from pet_driver.model.evaluator import Model, Results
+from pet_driver.model.evaluator import Model
+from pet_driver.model.results import Results
 from pet_driver.neighbors.structure import Structure
 
 LAMMPS_DATA = (".data", ".lmp", ".lammps")  # suffixes from which ASE does not guess the format

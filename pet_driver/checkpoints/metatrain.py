@@ -1,4 +1,4 @@
-"""Reader of metatrain checkpoints (``.ckpt``) of every version that metatrain upgrades."""
+"""Reader of metatrain checkpoints (``.ckpt``), of all versions that metatrain can upgrade."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pet_driver.network import Hypers
 
 PREFIX = "backend."
 IGNORED = ("backend.species_to_species_index", "additive_models.", "scaler.")
-# A PET, and one that tells its uncertainties and is otherwise the same.
+# "llpr" wraps a PET and adds uncertainties, which are not read.
 ARCHITECTURES = ("pet", "llpr")
 
 
@@ -30,8 +30,8 @@ def read_metatrain(path: Path, target: str | None = None) -> Source:
         target: name of the energy among the model's outputs; needed only if there are several.
 
     Raises:
-        PetDriverError: metatrain is not installed, the file is no PET checkpoint, or the model
-            has a part that this network has not.
+        PetDriverError: metatrain is not installed, the file is no PET checkpoint, the model has a
+            part that this network does not have, or there is no such target.
     """
     model = _load(path)
     _refuse_unknown_parts(path, model)
@@ -41,7 +41,13 @@ def read_metatrain(path: Path, target: str | None = None) -> Source:
 
 
 def source_of_model(model: Any, target: str, file_name: str = "") -> Source:
-    """Take hyper-parameters and weights out of a metatrain PET in memory."""
+    """Return the model of a metatrain PET in memory.
+
+    Args:
+        model: the metatrain PET.
+        target: name of the energy among its outputs.
+        file_name: the checkpoint, for messages.
+    """
     state = _merged_state(model)
     weights = {ours: state[theirs] for ours, theirs in network_names(state, target).items()}
     scale, composition = _scale_and_composition(model, target)
@@ -58,11 +64,17 @@ def source_of_model(model: Any, target: str, file_name: str = "") -> Source:
 
 
 def network_names(theirs: Iterable[str], target: str) -> dict[str, str]:
-    """The names in this package's network of the weights that belong to it, and metatrain's."""
+    """Return metatrain's name of each weight of the network, by the name in this package.
+
+    Args:
+        theirs: names in metatrain's state dict.
+        target: name of the energy.
+    """
     return {_rename(name, target): name for name in theirs if _belongs(name, target)}
 
 
 def _load(path: Path) -> Any:
+    """Load a metatrain PET; raise PetDriverError if it is something else."""
     try:
         import metatomic.torch  # noqa: F401  registers the classes that a checkpoint holds
         from metatrain.utils.io import model_from_checkpoint
@@ -90,9 +102,9 @@ def _load(path: Path) -> Any:
 
 
 def _merged_state(model: Any) -> dict[str, Tensor]:
-    """Weights by name, in float64; those that LoRA put beside a linear map are added to it.
+    """Return weights by name, in float64, with those of LoRA merged into their linear map.
 
-    W + s B A in the words of E. J. Hu et al., arXiv 2106.09685.
+    W + s B A in the notation of E. J. Hu et al., arXiv 2106.09685.
     """
     state = {name: weights.to(torch.float64) for name, weights in model.state_dict().items()}
     for name, module in model.named_modules():
@@ -107,6 +119,7 @@ def _merged_state(model: Any) -> dict[str, Tensor]:
 
 
 def _refuse_unknown_parts(path: Path, model: Any) -> None:
+    """Raise PetDriverError if the model has a part that this network does not have."""
     hypers = model.hypers
     refused = {
         "long_range": bool(hypers.get("long_range", {}).get("enable")),
@@ -124,6 +137,7 @@ def _refuse_unknown_parts(path: Path, model: Any) -> None:
 
 
 def _choose_target(path: Path, model: Any, target: str | None) -> str:
+    """Return the name of the energy; raise PetDriverError if it is missing or ambiguous."""
     known = model.dataset_info.targets
     energies = [name for name, one in known.items() if _is_energy(one)]
     if not energies:
@@ -135,7 +149,8 @@ def _choose_target(path: Path, model: Any, target: str | None) -> str:
         if target not in energies:
             raise PetDriverError(f"{path} has no energy called {target!r}; it has {energies}")
         return target
-    if len(energies) > 1:  # one of them "energy", say, of the model that another was tuned from
+    # A fine-tuned model has the energy of the model that it started from, too.
+    if len(energies) > 1:
         raise PetDriverError(
             f"{path} has {len(energies)} energies ({', '.join(energies)}); name one with --target"
         )
@@ -143,12 +158,16 @@ def _choose_target(path: Path, model: Any, target: str | None) -> str:
 
 
 def _is_energy(target: Any) -> bool:
+    """Return whether a target is an energy of whole structures."""
     of_structures = target.is_scalar and target.sample_kind == "system"
     return target.quantity == "energy" and of_structures and len(target.layout[0].properties) == 1
 
 
 def _refuse_other_units(path: Path, model: Any, target: str) -> None:
-    """An empty unit is taken for ours: many data sets state none."""
+    """Raise PetDriverError for units other than eV and A; an empty unit is taken as these.
+
+    Many data sets state no units.
+    """
     units = {
         "energy": (model.outputs[target].unit.lower(), ("ev", "")),
         "length": (model.dataset_info.length_unit.lower(), ("angstrom", "a", "")),
@@ -162,6 +181,7 @@ def _refuse_other_units(path: Path, model: Any, target: str) -> None:
 
 
 def _belongs(name: str, target: str) -> bool:
+    """Return whether a weight of metatrain belongs to the network for this target."""
     if name.startswith(IGNORED):
         return False
     part = name.removeprefix(PREFIX).split(".")
@@ -170,6 +190,7 @@ def _belongs(name: str, target: str) -> bool:
 
 
 def _rename(name: str, target: str) -> str:
+    """Return this package's name of a weight of metatrain."""
     name = name.removeprefix(PREFIX)
     for kind in ("node", "edge"):
         head, last = f"{kind}_heads.{target}.", f"{kind}_last_layers.{target}."
@@ -186,6 +207,8 @@ def _rename(name: str, target: str) -> str:
 
 
 def _scale_and_composition(model: Any, target: str) -> tuple[float, list[float]]:
+    """Return the factor of the network's output, and energies (eV) by species."""
+
     def values(tensor_map: Any) -> Tensor:
         return tensor_map.block().values.to(torch.float64).reshape(-1)
 
@@ -203,7 +226,7 @@ def _scale_and_composition(model: Any, target: str) -> tuple[float, list[float]]
 
 
 def _zbl_radii(model: Any, target: str) -> list[float] | None:
-    """Covalent radii (A) of the repulsion, which metatrain adds to energies in eV alone."""
+    """Return covalent radii (A) of the ZBL repulsion; None without one."""
     for additive in filter(_is_zbl, model.additive_models):
         if target in additive.outputs:
             indices = additive.species_to_index[list(model.atomic_types)]
@@ -212,15 +235,17 @@ def _zbl_radii(model: Any, target: str) -> list[float] | None:
 
 
 def _is_composition(additive: Any) -> bool:
+    """Return whether an additive model is metatrain's composition model."""
     return hasattr(additive, "sync_tensor_maps")
 
 
 def _is_zbl(additive: Any) -> bool:
+    """Return whether an additive model is metatrain's ZBL repulsion."""
     return hasattr(additive, "get_pairwise_zbl")
 
 
 def _metatrain_energy(model: Any, structure: Structure, target: str) -> float:
-    """Energy (eV) by metatrain itself, in float64."""
+    """Return the energy (eV) by metatrain itself, in float64."""
     from metatomic.torch import ModelOutput, System
     from metatrain.utils.neighbor_lists import (
         get_requested_neighbor_lists,
@@ -242,10 +267,10 @@ def _metatrain_energy(model: Any, structure: Structure, target: str) -> float:
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Let torch make float64 of what has no type of its own.
+    """Set torch's default precision to float64.
 
-    metatrain's ZBL takes the constants of a pair from integers, in torch's default precision: in
-    float32 they are off in the eighth digit, by how much depends on the place in the list of edges.
+    metatrain's ZBL computes the constants of a pair from integers in the default precision. In
+    float32 they have errors in the eighth digit, which depend on the order of the edges.
     """
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)

@@ -1,4 +1,4 @@
-"""Reader of the directories that the original PET code (2023) leaves behind after training.
+"""Reader of the directories that the original PET code (2023) writes in training.
 
 Such a directory holds ``hypers_used.yaml``, ``all_species.npy``, ``self_contributions.npy`` and
 state dicts ``best_val_{mae,rmse}_{energies,forces,both}_model_state_dict``. The 2023 network is
@@ -21,7 +21,7 @@ from pet_driver.checkpoints.source import Source
 from pet_driver.errors import PetDriverError
 from pet_driver.network import Hypers
 
-# The first is what the 2023 PET's own calculator takes, and i-PI's driver of it.
+# The first is the one that the 2023 PET's own calculator uses, and i-PI's driver of it.
 PREFERENCE = ("rmse_both", "mae_both", "rmse_forces", "mae_forces", "rmse_energies", "mae_energies")
 
 # Only with these values is the 2023 network a special case of the current one.
@@ -47,7 +47,7 @@ REQUIRED: dict[str, Any] = {
     "TARGET_AGGREGATION": "sum",
 }
 
-# Without a value that is the same for all.
+# Options without a default.
 NEEDED = (
     "R_CUT",
     "CUTOFF_DELTA",
@@ -74,12 +74,12 @@ RENAMES = [
     (r"^bond_heads\.(\d+)\.(?:model\.)?nn\.4\.(?:linear\.)?", r"readouts.\1.edge_last."),
 ]
 
-# The first versions of the code had no factor of the cutoff on energies of bonds. Later ones have,
-# at first under the same names; the option is from after the change.
+# The first versions of the code did not multiply bond energies by the cutoff factor. Later ones do,
+# at first with the same names of weights; the option MARK was added after the change.
 UNMARKED_HEADS = re.compile(r"(^|\.)bond_heads\.\d+\.nn\.")
 MARK = "USE_LONG_RANGE"
 
-# Parts of the state dict that only repeat others.
+# Parts of the state dict that repeat others.
 DUPLICATES = re.compile(r"(^|\.)(trans_layer\.|central_tokens_predictors\.|messages_(bonds_)?pred)")
 
 
@@ -87,8 +87,8 @@ def read_pet2023(directory: Path) -> Source:
     """Read a model directory of the 2023 PET code.
 
     Raises:
-        PetDriverError: a file or a hyper-parameter is missing or damaged, or asks for a part that
-            this network has not.
+        PetDriverError: a file or a hyper-parameter is missing or damaged, or names a part that
+            this network does not have.
     """
     hypers = _read_hypers(_require(directory / "hypers_used.yaml"))
     species = [int(z) for z in _read(_require(directory / "all_species.npy"), np.load)]
@@ -132,6 +132,7 @@ def read_pet2023(directory: Path) -> Source:
 
 
 def _require(path: Path) -> Path:
+    """Return the path of a file of the directory; raise PetDriverError if it is missing."""
     if not path.is_file():
         raise PetDriverError(
             f"{path.parent} is not a model directory of the 2023 PET: {path.name} is missing"
@@ -140,13 +141,15 @@ def _require(path: Path) -> Path:
 
 
 def _read(path: Path, read: Callable[[Path], Any]) -> Any:
+    """Read a file; raise PetDriverError if it is damaged."""
     try:
         return read(path)
-    except Exception as error:  # whatever a reader stumbles on in a damaged file
+    except Exception as error:  # the readers raise errors of many types
         raise PetDriverError(f"{path} cannot be read: {error}") from error
 
 
 def _read_hypers(path: Path) -> dict[str, Any]:
+    """Read the hyper-parameters; raise PetDriverError for those that cannot be mapped."""
     tree = _read(path, lambda file: yaml.safe_load(file.read_text()))
     hypers = tree.get("ARCHITECTURAL_HYPERS", tree) if isinstance(tree, dict) else None
     if not isinstance(hypers, dict):
@@ -158,6 +161,7 @@ def _read_hypers(path: Path) -> dict[str, Any]:
 
 
 def _choose_state(directory: Path) -> Path:
+    """Return the path of the preferred weights."""
     for kind in PREFERENCE:
         path = directory / f"best_val_{kind}_model_state_dict"
         if path.is_file():
@@ -166,6 +170,7 @@ def _choose_state(directory: Path) -> Path:
 
 
 def _refuse_unmapped(path: Path, hypers: dict[str, Any]) -> None:
+    """Raise PetDriverError for values that this network does not have."""
     for name, required in REQUIRED.items():
         value = hypers.get(name, required)
         if value != required:
@@ -178,7 +183,7 @@ def _refuse_unmapped(path: Path, hypers: dict[str, Any]) -> None:
 def _map_weights(
     state: dict[str, Tensor], n_species: int, width: int, blended: bool
 ) -> dict[str, Tensor]:
-    """Names of 2023 -> names of :class:`pet_driver.network.PET`."""
+    """Return the weights with the names of :class:`pet_driver.network.PET`."""
     weights: dict[str, Tensor] = {}
     for name, tensor in state.items():
         name = name.rpartition("pet_model.")[2].removeprefix("module.")
@@ -195,7 +200,7 @@ def _map_weights(
 def _insert_neighbor_species(
     weights: dict[str, Tensor], n_species: int, width: int
 ) -> dict[str, Tensor]:
-    """Give later layers a neighbour embedding that counts for nothing."""
+    """Add a neighbour embedding without effect to all layers but the first."""
     weights = dict(weights)
     for name in list(weights):
         match = re.fullmatch(r"(featurizer\.gnn_layers\.(\d+)\.)compress\.0\.weight", name)

@@ -1,4 +1,4 @@
-"""What a trained model is, whatever file it came from."""
+"""A trained model, independent of the format of its file."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from torch import Tensor
 from pet_driver.errors import PetDriverError
 from pet_driver.neighbors.structure import Structure
 from pet_driver.network import PET, Hypers
+from pet_driver.symmetry import PotentialParameters
 
 
 @dataclass(frozen=True)
 class Source:
-    """A trained network, complete.
+    """A trained model.
 
     Attributes:
-        hypers: shape of the network.
+        hypers: hyper-parameters of the network.
         weights: state dict of :class:`pet_driver.network.PET`.
-        atomic_numbers: species in the order of the embeddings.
-        scale: the network's output times this is an energy in eV.
+        atomic_numbers: atomic number of each species, in the order of the embeddings.
+        scale: factor that converts the network's output to an energy in eV.
         composition: energy of one atom of each species in eV, added to the network's.
-        provenance: where the weights came from.
-        reference: energy (eV, float64) of a structure by the code that trained the network,
-            where that code is at hand.
-        zbl_radii: covalent radius of each species in A, for the repulsion of
-            :class:`pet_driver.network.Repulsion` that is added; ``None``: there is none.
+        provenance: origin of the weights.
+        reference: function that returns the energy (eV, float64) of a structure by the code that
+            trained the network, if that code is installed.
+        zbl_radii: covalent radius of each species in A, for the repulsion that is added
+            (:class:`pet_driver.network.Repulsion`); ``None``: no repulsion.
 
     Raises:
-        PetDriverError: the repulsion reaches further than the network.
+        PetDriverError: the repulsion has a longer range than the network's cutoff.
     """
 
     hypers: Hypers
@@ -53,11 +54,26 @@ class Source:
 
     @property
     def origin(self) -> str:
-        """The file that it came from, for messages."""
+        """The file of the weights, for messages."""
         return self.provenance.get("file") or "the model"
 
+    def parameters(self, dtype: torch.dtype) -> PotentialParameters:
+        """Return the parameters other than the weights, for a network in ``dtype``."""
+        return PotentialParameters(
+            self.hypers,
+            dtype,
+            self.atomic_numbers,
+            self.scale,
+            self.composition,
+            self.zbl_radii,
+        )
+
     def build(self, dtype: torch.dtype) -> PET:
-        """The network with its weights, in ``dtype``, ready for inference."""
+        """Return the network with its weights, in ``dtype``, ready for inference.
+
+        Raises:
+            PetDriverError: the weights do not fit the hyper-parameters.
+        """
         network = PET(self.hypers, len(self.atomic_numbers)).to(dtype)
         try:
             network.load_state_dict(self.weights)

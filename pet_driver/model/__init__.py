@@ -1,1 +1,1 @@
-"""Exported models: files, evaluation, ensembles, export, shipped weights."""
+"""Exported models: file format, evaluation, ensembles, export, shipped weights."""

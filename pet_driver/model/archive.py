@@ -1,10 +1,10 @@
-"""The exported model: one TorchScript file that every engine evaluates.
+"""Exported models ("archives"): one TorchScript file that every engine evaluates.
 
-The file holds :class:`ArchiveModule`, whose ``forward`` is the contract described in
+The file holds an :class:`ArchiveModule`, whose ``forward`` is described in
 :class:`pet_driver.symmetry.SymmetrizedPotential`, and metadata as JSON among its extra files.
-Attributes repeat the metadata that a C++ engine needs before it runs the model. Everything that
-knows about TorchScript files stands here, so that another format can come in behind
-:class:`Archive`.
+Attributes of the module repeat the metadata that a C++ engine needs before it runs the model. This
+is the only module that reads and writes TorchScript files, so that another format could be added
+behind :class:`Archive`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 class ArchiveModule(SymmetrizedPotential):
-    """The potential, and the facts an engine asks for before it runs it."""
+    """A potential with the metadata that an engine needs before it runs the model."""
 
     def __init__(
         self,
@@ -49,15 +49,7 @@ class ArchiveModule(SymmetrizedPotential):
         dtype_name: str,
         compiled_for: list[str],
     ) -> None:
-        super().__init__(
-            network,
-            source.hypers,
-            DTYPES[dtype_name],
-            source.atomic_numbers,
-            source.scale,
-            source.composition,
-            source.zbl_radii,
-        )
+        super().__init__(network, source.parameters(DTYPES[dtype_name]))
         self.symbols = [chemical_symbols[z] for z in source.atomic_numbers]
         self.atomic_numbers = list(source.atomic_numbers)
         self.cutoff = float(source.hypers.cutoff)
@@ -70,14 +62,14 @@ class ArchiveModule(SymmetrizedPotential):
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive in memory.
+    """An exported model in memory.
 
     Attributes:
-        module: the TorchScript module, on its device. A network that was compiled for this device
-            stands in for its own, or on the CPU the kernels.
-        weights: of the network, by name.
-        metadata: what the file says of itself.
-        path: where it came from.
+        module: the TorchScript module, on its device. Its network is replaced by the one that was
+            compiled for this device, if there is one, or on a CPU by the C++ kernels.
+        weights: weights of the network by name.
+        metadata: metadata of the file.
+        path: path of the file.
     """
 
     module: torch.jit.ScriptModule
@@ -87,16 +79,16 @@ class Archive:
 
     @classmethod
     def load(cls, name_or_path: str | os.PathLike, device: str = "cpu") -> Archive:
-        """Read a shipped model by name, or an archive by path.
+        """Load a shipped model by name, or an archive by path.
 
         Raises:
-            PetDriverError: there is no such file, it is no archive, it was written in a format
-                this version does not read, or its weights are damaged.
+            PetDriverError: there is no such file, it is no archive, this version does not read
+                its format, or its weights are damaged.
         """
         path = shipped.resolve(name_or_path)
         metadata = read_metadata(path)
-        # Molecular dynamics changes the number of edges at every step. Code specialised to sizes
-        # would be compiled again and again, so TorchScript is told not to specialise at all.
+        # The number of edges changes at every step of molecular dynamics. TorchScript would compile
+        # again for every number of them unless it is told not to specialise.
         torch.jit.set_fusion_strategy([("DYNAMIC", 0)])
         try:
             with warnings.catch_warnings():
@@ -108,8 +100,10 @@ class Archive:
         weights = dict(module.network.state_dict())
         if weights_checksum(weights) != metadata["weights_sha256"]:
             raise PetDriverError(f"{path}: the weights do not match their checksum; fetch it again")
-        made_for, here = metadata.get("compiled"), torch.device(device)
-        compiled = made_for and attach(module, extra[PACKAGE_FILE], made_for, here)
+        conditions_of_package, here = metadata.get("compiled"), torch.device(device)
+        compiled = conditions_of_package and attach(
+            module, extra[PACKAGE_FILE], conditions_of_package, here
+        )
         if not compiled and here.type == "cpu":
             binding.attach(module)
         return cls(module, weights, metadata, path)
@@ -118,11 +112,11 @@ class Archive:
         return self
 
     def __deepcopy__(self, memo: dict) -> Archive:
-        """The same: nothing changes it, and its networks live as long as this module."""
+        """Return this object: it is not changed, and backends live as long as its module."""
         return self
 
     def source(self) -> Source:
-        """The model behind the archive, to be exported anew with other options."""
+        """Return the model of the archive, to be exported again with other options."""
         radii = self.metadata.get("zbl_radii")
         return Source(
             hypers=Hypers.from_dict(self.metadata["hypers"]),
@@ -145,14 +139,14 @@ def save(
     dtype: str = "float32",
     compile_for: str | None = None,
 ) -> None:
-    """Write ``source`` to ``path``; an interrupted write leaves no half file behind.
+    """Write a model to an archive, atomically.
 
     Args:
         source: the model.
-        path: the file.
-        grid: of rotations, unless a run chooses another.
-        dtype: of the network.
-        compile_for: a device of this machine to compile the network for too.
+        path: path of the archive.
+        grid: default grid of rotations.
+        dtype: precision of the network.
+        compile_for: a device of this machine for which the network is compiled in addition.
 
     Raises:
         PetDriverError: an unknown grid or precision, or torch cannot compile the network.
@@ -162,21 +156,42 @@ def save(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network = torch.jit.script(source.build(DTYPES[dtype]))
-    made_for = {} if compile_for is None else conditions(check_device(compile_for))
-    module = ArchiveModule(network, source, grid, dtype, list(made_for.values()))
+    compiled = {} if compile_for is None else conditions(check_device(compile_for))
+    module = ArchiveModule(network, source, grid, dtype, list(compiled.values()))
     try:
         module.grid(grid)
     except ValueError as error:
         raise PetDriverError(str(error)) from None
-    metadata = {
+    metadata = _metadata(module, source, compiled)
+    extra: dict[str, str | bytes] = {METADATA_FILE: json.dumps(metadata, indent=1)}
+    if compile_for is not None:
+        eager = source.build(DTYPES[dtype])
+        extra[PACKAGE_FILE] = compile_network(eager, torch.device(compile_for))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # In memory first: torch ends the process if the disk is full.
+        content = io.BytesIO()
+        torch.jit.save(torch.jit.script(module.eval()), content, _extra_files=extra)
+    write_atomically(path, content.getbuffer())
+
+
+def _metadata(module: ArchiveModule, source: Source, compiled: dict[str, str]) -> dict[str, Any]:
+    """Return the metadata of an archive.
+
+    Args:
+        module: the module that is written.
+        source: the model.
+        compiled: conditions of the compiled network; empty without one.
+    """
+    return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "symbols": module.symbols,
         "atomic_numbers": module.atomic_numbers,
         "cutoff": module.cutoff,
         "interaction_range": module.interaction_range,
-        "dtype": dtype,
-        "default_grid": grid,
+        "dtype": module.dtype_name,
+        "default_grid": module.default_grid,
         "length_unit": "angstrom",
         "energy_unit": "eV",
         "hypers": source.hypers.to_dict(),
@@ -185,29 +200,20 @@ def save(
         **_repulsion_metadata(source, module.symbols),
         "provenance": source.provenance,
         "parameters": sum(p.numel() for p in module.network.parameters()),
-        "weights_sha256": weights_checksum(network.state_dict()),
-        **({"compiled": made_for} if made_for else {}),
+        "weights_sha256": weights_checksum(module.network.state_dict()),
+        **({"compiled": compiled} if compiled else {}),
     }
-    extra: dict[str, str | bytes] = {METADATA_FILE: json.dumps(metadata, indent=1)}
-    if compile_for is not None:
-        network = source.build(DTYPES[dtype])
-        extra[PACKAGE_FILE] = compile_network(network, torch.device(compile_for))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        content = io.BytesIO()  # torch, writing to a disk that is full, ends the process
-        torch.jit.save(torch.jit.script(module.eval()), content, _extra_files=extra)
-    write_atomically(path, content.getbuffer())
 
 
 def _repulsion_metadata(source: Source, symbols: list[str]) -> dict[str, dict[str, float]]:
-    """Covalent radii (A) of the repulsion; nothing where there is none."""
+    """Return covalent radii (A) of the ZBL repulsion by element; empty without a repulsion."""
     if source.zbl_radii is None:
         return {}
     return {"zbl_radii": dict(zip(symbols, source.zbl_radii, strict=True))}
 
 
 def weights_checksum(weights: dict[str, torch.Tensor]) -> str:
-    """SHA-256 over names and bytes of the weights."""
+    """Return the SHA-256 of names and bytes of the weights."""
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         digest.update(name.encode())
@@ -216,7 +222,12 @@ def weights_checksum(weights: dict[str, torch.Tensor]) -> str:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """The metadata of an archive, read without loading the model."""
+    """Read the metadata of an archive without loading the model.
+
+    Raises:
+        PetDriverError: there is no such file, it is no archive, it is damaged, or this version does
+            not read its format.
+    """
     if not path.is_file():
         raise PetDriverError(f"there is no archive at {path}")
     remedy = "export a checkpoint with: pet-driver export CHECKPOINT -o model.pt"

@@ -1,4 +1,4 @@
-"""What a symmetrized evaluation will cost, before it is run."""
+"""Cost of a symmetrized evaluation, predicted without running the network."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ class Cost:
     Attributes:
         grid: how the energy is symmetrized.
         atoms: number of atoms.
-        frames: number of frames in which atoms, or the structure, are seen, or of rotations.
-        edges: edges that pass through the network, all frames and members together, and those
-            of the raw network where its energy is not among them.
-        raw_edges: edges of the structure; with adaptive cutoffs only frames leave out those beyond.
-        members: how many models are evaluated.
+        frames: number of local reference frames, or of rotations.
+        edges: edges that pass through the network, for all frames and members, including those
+            of the raw network if its energy needs a pass of its own.
+        raw_edges: edges of the raw network. With an adaptive cutoff and a grid of
+            rotations these are all edges within the largest cutoff.
+        members: number of models that are evaluated.
     """
 
     grid: str
@@ -37,7 +38,7 @@ class Cost:
 
     @property
     def raw_evaluations(self) -> float:
-        """How many evaluations of the raw network have as many edges."""
+        """The number of evaluations of the raw network with as many edges."""
         return self.edges / max(1, self.raw_edges)
 
     def __str__(self) -> str:
@@ -52,15 +53,16 @@ class Cost:
 def predict_cost(
     model: Model | Ensemble, atoms: Atoms | Structure, grid: str | None = None
 ) -> Cost:
-    """Cost of one evaluation of ``atoms``, without running the network.
+    """Return the cost of one evaluation of ``atoms`` without running the network.
 
     Args:
         model: the model, or an ensemble of them.
         atoms: one structure.
-        grid: see :mod:`pet_driver.symmetry.grids`; ``None`` means the model's.
+        grid: see :mod:`pet_driver.symmetry.grids`; ``None`` means the model's default.
 
     Raises:
-        PetDriverError: an unknown grid, or a broken structure.
+        PetDriverError: an unknown grid or element, positions or a cell that are not finite, or a
+            degenerate cell.
     """
     grid = model.default_grid if grid is None else grid
     structure = Structure.from_ase(atoms) if isinstance(atoms, Atoms) else atoms
@@ -70,6 +72,7 @@ def predict_cost(
 
 
 def _cost(model: Model, structure: Structure, grid: str) -> Cost:
+    """Return the cost of one evaluation by one model."""
     _, weights, kind = model.rotations(grid)
     n_rotations = int((weights != 0.0).sum())
     model.check_species(structure.numbers)
@@ -77,13 +80,13 @@ def _cost(model: Model, structure: Structure, grid: str) -> Cost:
     frames, edges, raw_edges = 1, len(found.centers), len(found.centers)
     if kind != NO_FRAMES:
         frames, edges, raw_edges = _workload(model, structure, found, kind)
-    beside = int(weights[0] == 0.0) * raw_edges  # the raw network, for the raw energy
+    raw_pass = int(weights[0] == 0.0) * raw_edges
     n_atoms = len(structure.numbers)
-    return Cost(grid, n_atoms, frames * n_rotations, edges * n_rotations + beside, raw_edges)
+    return Cost(grid, n_atoms, frames * n_rotations, edges * n_rotations + raw_pass, raw_edges)
 
 
 def _workload(model: Model, structure: Structure, found: Edges, kind: int) -> tuple[int, int, int]:
-    """Frames, edges in them, and edges of the structure, as the archive makes them."""
+    """Return the number of frames, of edges in all frames, and of edges of the raw network."""
     n_atoms = len(structure.numbers)
 
     def tensor(array: object) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""From a trained checkpoint to an archive, checked against what it was made from."""
+"""Export of a trained checkpoint to an archive, with a check of its energies."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ TOLERANCE = {"float64": 4e-11, "float32": 4e-5}
 
 @dataclass(frozen=True)
 class Check:
-    """The self-check of an export: energies in eV of one structure.
+    """Check of an export: energies of one structure by two programs, eV.
 
     Attributes:
-        archive: by the written file.
-        source: by the code that trained the network, or by this network in float64.
-        by: which of the two.
-        n_atoms: of the structure.
+        archive: energy by the exported model.
+        source: energy by the code that trained the network, or by this network in float64.
+        by: which of the two, in words.
+        n_atoms: number of atoms of the structure.
     """
 
     archive: float
@@ -45,6 +45,7 @@ class Check:
 
     @property
     def error(self) -> float:
+        """Absolute difference of the two energies, eV."""
         return abs(self.archive - self.source)
 
 
@@ -56,25 +57,25 @@ def export(
     target: str | None = None,
     compile_for: str | None = None,
 ) -> Check:
-    """Write an archive from a checkpoint, and compare the two.
+    """Export a checkpoint to an archive, and compare energies of the two.
 
     Args:
         checkpoint: a metatrain checkpoint, a directory of the 2023 PET, or an archive (or the
-            name of a shipped one) to be written anew with another grid or precision.
-        out: the archive to write.
-        grid: average over this grid by default; every run can still choose another. ``None``: an
-            archive keeps its own, anything else gets ``"0"``.
-        dtype: precision of the network, ``"float32"`` or ``"float64"``; ``None``: an archive keeps
-            its own, anything else gets ``"float32"``.
+            name of a shipped one) that is exported again with another grid or precision.
+        out: path of the new archive.
+        grid: default grid of rotations; every run can choose another. ``None``: that of the
+            archive, or ``"0"`` for a checkpoint.
+        dtype: precision of the network, ``"float32"`` or ``"float64"``; ``None``: that of the
+            archive, or ``"float32"`` for a checkpoint.
         target: name of the energy in a metatrain checkpoint that has several.
-        compile_for: a device, ``"cpu"`` or ``"cuda"``, to compile the network for: an archive
-            that is faster on machines like this one, and as good as any other elsewhere.
+        compile_for: a device, ``"cpu"`` or ``"cuda"``, to compile the network for. The archive is
+            then faster on machines like this one, and runs like any other elsewhere.
 
     Raises:
         PetDriverError: the checkpoint cannot be read or mapped; it has several energies and
-            ``target`` names none of them, or one and ``target`` another; the network cannot be
-            compiled; the archive does not reproduce the checkpoint. What lay at ``out`` is then
-            still there.
+            ``target`` names none of them, or one energy and ``target`` is another; the network
+            cannot be compiled; the archive does not reproduce the checkpoint. An existing file at
+            ``out`` is then left as it was.
     """
     out = Path(out)
     if not out.parent.is_dir():
@@ -100,7 +101,7 @@ def export(
 
 
 def _read(checkpoint: str | os.PathLike, target: str | None) -> tuple[Source, Mapping[str, Any]]:
-    """What is to be written, and the default grid and the precision that it has or should get."""
+    """Return the model, and metadata with its default grid and precision."""
     path = Path(checkpoint)
     if not path.exists() and str(checkpoint) not in shipped.shipped_models():
         raise PetDriverError(
@@ -120,25 +121,25 @@ def _read(checkpoint: str | os.PathLike, target: str | None) -> tuple[Source, Ma
 
 
 def _compare(source: Source, out: Path, device: str) -> Check:
-    """Atoms at ordinary distances and, with a repulsion, close ones; the worse of the two."""
+    """Check an archive at ordinary and, for ZBL, at close distances; return the worst check."""
     structures = [check_structure(source.atomic_numbers)]
     if source.zbl_radii is not None:
         structures.append(close_pairs(source.atomic_numbers))
-    archive = Model(Archive.load(out, device), device)
+    model = Model(Archive.load(out, device), device)
     checks = []
     for structure in structures:
-        energy = archive.compute([structure], grid="0")[0].energy
+        energy = model.compute([structure], grid="0")[0].energy
         if source.reference is not None:
             found, by = source.reference(structure), "the code that trained it"
         else:
             found, by = _eager_energy(source, structure), "the network in float64"
         checks.append(Check(energy, found, by, len(structure.numbers)))
-    # what is not a number is the worst there is, and no larger than anything
+    # NaN is the worst error, but does not compare as the largest.
     return max(checks, key=lambda c: (math.isnan(c.error), c.error / c.n_atoms))
 
 
 def check_structure(atomic_numbers: list[int], n_atoms: int = 24) -> Structure:
-    """A small periodic structure with every species and no atoms on top of each other."""
+    """Return a small periodic structure with every species at ordinary distances."""
     rng = np.random.default_rng(0)
     repeats = -(-n_atoms // len(atomic_numbers))
     numbers = np.array((list(atomic_numbers) * repeats)[: max(n_atoms, len(atomic_numbers))])
@@ -149,7 +150,10 @@ def check_structure(atomic_numbers: list[int], n_atoms: int = 24) -> Structure:
 
 
 def close_pairs(atomic_numbers: list[int]) -> Structure:
-    """Each element with itself and the next one, closer than a bond; the pairs far apart."""
+    """Return pairs of each element with itself and with the next one, closer than a bond.
+
+    The pairs are far from each other.
+    """
     pairs = [(z, z) for z in atomic_numbers] + list(pairwise(atomic_numbers))
     positions = np.zeros((len(pairs), 2, 3))
     positions[:, :, 0] = 100.0 * np.arange(len(pairs))[:, None]
@@ -159,16 +163,8 @@ def close_pairs(atomic_numbers: list[int]) -> Structure:
 
 
 def _eager_energy(source: Source, structure: Structure) -> float:
-    """Energy (eV) by the network as Python code, in float64."""
-    potential = SymmetrizedPotential(
-        source.build(torch.float64),
-        source.hypers,
-        torch.float64,
-        source.atomic_numbers,
-        source.scale,
-        source.composition,
-        source.zbl_radii,
-    )
+    """Return the energy (eV) by the network in Python, without TorchScript, in float64."""
+    potential = SymmetrizedPotential(source.build(torch.float64), source.parameters(torch.float64))
     edges = find_edges(structure, source.hypers.cutoff)
     n_atoms = len(structure.numbers)
     energies, *_ = potential(

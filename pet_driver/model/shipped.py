@@ -1,6 +1,7 @@
-"""Models that ship with the package, by name.
+"""Names of shipped models, and paths of models and ensembles.
 
-A shipped ensemble is a file ``NAME.members``: one line, its members with plus signs between.
+A shipped ensemble is a file ``NAME.members`` with one line: the names of its members, joined by
+plus signs.
 """
 
 from __future__ import annotations
@@ -15,25 +16,25 @@ FOLDER = Path(__file__).with_name("weights")
 
 
 def shipped_models() -> list[str]:
-    """Names of the shipped models, each an archive."""
+    """Return the names of the shipped models."""
     return sorted(path.stem for path in FOLDER.glob("*.pt"))
 
 
 def shipped_ensembles() -> dict[str, str]:
-    """The shipped ensembles: names of their members, with plus signs between, by name."""
+    """Return the members of each shipped ensemble, joined by plus signs, by its name."""
     return {path.stem: path.read_text().strip() for path in sorted(FOLDER.glob("*.members"))}
 
 
 def is_shipped(name: str) -> bool:
-    """Whether a shipped model or ensemble has that name."""
+    """Return whether a shipped model or ensemble has this name."""
     return name in shipped_models() or name in shipped_ensembles()
 
 
 def resolve(name_or_path: str | os.PathLike) -> Path:
-    """Path of an archive: a file if there is one, else a shipped model of that name.
+    """Return the path of an archive: an existing file, or a shipped model of this name.
 
     Raises:
-        PetDriverError: it is neither.
+        PetDriverError: there is neither, or it is the name of a shipped ensemble.
     """
     path = Path(name_or_path).expanduser()
     if path.is_file():
@@ -46,8 +47,8 @@ def resolve(name_or_path: str | os.PathLike) -> Path:
     raise PetDriverError(f"{name} is neither a file nor a shipped model; {_all_shipped()}")
 
 
-def beside(names: str, folder: Path) -> str:
-    """Names of a model or an ensemble, with those of files in ``folder`` as absolute paths."""
+def resolve_relative_to(names: str, folder: Path) -> str:
+    """Return the names of a model or ensemble, with files in ``folder`` as absolute paths."""
     found = []
     for name in _members(names, folder):
         path = folder / name
@@ -56,11 +57,11 @@ def beside(names: str, folder: Path) -> str:
 
 
 def resolve_all(names: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
-    """Paths of the members of an ensemble, or the one path of a single model.
+    """Return the paths of the members of an ensemble, or the path of a single model.
 
     Args:
-        names: a name or path, several with plus signs between (``"a.pt+b.pt"``), or a sequence.
-            A file whose own name has a plus sign in it is that file.
+        names: a name or path, several joined by plus signs (``"a.pt+b.pt"``), or a sequence. The
+            name of an existing file may contain plus signs.
 
     Raises:
         PetDriverError: one of them is neither a file nor a shipped model.
@@ -76,7 +77,7 @@ def resolve_all(names: str | os.PathLike | Sequence[str | os.PathLike]) -> list[
         elif name in (ensembles := shipped_ensembles()):
             paths += [resolve(member) for member in ensembles[name].split("+")]
         elif name == os.fspath(names):
-            return [resolve(names)]  # which says that it is nothing
+            return [resolve(names)]  # raises, with a message for a single name
         else:
             raise PetDriverError(
                 f"{names}: {name or 'a name that is empty'} is neither a file nor a shipped "
@@ -86,9 +87,9 @@ def resolve_all(names: str | os.PathLike | Sequence[str | os.PathLike]) -> list[
 
 
 def _members(names: str, folder: Path) -> Iterator[str]:
-    """What stands between the plus signs that join members: names of files may have some too.
+    """Yield the names that are joined by plus signs; names of files may contain plus signs too.
 
-    The longest name that is a file, seen from ``folder``, or a shipped model; else up to the next
+    Each is the longest name of a file in ``folder`` or of a shipped model, or else ends at the next
     plus sign.
     """
     words = names.split("+")
@@ -102,4 +103,5 @@ def _members(names: str, folder: Path) -> Iterator[str]:
 
 
 def _all_shipped() -> str:
+    """Return the names of all shipped models and ensembles, for messages."""
     return f"shipped are: {', '.join([*shipped_models(), *shipped_ensembles()])}"

@@ -1,1 +1,1 @@
-"""Structures, neighbour lists, Verlet lists, and edges."""
+"""Neighbour lists, Verlet lists, and edges between positions and forces."""

@@ -1,8 +1,8 @@
-"""Around the network: from pairs of atoms to edges, and from the gradients by edges to forces.
+"""Edges from pairs of atoms, and forces and virials from gradients by edges.
 
-Both are worked off by the kernels where these run the network, and by torch elsewhere: on GPUs, and
-on CPUs without kernels. There the dozen small operations that they are to torch take longer than
-the work in them.
+Where the C++ kernels run the network, they do this work too: it consists of a dozen small
+operations, which take longer to launch in torch than to compute. On GPUs, and on CPUs without the
+kernels, torch does it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pet_driver.backends.cpu import edges as kernels
 
 @dataclass(frozen=True)
 class Pairs:
-    """Directed pairs of atoms, each beside its other direction; sorted by centre.
+    """Directed pairs of atoms (i, j, S), in both directions, sorted by centre.
 
     Attributes:
-        centers, neighbors: i and j [P].
+        centers, neighbors: atoms i and j [P].
         reverse: index of the pair (j, i, -S) [P].
     """
 
@@ -30,29 +30,40 @@ class Pairs:
     reverse: Tensor
 
     def vectors(self, positions: Tensor, shift_vectors: Tensor | None) -> Tensor:
-        """x_j - x_i of ``positions`` [N, 3], plus ``shift_vectors`` [P, 3], the S.cell, if any."""
+        """Return x_j - x_i + S.cell of every pair [P, 3].
+
+        Args:
+            positions: x [N, 3].
+            shift_vectors: S.cell [P, 3]; ``None`` where all are zero.
+        """
         vectors = positions.index_select(0, self.neighbors)
         vectors -= positions.index_select(0, self.centers)
         if shift_vectors is not None:
             vectors += shift_vectors
         return vectors
 
-    def near(
-        self, positions: Tensor, shift_vectors: Tensor | None, cutoff: float, by_kernels: bool
+    def select(
+        self, positions: Tensor, shift_vectors: Tensor | None, cutoff: float, use_kernels: bool
     ) -> tuple[Pairs, Tensor, Tensor]:
-        """Those not as long as ``cutoff`` (A), both directions of a pair or none.
+        """Select the pairs shorter than ``cutoff`` (A): always both directions, or neither.
+
+        Args:
+            positions, shift_vectors: as for :meth:`vectors`.
+            cutoff: A.
+            use_kernels: whether the C++ kernels do it.
 
         Returns:
-            them; their vectors [E, 3]; how many of them come before each of all the pairs [P + 1].
+            the selected pairs; their vectors [E, 3]; for each of all pairs, how many selected
+            ones come before it [P + 1].
         """
-        if by_kernels:
+        if use_kernels:
             pairs = (self.centers, self.neighbors, self.reverse)
-            place, vectors, *found = kernels.near(positions, *pairs, shift_vectors, cutoff)
-            return Pairs(*found), vectors, place
+            place, vectors, *selected = kernels.near(positions, *pairs, shift_vectors, cutoff)
+            return Pairs(*selected), vectors, place
         vectors = self.vectors(positions, shift_vectors)
-        # a product with ones is several times faster than a sum over so short an axis
+        # A product with ones is several times faster than a sum over so short an axis.
         near = (vectors * vectors) @ vectors.new_ones(3) < cutoff**2
-        # rounding may put the two directions of one pair on either side of the cutoff
+        # Rounding may put the two directions of one pair on either side of the cutoff.
         near &= near.index_select(0, self.reverse)
         kept = near.nonzero().squeeze(1)
         place = torch.cat([kept.new_zeros(1), near.cumsum(0)])
@@ -70,25 +81,29 @@ def forces_and_virials(
     gradients: Tensor,
     structures: Tensor,
     counts: Sequence[int],
-    by_kernels: bool,
+    use_kernels: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Forces [N, 3] (eV/A) and virials [B, 3, 3] (eV), minus the derivatives by a strain.
+    """Return forces [N, 3] (eV/A) and virials [B, 3, 3] (eV).
+
+    The force on atom i is the sum of dE/dr_ij over its edges minus that of dE/dr_ji over the edges
+    that end at it. The virial is minus the derivative of the energy by strain, - sum r_ij dE/dr_ij
+    (outer product); it is not symmetrized.
 
     Args:
         pairs: the edges.
-        vectors: of these [E, 3] in A.
-        gradients: by these [E, 3] in eV/A.
-        structures: which structure each atom is in [N].
+        vectors: r_ij [E, 3] in A.
+        gradients: dE/dr_ij [E, 3] in eV/A.
+        structures: index of the structure of each atom [N].
         counts: number of edges of each structure.
-        by_kernels: whether these do it.
+        use_kernels: whether the C++ kernels do it.
     """
-    if by_kernels:
-        where = (structures, pairs.centers, pairs.reverse)
-        return kernels.forces_and_virials(len(counts), *where, vectors, gradients)
-    none = gradients.new_zeros(structures.shape[0], 3)
-    forces = none.index_add(0, pairs.centers, gradients)
-    # torch is ten times slower with a factor of -1
-    forces -= none.index_add_(0, pairs.neighbors, gradients)
+    if use_kernels:
+        indices = (structures, pairs.centers, pairs.reverse)
+        return kernels.forces_and_virials(len(counts), *indices, vectors, gradients)
+    zeros = gradients.new_zeros(structures.shape[0], 3)
+    forces = zeros.index_add(0, pairs.centers, gradients)
+    # In torch a subtraction is ten times faster than index_add with a factor of -1.
+    forces -= zeros.index_add_(0, pairs.neighbors, gradients)
     if len(counts) == 1:
         return forces, -(vectors.T @ gradients)
     parts = zip(vectors.split(counts), gradients.split(counts), strict=True)

@@ -1,4 +1,4 @@
-"""Neighbour search: all pairs within a cutoff, every periodic image counted."""
+"""Neighbour search with vesin: all pairs within a cutoff, with every periodic image."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Edges:
 
     Attributes:
         vectors: r_ij = x_j - x_i + S.cell [E, 3] in A.
-        centers, neighbors: i and j [E].
+        centers, neighbors: atoms i and j [E].
         reverse: index of the edge (j, i, -S) [E].
-        shifts: S [E, 3], whole cell vectors.
+        shifts: cell shifts S [E, 3], integers.
     """
 
     vectors: np.ndarray
@@ -29,11 +29,15 @@ class Edges:
 
 
 def find_edges(structure: Structure, cutoff: float) -> Edges:
-    """Every edge of ``structure`` no longer than ``cutoff`` (A)."""
+    """Return all edges of ``structure`` that are not longer than ``cutoff`` (A).
+
+    Raises:
+        PetDriverError: positions or cell are not finite, or the cell is degenerate.
+    """
     structure.check()
     cell = np.where(np.array(structure.pbc)[:, None], structure.cell, 0.0)
-    # Each pair once: its two directions are then known to be each other's reverse.
-    finder = NeighborList(cutoff=cutoff, full_list=False)  # owns what it finds
+    # With a half list the reverse of each edge is known without a search.
+    finder = NeighborList(cutoff=cutoff, full_list=False)  # owns the arrays that it returns
     ends, shifts, vectors = finder.compute(
         points=np.ascontiguousarray(structure.positions, dtype=np.float64),
         box=cell,
@@ -42,7 +46,7 @@ def find_edges(structure: Structure, cutoff: float) -> Edges:
         copy=False,
     )
     centers = ends.T.astype(np.int64).reshape(-1)
-    order = _sorting(centers, len(structure.numbers))
+    order = _stable_argsort(centers, len(structure.numbers))
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     pairs = len(ends)
@@ -56,7 +60,9 @@ def find_edges(structure: Structure, cutoff: float) -> Edges:
     )
 
 
-def _sorting(indices: np.ndarray, end: int) -> np.ndarray:
-    """Permutation that sorts ``indices``, all below ``end``; in linear time where they are short,
-    because numpy sorts small integers by their digits."""
+def _stable_argsort(indices: np.ndarray, end: int) -> np.ndarray:
+    """Return the permutation that sorts ``indices``, all of them below ``end``.
+
+    NumPy sorts 16-bit integers by radix, in linear time.
+    """
     return np.argsort(indices.astype(np.uint16) if end < 2**16 else indices, kind="stable")

@@ -1,4 +1,4 @@
-"""A structure: atoms in a cell."""
+"""Atoms in a cell: the input of neighbour lists, models and engines."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from ase import Atoms
 
 from pet_driver.errors import PetDriverError
 
-FLAT = 1e-6  # singular value of directions of cell vectors that span no volume
+# Cell vectors of unit length whose smallest singular value is below this span no volume.
+SMALLEST_SINGULAR_VALUE = 1e-6
 
 
 @dataclass(frozen=True)
 class Structure:
-    """Atoms in space: the lean input of the engines.
+    """Atoms in a cell.
 
     Attributes:
         numbers: atomic numbers [N].
         positions: [N, 3] in A.
-        cell: [3, 3] in A, the vectors in rows; ignored along directions without periodicity.
+        cell: [3, 3] in A, one cell vector in each row; vectors of directions without periodicity
+            are ignored.
         pbc: periodicity along each cell vector.
     """
 
@@ -30,11 +32,13 @@ class Structure:
 
     @classmethod
     def from_ase(cls, atoms: Atoms) -> Structure:
-        pbc = tuple(bool(p) for p in atoms.pbc)
+        """Return the atoms of an ASE structure; arrays are shared, not copied."""
+        along_a, along_b, along_c = (bool(periodic) for periodic in atoms.pbc)
+        pbc = (along_a, along_b, along_c)
         return cls(atoms.numbers, atoms.positions, np.asarray(atoms.cell), pbc)
 
     def check(self) -> None:
-        """Refuse what no energy can be computed for."""
+        """Raise PetDriverError if positions or cell are not finite, or the cell is degenerate."""
         if not np.isfinite(self.positions).all():
             atom = int(np.argwhere(~np.isfinite(self.positions))[0, 0])
             raise PetDriverError(
@@ -51,7 +55,7 @@ class Structure:
                 )
         periodic = self.cell[list(self.pbc)]
         directions = periodic / np.linalg.norm(periodic, axis=1, keepdims=True)
-        if np.linalg.matrix_rank(directions, tol=FLAT) < len(directions):
+        if np.linalg.matrix_rank(directions, tol=SMALLEST_SINGULAR_VALUE) < len(directions):
             raise PetDriverError(
                 f"the cell vectors {periodic.tolist()} are parallel, or lie in one plane; give a "
                 "cell with a volume, or switch the periodicity off"

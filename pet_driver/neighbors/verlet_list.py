@@ -1,154 +1,67 @@
-"""Verlet lists: who may be whose neighbour, found once and kept while the atoms move little.
+"""Verlet lists: pairs of atoms within the cutoff plus a skin, kept while the atoms move little.
 
 In molecular dynamics the atoms move by hundredths of an angstrom from call to call. The pairs
-within the cutoff plus a skin are found once, and stay on the device; as long as no pair that is not
-among them can have come within the cutoff, only positions travel there, and the edges are those of
-the kept pairs that lie within the cutoff now. They are exactly those that a new search would find.
+within the cutoff plus a skin are searched once and stay on the device. As long as no other pair can
+have come within the cutoff, the edges are those of the kept pairs that are within the cutoff now:
+exactly the edges that a new search would find, without the search and without a transfer of more
+than positions. The search itself (vesin) runs on the CPU.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate, pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pet_driver.neighbors.edges import Pairs
+from pet_driver.neighbors.batches import AtomBatch, EdgeBatch
 from pet_driver.neighbors.neighbor_list import find_edges
-from pet_driver.neighbors.structure import Structure
 
-# A: large enough to last for tens of steps, small enough to leave few pairs to sort out at each.
+# A: large enough to last for tens of steps, small enough to add few pairs to the work of a step.
 SKIN = 0.5
-# Beads of path integrals move faster. A search pays if its list lasts for so many calls: if it
-# lasted less, the next list has twice the skin, up to the widest (A); if several times longer, half
-# of it.
+# Beads of path integrals move faster. A search pays if its list lasts for LASTING calls. After a
+# list that lasted for fewer, the next one has twice the skin, up to WIDEST_SKIN (A); after one that
+# lasted for several times more, half of it.
 LASTING = 10
 WIDEST_SKIN = 2.0
-# A list that went unused for so many calls, times the number of lists, is dropped.
+# A list that was not used for so many calls, times the number of lists, is dropped.
 PATIENCE = 4
 MAX_LISTS = 64
-MAX_PAIRS = 10_000_000  # in all lists together, at some 60 bytes each
-
-
-@dataclass(frozen=True)
-class AtomBatch:
-    """The atoms of a batch of B structures, one structure after another.
-
-    Attributes:
-        numbers: atomic numbers [N].
-        positions: [N, 3] in A.
-        cells: [B, 3, 3] in A, the vectors in rows; zero along directions without periodicity.
-        sizes: number of atoms of each structure.
-        pbc: periodicity of each structure.
-    """
-
-    numbers: np.ndarray
-    positions: np.ndarray
-    cells: np.ndarray
-    sizes: tuple[int, ...]
-    pbc: tuple[tuple[bool, bool, bool], ...]
-
-    @classmethod
-    def of(cls, structures: Sequence[Structure]) -> AtomBatch:
-        """A copy of the atoms of all ``structures``."""
-        pbc = tuple([structure.pbc for structure in structures])
-        return cls(
-            np.concatenate([s.numbers for s in structures]).astype(np.int64, copy=False),
-            np.concatenate([s.positions for s in structures]).astype(np.float64, copy=False),
-            np.where(np.array(pbc)[:, :, None], [s.cell for s in structures], 0.0),
-            tuple([len(s.numbers) for s in structures]),
-            pbc,
-        )
-
-    def are_those_of(self, other: AtomBatch) -> bool:
-        """Whether both are the same elements in the same order, however they lie."""
-        same = self.sizes == other.sizes and self.pbc == other.pbc
-        return same and np.array_equal(self.numbers, other.numbers)
-
-
-@dataclass(frozen=True)
-class EdgeBatch:
-    """The edges of B structures, one structure after another, as an archive takes them.
-
-    Attributes:
-        numbers: atomic numbers [N].
-        structures: which structure each atom is in [N].
-        owned: atoms whose energy counts [N]: all.
-        vectors: r_ij [E, 3] in A.
-        centers, neighbors: i and j [E].
-        reverse: index of the edge (j, i, -S) [E].
-        sizes: number of atoms of each structure.
-        counts: number of edges of each structure.
-    """
-
-    numbers: Tensor
-    structures: Tensor
-    owned: Tensor
-    vectors: Tensor
-    centers: Tensor
-    neighbors: Tensor
-    reverse: Tensor
-    sizes: Sequence[int]
-    counts: Sequence[int]
-
-    @property
-    def pairs(self) -> Pairs:
-        return Pairs(self.centers, self.neighbors, self.reverse)
-
-    def part(self, first: int, last: int) -> EdgeBatch:
-        """Structures ``first`` to ``last``, the latter not included."""
-        if last - first == len(self.sizes):
-            return self
-        atom, edge = sum(self.sizes[:first]), sum(self.counts[:first])
-        atoms = slice(atom, atom + sum(self.sizes[first:last]))
-        edges = slice(edge, edge + sum(self.counts[first:last]))
-        return EdgeBatch(
-            self.numbers[atoms],
-            self.structures[atoms] - first,
-            self.owned[atoms],
-            self.vectors[edges],
-            self.centers[edges] - atom,
-            self.neighbors[edges] - atom,
-            self.reverse[edges] - edge,
-            self.sizes[first:last],
-            self.counts[first:last],
-        )
+MAX_PAIRS = 10_000_000  # in all lists together, about 60 bytes each
 
 
 class VerletList:
     """The pairs of a batch of structures within ``cutoff + skin`` (A).
 
     Args:
-        structures, atoms: the batch, in both forms.
+        atoms: the batch; it is copied.
         cutoff, skin: A.
-        device: where the edges are wanted.
-        by_kernels: whether the kernels sort them out.
+        device: where the edges are needed.
+        use_kernels: whether the C++ kernels select the edges.
 
     Attributes:
-        served: how often it knew the edges.
+        served: how many times it has provided edges.
 
     Raises:
-        PetDriverError: a broken structure.
+        PetDriverError: positions or a cell are not finite, or a cell is degenerate.
     """
 
     def __init__(
         self,
-        structures: Sequence[Structure],
         atoms: AtomBatch,
         cutoff: float,
         skin: float,
         device: torch.device,
-        by_kernels: bool = False,
+        use_kernels: bool = False,
     ) -> None:
-        self.atoms = atoms
+        found = [find_edges(structure, cutoff + skin) for structure in atoms.structures()]
+        self.atoms = atoms.copy()
         self.cutoff, self.skin, self.device = cutoff, skin, device
         self.served = 0
-        self._by_kernels = by_kernels
-        found = [find_edges(structure, cutoff + skin) for structure in structures]
+        self._use_kernels = use_kernels
         ends = list(accumulate([len(f.centers) for f in found], initial=0))
         starts = list(accumulate(atoms.sizes, initial=0))
         shifts = np.concatenate([f.shifts for f in found])
@@ -156,15 +69,15 @@ class VerletList:
         self._longest = math.sqrt(max(lengths))
         self._ends, self._pair_ends = ends, self._tensor(np.array(ends))
         self._shifts = self._tensor(shifts) if shifts.any() else None
-        self._shifted: tuple[np.ndarray, Tensor] | None = None
+        self._shift_vectors_of: tuple[Tensor, Tensor] | None = None  # cells, and S.cell for them
         self._all = EdgeBatch(
-            numbers=self._tensor(atoms.numbers),
+            numbers=self.atoms.numbers.to(device),
             structures=self._tensor(np.repeat(np.arange(len(atoms.sizes)), atoms.sizes)),
             owned=torch.ones(len(atoms.numbers), dtype=torch.bool, device=device),
             vectors=torch.zeros(0, 3, dtype=torch.float64, device=device),
-            centers=self._joined([f.centers for f in found], starts),
-            neighbors=self._joined([f.neighbors for f in found], starts),
-            reverse=self._joined([f.reverse for f in found], ends),
+            centers=self._concatenate([f.centers for f in found], starts),
+            neighbors=self._concatenate([f.neighbors for f in found], starts),
+            reverse=self._concatenate([f.reverse for f in found], ends),
             sizes=atoms.sizes,
             counts=[last - first for first, last in pairwise(ends)],
         )
@@ -172,46 +85,49 @@ class VerletList:
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def lengths(self, atoms: AtomBatch) -> tuple[float, float]:
-        """Bounds on the lengths of pairs (A) where ``atoms`` are now.
+    def bounds(self, atoms: AtomBatch) -> tuple[float, float]:
+        """Return bounds on the lengths of pairs (A) at the present positions of ``atoms``.
 
-        A cell that changes deforms space by F, and the atoms move by u beside that: a pair that
-        was d apart is now between d min(stretch of F) - 2 max|u| and d max(stretch of F) + 2 max|u|
-        apart.
+        If the cell has changed, its deformation F moves the atoms, and they move by u in addition.
+        A pair that had the length d then has a length between d min(stretch of F) - 2 max|u| and
+        d max(stretch of F) + 2 max|u|.
 
         Returns:
-            a length that all pairs that are not kept exceed, minus infinity where nothing is known;
-            a length that none of those that are kept exceeds.
+            a length that every pair outside the list exceeds, minus infinity if nothing is known;
+            a length that no pair in the list exceeds.
         """
-        unknown = -np.inf, np.inf
-        if not self.atoms.are_those_of(atoms):
+        unknown = -math.inf, math.inf
+        reference = self._reference(atoms)
+        if not reference.has_same_atoms(atoms):
             return unknown
-        least, largest, before = 1.0, 1.0, self.atoms.positions
-        if not np.array_equal(self.atoms.cells, atoms.cells):
-            if not np.all(atoms.pbc) or not np.isfinite(atoms.cells).all():
+        least, largest, before = 1.0, 1.0, reference.positions
+        if not torch.equal(reference.cells, atoms.cells):
+            found = _deform(reference, atoms)
+            if found is None:
                 return unknown
-            deformations = np.linalg.solve(self.atoms.cells, atoms.cells)
-            stretches = np.linalg.svd(deformations, compute_uv=False)
-            least, largest = float(stretches.min()), float(stretches.max())
-            before = np.einsum("ni,nij->nj", before, np.repeat(deformations, atoms.sizes, axis=0))
-        moved = atoms.positions - before
-        furthest = math.sqrt((moved * moved).sum(axis=1).max(initial=0.0))
+            least, largest, before = found
+        displacements = atoms.positions - before
+        furthest = 0.0
+        if displacements.shape[0] > 0:
+            furthest = torch.linalg.vector_norm(displacements, dim=1).max().item()
         if not math.isfinite(furthest):
             return unknown
-        others = (self.cutoff + self.skin) * least - 2.0 * furthest
-        return others, self._longest * largest + 2.0 * furthest
+        outside = (self.cutoff + self.skin) * least - 2.0 * furthest
+        return outside, self._longest * largest + 2.0 * furthest
 
     def edges(self, atoms: AtomBatch) -> EdgeBatch | None:
-        """The edges of ``atoms`` within the cutoff; None where one of them may not be kept."""
-        others, longest = self.lengths(atoms)
-        if others < self.cutoff:
+        """Return the edges of ``atoms`` within the cutoff, or None if the list may lack some."""
+        outside, longest = self.bounds(atoms)
+        if outside < self.cutoff:
             return None
         self.served += 1
-        positions = self._tensor(atoms.positions)
+        positions = atoms.positions.to(self.device)
         pairs, shift_vectors = self._all.pairs, self._shift_vectors(atoms.cells)
         if longest < self.cutoff:
             return replace(self._all, vectors=pairs.vectors(positions, shift_vectors))
-        near, vectors, place = pairs.near(positions, shift_vectors, self.cutoff, self._by_kernels)
+        near, vectors, place = pairs.select(
+            positions, shift_vectors, self.cutoff, self._use_kernels
+        )
         return replace(
             self._all,
             vectors=vectors,
@@ -221,86 +137,109 @@ class VerletList:
             counts=place.index_select(0, self._pair_ends).diff().tolist(),
         )
 
-    def _shift_vectors(self, cells: np.ndarray) -> Tensor | None:
-        """S.cell of every pair [P, 3], kept until the cells change; None where every S is zero."""
-        known, shifts = self._shifted, self._shifts
+    def _reference(self, atoms: AtomBatch) -> AtomBatch:
+        """Return the atoms of the search, on the device of ``atoms``."""
+        self.atoms = self.atoms.to(atoms.positions.device)
+        return self.atoms
+
+    def _shift_vectors(self, cells: Tensor) -> Tensor | None:
+        """Return S.cell of every pair [P, 3], kept for the last cells; None if every S is zero."""
+        known, shifts = self._shift_vectors_of, self._shifts
         if shifts is None:
             return None
-        if known is None or not np.array_equal(known[0], cells):
-            on_device = self._tensor(cells)
+        if known is None or not torch.equal(known[0].to(cells.device), cells):
+            on_device = cells.to(self.device)
             parts = [
                 shifts[first:last].to(cell.dtype) @ cell
                 for (first, last), cell in zip(pairwise(self._ends), on_device, strict=True)
             ]
-            known = self._shifted = (cells, torch.cat(parts))
+            known = self._shift_vectors_of = (cells.clone(), torch.cat(parts))
         return known[1]
 
-    def _joined(self, parts: list[np.ndarray], offsets: list[int]) -> Tensor:
-        """Indices of each structure, moved on by its offset."""
-        moved = [part + offset for part, offset in zip(parts, offsets, strict=False)]
-        return self._tensor(np.concatenate(moved))
+    def _concatenate(self, parts: list[np.ndarray], offsets: list[int]) -> Tensor:
+        """Join the indices of all structures, each shifted by its offset."""
+        shifted = [part + offset for part, offset in zip(parts, offsets, strict=False)]
+        return self._tensor(np.concatenate(shifted))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)
 
 
-class VerletLists:
-    """The Verlet lists of the batches that were asked for last.
+def _deform(before: AtomBatch, after: AtomBatch) -> tuple[float, float, Tensor] | None:
+    """Deform ``before`` as the cells are deformed; None if the deformation is not defined.
 
-    A batch is recognised by its atoms and where they are, so that beads or replicas may come
-    together or one by one, in any order.
+    Returns:
+        the least and the largest stretch of space; the deformed positions [N, 3].
+    """
+    if not all(map(all, after.pbc)) or not bool(torch.isfinite(after.cells).all()):
+        return None
+    # On the CPU: a few numbers, and LAPACK is faster than a GPU with them.
+    deformations = torch.linalg.solve(before.cells.cpu(), after.cells.cpu())
+    stretches = torch.linalg.svdvals(deformations)
+    sizes = torch.tensor(after.sizes)
+    by_atom = deformations.repeat_interleave(sizes, dim=0).to(before.positions.device)
+    moved = torch.bmm(before.positions[:, None, :], by_atom).squeeze(1)
+    return float(stretches.min()), float(stretches.max()), moved
+
+
+class VerletLists:
+    """The Verlet lists of the batches that were evaluated last.
+
+    A batch is recognised by its atoms and their positions, so that the beads of a path integral,
+    or replicas, may be evaluated in one batch or one by one, in any order.
 
     Args:
         cutoff: A.
-        device: where the edges are wanted.
-        by_kernels: whether the kernels sort them out.
+        device: where the edges are needed.
+        use_kernels: whether the C++ kernels select the edges.
     """
 
-    def __init__(self, cutoff: float, device: torch.device, by_kernels: bool = False) -> None:
-        self.cutoff, self.device, self.by_kernels = cutoff, device, by_kernels
+    def __init__(self, cutoff: float, device: torch.device, use_kernels: bool = False) -> None:
+        self.cutoff, self.device, self.use_kernels = cutoff, device, use_kernels
         self._lists: list[VerletList] = []
-        self._last_used: list[int] = []  # in which call, of each
-        self._turn = 0  # where to look first: batches mostly come in turn
+        self._last_used: list[int] = []  # the last call that used each list
+        self._next = 0  # the list to try first: batches mostly come in the same order
         self._calls = 0
 
     def edges(self, atoms: AtomBatch) -> EdgeBatch | None:
-        """The edges of ``atoms`` by a list that is still good; None where there is none."""
+        """Return the edges of ``atoms`` by a list that is still valid; None if there is none."""
         self._calls += 1
         count = len(self._lists)
-        for k in range(self._turn, self._turn + count):
+        for k in range(self._next, self._next + count):
             edges = self._lists[k % count].edges(atoms)
             if edges is not None:
                 self._last_used[k % count] = self._calls
-                self._turn = k % count + 1
+                self._next = k % count + 1
                 return edges
         return None
 
-    def new_edges(self, structures: Sequence[Structure], atoms: AtomBatch) -> EdgeBatch:
-        """The edges of ``atoms`` by a new list, where :meth:`edges` knows none.
+    def search(self, atoms: AtomBatch) -> EdgeBatch:
+        """Return the edges of ``atoms`` by a new list, after :meth:`edges` has found none.
 
-        Atoms that were not near by before get no skin: nothing says that they come again.
+        If no earlier batch is close to ``atoms`` the list has no skin: a structure that is
+        evaluated only once needs none.
 
         Raises:
-            PetDriverError: a broken structure.
+            PetDriverError: positions or a cell are not finite, or a cell is degenerate.
         """
-        others = [known.lengths(atoms)[0] for known in self._lists]
+        outside = [known.bounds(atoms)[0] for known in self._lists]
         skin = 0.0
-        if max(others, default=-np.inf) > self.cutoff - 2.0 * SKIN:
-            nearest = int(np.argmax(others))
+        if max(outside, default=-math.inf) > self.cutoff - 2.0 * SKIN:
+            nearest = int(np.argmax(outside))
             skin = self._next_skin(self._lists[nearest])
             if self._lists[nearest].skin == 0.0:
                 del self._lists[nearest], self._last_used[nearest]
-        found = VerletList(structures, atoms, self.cutoff, skin, self.device, self.by_kernels)
+        found = VerletList(atoms, self.cutoff, skin, self.device, self.use_kernels)
         self._lists.append(found)
         self._last_used.append(self._calls)
-        self._forget()
-        self._turn = len(self._lists)
+        self._drop_unused()
+        self._next = len(self._lists)
         edges = found.edges(atoms)
         assert edges is not None
         return edges
 
     def _next_skin(self, before: VerletList) -> float:
-        """Skin (A) of the list that follows on ``before``."""
+        """Return the skin (A) of the list that replaces ``before``."""
         if before.skin == 0.0:
             return SKIN
         if before.served >= 4 * LASTING:
@@ -308,13 +247,13 @@ class VerletLists:
         if before.served >= LASTING:
             return before.skin
         wider = min(2.0 * before.skin, WIDEST_SKIN)
-        more = ((self.cutoff + wider) / (self.cutoff + before.skin)) ** 3
-        # that of all beads or replicas, which move alike
-        fits = len(before) * more * len(self._lists) <= MAX_PAIRS
+        growth = ((self.cutoff + wider) / (self.cutoff + before.skin)) ** 3
+        # Beads or replicas move alike, so that all lists will grow.
+        fits = len(before) * growth * len(self._lists) <= MAX_PAIRS
         return wider if fits else before.skin
 
-    def _forget(self) -> None:
-        """Drops what is out of use, and keeps memory bounded."""
+    def _drop_unused(self) -> None:
+        """Drop lists that are no longer used, and the oldest ones above the memory bounds."""
         oldest_first = np.argsort(self._last_used, kind="stable")
         patience = PATIENCE * len(oldest_first)
         count, pairs = len(oldest_first), sum(map(len, self._lists))

@@ -1,4 +1,4 @@
-"""The PET network, and the repulsion beside it: torch only, every part TorchScript-able."""
+"""The PET network and the ZBL repulsion: torch only, every part can be TorchScript."""
 
 from pet_driver.network.cutoffs import PairCutoffs
 from pet_driver.network.hypers import Hypers

@@ -1,7 +1,8 @@
-"""Smooth cutoffs, and the adaptive cutoff radius of each atom.
+"""Smooth cutoff functions, and the adaptive cutoff radius of each atom.
 
 A cutoff function falls from 1 at ``cutoff - width`` to 0 at ``cutoff``. The adaptive scheme
-gives each atom its own radius, at which a smooth count of its neighbours reaches a target.
+gives each atom its own radius, at which a smooth count of its neighbours reaches a target; see the
+sources in :mod:`pet_driver.network.pet`.
 """
 
 import math
@@ -10,25 +11,25 @@ import torch
 from torch import Tensor, nn
 
 from pet_driver.network.hypers import Hypers
-from pet_driver.network.transformer import places, table_width
+from pet_driver.network.transformer import edge_positions, table_width
 
 
 def bump(distances: Tensor, cutoff: Tensor, width: float) -> Tensor:
-    """(1 + tanh(cot(pi s))) / 2 with s from 0 to 1 across the width: infinitely smooth."""
+    """Return (1 + tanh(cot(pi s))) / 2, infinitely smooth; s goes from 0 to 1 across the width."""
     s = ((distances - (cutoff - width)) / width).clamp(1e-6, 1.0 - 1e-6)
     return 0.5 * (1.0 + torch.tanh(1.0 / torch.tan(math.pi * s)))
 
 
 def cosine(distances: Tensor, cutoff: Tensor, width: float) -> Tensor:
-    """(1 + cos(pi s)) / 2 with s from 0 to 1 across the width."""
+    """Return (1 + cos(pi s)) / 2; s goes from 0 to 1 across the width."""
     s = ((distances - (cutoff - width)) / width).clamp(0.0, 1.0)
     return 0.5 * (1.0 + torch.cos(math.pi * s))
 
 
 def bump_and_slope(distances: Tensor, cutoff: Tensor, width: float) -> tuple[Tensor, Tensor]:
-    """bump, and d bump / d cutoff in closed form.
+    """Return ``bump`` and its derivative by the cutoff, in closed form.
 
-    The slope is exactly zero outside the width, where the hyperbolic tangent rounds to 1.
+    The derivative is exactly zero outside the width, where the hyperbolic tangent rounds to 1.
     """
     s = ((distances - (cutoff - width)) / width).clamp(1e-6, 1.0 - 1e-6)
     angle = math.pi * s
@@ -39,7 +40,7 @@ def bump_and_slope(distances: Tensor, cutoff: Tensor, width: float) -> tuple[Ten
 
 
 def cosine_and_slope(distances: Tensor, cutoff: Tensor, width: float) -> tuple[Tensor, Tensor]:
-    """cosine, and d cosine / d cutoff."""
+    """Return ``cosine`` and its derivative by the cutoff."""
     s = ((distances - (cutoff - width)) / width).clamp(0.0, 1.0)
     return 0.5 * (1.0 + torch.cos(math.pi * s)), (0.5 * math.pi / width) * torch.sin(math.pi * s)
 
@@ -47,7 +48,7 @@ def cosine_and_slope(distances: Tensor, cutoff: Tensor, width: float) -> tuple[T
 def neighbor_count(
     radii: Tensor, distances: Tensor, centers: Tensor, rmax: float, width: float, target: float
 ) -> Tensor:
-    """Smooth number of neighbours within ``radii`` [N], plus a cubic baseline.
+    """Return the smooth number of neighbours within ``radii`` [N], plus a cubic baseline.
 
     The baseline ``target (r/rmax)^3`` makes the count reach the target by ``rmax`` at the
     latest, so that the equation count = target always has a root.
@@ -56,22 +57,27 @@ def neighbor_count(
     return count + target * (radii / rmax) ** 3
 
 
-def distance_table(distances: Tensor, centers: Tensor, n_atoms: int, far: float) -> Tensor:
-    """The distances [E] of edges sorted by centre, a row for each atom, filled up with ``far``.
+def padded_distances(distances: Tensor, centers: Tensor, n_atoms: int, far: float) -> Tensor:
+    """Return the distances of each atom's edges as padded rows [N, W]; the padding is ``far``.
 
-    Sums over rows are several times faster than sums by index.
+    Sums over padded rows are several times faster than sums by index.
+
+    Args:
+        distances, centers: of edges sorted by centre [E].
+        n_atoms: number of atoms N.
+        far: a distance that does not count.
     """
     width = table_width(centers, n_atoms) - 1
-    slots = centers * width + places(centers, n_atoms)
-    table = torch.full((n_atoms * width,), far, dtype=distances.dtype, device=distances.device)
-    return table.index_copy(0, slots, distances).view(n_atoms, width)
+    slots = centers * width + edge_positions(centers, n_atoms)
+    padded = torch.full((n_atoms * width,), far, dtype=distances.dtype, device=distances.device)
+    return padded.index_copy(0, slots, distances).view(n_atoms, width)
 
 
 def count_and_slope(
-    radii: Tensor, table: Tensor, rmax: float, width: float, target: float
+    radii: Tensor, padded: Tensor, rmax: float, width: float, target: float
 ) -> tuple[Tensor, Tensor]:
-    """neighbor_count [N] from a table of distances [N, W], and its derivative by ``radii`` [N]."""
-    inside, slopes = bump_and_slope(table, radii[:, None], width)
+    """Return ``neighbor_count`` [N] of padded distances [N, W], and its derivative by ``radii``."""
+    inside, slopes = bump_and_slope(padded, radii[:, None], width)
     relative = radii / rmax
     count = inside.sum(dim=1) + target * relative**3
     return count, slopes.sum(dim=1) + 3.0 * target * relative**2 / rmax
@@ -80,18 +86,18 @@ def count_and_slope(
 def adaptive_radii_solver(
     distances: Tensor, centers: Tensor, n_atoms: int, rmax: float, width: float, target: float
 ) -> Tensor:
-    """The radius of each atom [N] at which ``neighbor_count`` equals ``target``.
+    """Return the radius of each atom [N] at which ``neighbor_count`` equals ``target``.
 
     Ten steps of Newton's method, guarded by bisection, find the root without gradients; one
     last Newton step whose residual keeps its gradient attaches them (implicit function theorem).
     """
-    # Beyond the largest radius nothing counts.
-    table = distance_table(distances.detach(), centers, n_atoms, rmax + 1.0)
+    # Distances beyond the largest radius do not count.
+    padded = padded_distances(distances.detach(), centers, n_atoms, rmax + 1.0)
     low = torch.zeros(n_atoms, dtype=distances.dtype, device=distances.device)
     high = torch.full_like(low, rmax)
     radii = 0.5 * high
     for _ in range(10):
-        count, slope = count_and_slope(radii, table, rmax, width, target)
+        count, slope = count_and_slope(radii, padded, rmax, width, target)
         residual = count - target
         below = residual <= 0
         low = torch.where(below, radii, low)
@@ -99,7 +105,7 @@ def adaptive_radii_solver(
         newton = radii - residual / slope.clamp(min=1e-6)
         inside = (newton >= low) & (newton <= high)
         radii = torch.where(inside, newton, 0.5 * (low + high))
-    _, slope = count_and_slope(radii, table, rmax, width, target)
+    _, slope = count_and_slope(radii, padded, rmax, width, target)
     residual = neighbor_count(radii, distances, centers, rmax, width, target) - target
     return (radii - residual / slope.clamp(min=1e-6)).clamp(rmax / 16.0, rmax)
 
@@ -107,7 +113,10 @@ def adaptive_radii_solver(
 def adaptive_radii_grid(
     distances: Tensor, centers: Tensor, n_atoms: int, rmax: float, width: float, target: float
 ) -> Tensor:
-    """The older scheme: a Gaussian average over probe radii whose count is near the target."""
+    """Return the radius of each atom [N] by metatrain's older scheme.
+
+    It is the mean of probe radii, weighted by a Gaussian of their count minus the target.
+    """
     probes = torch.arange(0.5, rmax, width / 4.0, dtype=distances.dtype, device=distances.device)
     inside = bump(distances[:, None], probes[None, :], width)
     counts = torch.zeros(
@@ -116,18 +125,18 @@ def adaptive_radii_grid(
     ramp = torch.linspace(0.0, 1.0, probes.shape[0], dtype=probes.dtype, device=probes.device)
     excess = counts - target + target * ramp**3
     if probes.shape[0] == 1:
-        spread = 0.5 * excess.abs() + 1e-12
+        sigma = 0.5 * excess.abs() + 1e-12
     else:
-        spread = torch.gradient(excess, dim=1)[0].abs().clamp(min=1e-12)
-    exponent = -0.5 * (excess / spread) ** 2
-    # Shift by each row's own maximum: the weights are normalised by row, and a common shift
-    # would let far rows underflow to 0/0.
+        sigma = torch.gradient(excess, dim=1)[0].abs().clamp(min=1e-12)
+    exponent = -0.5 * (excess / sigma) ** 2
+    # softmax shifts the exponents of each atom by their own maximum. A shift that all atoms share
+    # would let some of them underflow to 0/0.
     weights = torch.softmax(exponent, dim=1)
     return weights @ probes
 
 
 class PairCutoffs(nn.Module):
-    """The cutoff radius of each edge, and what it makes of the edge's length."""
+    """Cutoff radii and cutoff factors of edges."""
 
     def __init__(self, hypers: Hypers) -> None:
         super().__init__()
@@ -143,7 +152,7 @@ class PairCutoffs(nn.Module):
     def forward(
         self, distances: Tensor, centers: Tensor, neighbors: Tensor, n_atoms: int
     ) -> Tensor:
-        """Cutoff radius of each edge [E] (A): the mean of its two atoms' radii if adaptive."""
+        """Return the cutoff radius of each edge [E] (A): if adaptive, the mean of two radii."""
         if not self.adaptive:
             return torch.full_like(distances, self.cutoff)
         if self.by_solver:
@@ -157,13 +166,13 @@ class PairCutoffs(nn.Module):
         return 0.5 * (radii[centers] + radii[neighbors])
 
     def factors(self, distances: Tensor, pair_cutoffs: Tensor) -> Tensor:
-        """Weight of each edge [E], 1 inside and 0 at its cutoff."""
+        """Return the cutoff factor of each edge [E]: 1 well inside its cutoff, 0 at it."""
         if self.is_bump:
             return bump(distances, pair_cutoffs, self.width)
         return cosine(distances, pair_cutoffs, self.width)
 
     def fixed_factors(self, distances: Tensor) -> tuple[Tensor, Tensor]:
-        """Weight of each edge [E] and its derivative by distance, if the cutoff is not adaptive."""
+        """Return the factor of each edge [E] and its derivative by distance, for a fixed cutoff."""
         cutoff = torch.full_like(distances, self.cutoff)
         if self.is_bump:
             factors, slopes = bump_and_slope(distances, cutoff, self.width)

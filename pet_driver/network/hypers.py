@@ -1,4 +1,4 @@
-"""Hyper-parameters of a PET network, with the names that metatrain gives them."""
+"""Hyper-parameters of a PET network, with metatrain's names."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Hypers:
-    """Everything that fixes the shape of a network; lengths in A.
+    """Hyper-parameters that determine the architecture of a network; lengths in A.
 
-    ``num_neighbors_adaptive`` switches the adaptive cutoff on; ``None`` means every atom sees
-    up to ``cutoff``.
+    With ``num_neighbors_adaptive`` each atom has a cutoff radius of its own, at which it has about
+    so many neighbours; with ``None`` all atoms have ``cutoff``.
+
+    Raises:
+        PetDriverError: a value that this network does not have.
     """
 
     cutoff: float = 4.5
@@ -58,20 +61,21 @@ class Hypers:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Hypers:
-        """Take the fields of this class out of ``values`` and leave the rest."""
+        """Return the hyper-parameters among ``values``; other entries are ignored."""
         return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the hyper-parameters by name."""
         return asdict(self)
 
     @property
     def num_readout_layers(self) -> int:
-        """The residual featurizer reads energies out after every layer, feedforward at the end."""
+        """Number of readouts: one a layer in the residual featurizer, one at the end otherwise."""
         return self.num_gnn_layers if self.featurizer_type == "residual" else 1
 
     @property
     def hops(self) -> int:
-        """How many edges away an edge may begin and still enter an atom's energy.
+        """Largest number of edges between an atom and an edge that enters the atom's energy.
 
         One for each layer after the first, and one for the exchange with the reverse edge before
         the feedforward readout.
@@ -80,11 +84,11 @@ class Hypers:
 
     @property
     def interaction_range(self) -> float:
-        """How far (A) a displacement can be from an atom and still change its energy.
+        """Largest distance (A) at which a displaced atom changes the energy of another.
 
-        Every message-passing layer reaches one cutoff further. The feedforward readout comes
-        after a last exchange with the reverse edge, which belongs to the neighbour and so to
-        the neighbour's surroundings; an adaptive pair cutoff needs the neighbour's surroundings
-        too, and it needs them at every step of the way, which again adds one cutoff in all.
+        Every message-passing layer adds one cutoff. The feedforward readout adds one, because it
+        follows an exchange with the reverse edge, which depends on the environment of the
+        neighbour. An adaptive pair cutoff depends on that environment too, for every edge on the
+        way, which adds one cutoff in all.
         """
         return (1 + self.hops + (self.num_neighbors_adaptive is not None)) * self.cutoff

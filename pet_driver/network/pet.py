@@ -2,8 +2,12 @@
 
 Sources: S. N. Pozdnyakov and M. Ceriotti, "Smooth, exact rotational symmetrization for deep
 learning on point clouds", NeurIPS 2023 (the architecture), and metatrain's PET (the current
-options). Where it can, a parameter has the name that metatrain gives it.
+options). Parameters have metatrain's names where the structure is the same.
 """
+
+# TorchScript requires the body ``pass`` of an interface, and misreads comments for type checkers
+# inside the class.
+# mypy: disable-error-code="empty-body"
 
 from __future__ import annotations
 
@@ -15,13 +19,13 @@ from pet_driver.network.transformer import Layout, make_layer, make_layout, tabl
 
 
 class MessagePassingLayer(nn.Module):
-    """Turn geometry, species and the incoming message of each edge into tokens; attend."""
+    """Message-passing layer: a token for each edge, then attention layers."""
 
     def __init__(self, hypers: Hypers, n_species: int, first: bool) -> None:
         super().__init__()
         width = hypers.d_pet
         self.edge_embedder = nn.Linear(4, width)
-        # In the first layer the message is the neighbour's species already.
+        # In the first layer the message is the embedding of the neighbour's species already.
         self.neighbor_embedder = None if first else nn.Embedding(n_species, width)
         self.compress = nn.Sequential(
             nn.Linear((2 if first else 3) * width, width), nn.SiLU(), nn.Linear(width, width)
@@ -33,7 +37,15 @@ class MessagePassingLayer(nn.Module):
     def forward(
         self, nodes: Tensor, messages: Tensor, geometry: Tensor, species: Tensor, layout: Layout
     ) -> tuple[Tensor, Tensor]:
-        """nodes [N, d_node], messages [E, D], geometry [E, 4], species of the neighbours [E]."""
+        """Return the updated features of atoms [N, d_node] and of edges [E, D].
+
+        Args:
+            nodes: features of atoms [N, d_node].
+            messages: incoming message of each edge [E, D].
+            geometry: edge vector and length [E, 4].
+            species: species of the neighbour of each edge [E].
+            layout: see :class:`pet_driver.network.transformer.Layout`.
+        """
         parts = [self.edge_embedder(geometry)]
         if self.neighbor_embedder is not None:
             parts.append(self.neighbor_embedder(species))
@@ -45,7 +57,7 @@ class MessagePassingLayer(nn.Module):
 
 
 class Readout(nn.Module):
-    """Energy of each atom from its own features and from its edges."""
+    """Energies of atoms from their own features and those of their edges."""
 
     def __init__(self, hypers: Hypers) -> None:
         super().__init__()
@@ -61,14 +73,17 @@ class Readout(nn.Module):
         )
 
     def forward(self, nodes: Tensor, edges: Tensor, factors: Tensor, centers: Tensor) -> Tensor:
-        """-> energies by atom [N], summed in float64."""
+        """Return the energy of each atom [N], summed in float64."""
         energies = self.node_last(self.node_head(nodes)).squeeze(1).to(torch.float64)
         bonds = factors * self.edge_last(self.edge_head(edges)).squeeze(1)
         return energies.index_add(0, centers, bonds.to(torch.float64))
 
 
 class FeedForwardFeaturizer(nn.Module):
-    """Features run through all layers; forward and reverse edges are combined after each."""
+    """Layers in sequence; after each, an edge is combined with its reverse edge.
+
+    Features of atoms pass from layer to layer, and energies are read out once, at the end.
+    """
 
     def __init__(self, hypers: Hypers, n_species: int) -> None:
         super().__init__()
@@ -113,7 +128,10 @@ class FeedForwardFeaturizer(nn.Module):
 
 
 class ResidualFeaturizer(nn.Module):
-    """Atoms start anew in every layer, messages are averaged, every layer is read out."""
+    """Layers with a readout each; messages are averaged with the reverse edge.
+
+    Features of atoms start from the species in every layer.
+    """
 
     def __init__(self, hypers: Hypers, n_species: int) -> None:
         super().__init__()
@@ -151,12 +169,13 @@ class ResidualFeaturizer(nn.Module):
 
 
 class PET(nn.Module):
-    """Energies by atom from edge vectors, in the units and on the scale of the training.
+    """PET network: energies of atoms from edge vectors, in the units and scale of the training.
 
-    Edges come sorted by centre, in both directions, none longer than the cutoff.
+    Edges are sorted by centre, present in both directions, and not longer than the cutoff.
 
     Attributes:
-        num_heads, temperature, pre_norm: what the shapes of the weights do not tell.
+        num_heads, temperature, pre_norm: read by backends together with the weights, whose shapes
+            do not determine them.
     """
 
     def __init__(self, hypers: Hypers, n_species: int) -> None:
@@ -177,7 +196,10 @@ class PET(nn.Module):
         neighbors: Tensor,
         reverse: Tensor,
     ) -> Tensor:
-        """Species indices [N], edge vectors [E, 3] (A), cutoff factors [E] -> energies [N]."""
+        """Return the energy of each atom [N], float64.
+
+        The arguments are those of :meth:`DifferentiableNetwork.differentiate`.
+        """
         width = table_width(centers, species.shape[0])
         return self.energies(species, vectors, factors, centers, neighbors, reverse, width)
 
@@ -191,7 +213,7 @@ class PET(nn.Module):
         reverse: Tensor,
         width: int,
     ) -> Tensor:
-        """As ``forward``, in tables of a known ``width``; see :class:`Layout`."""
+        """Return the same as ``forward``, with padded edge rows of a given ``width``."""
         lengths = torch.sqrt((vectors * vectors).sum(dim=1, keepdim=True) + 1e-15)
         geometry = torch.cat([vectors, lengths], dim=1)
         return self.featurizer(species, geometry, factors, centers, neighbors, reverse, width)
@@ -207,13 +229,13 @@ class PET(nn.Module):
         reverse: Tensor,
         seeds: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """See :class:`DifferentiableNetwork`."""
+        """Implement :class:`DifferentiableNetwork`."""
         width = table_width(centers, species.shape[0])
-        return self.differentiate_in_tables(
+        return self.differentiate_padded(
             species, vectors, factors, centers, neighbors, reverse, seeds, width
         )
 
-    def differentiate_in_tables(
+    def differentiate_padded(
         self,
         species: Tensor,
         vectors: Tensor,
@@ -224,7 +246,7 @@ class PET(nn.Module):
         grad_outputs: Tensor,
         width: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As ``differentiate``, in tables of a known ``width``; see :class:`Layout`."""
+        """Return the same as ``differentiate``, with padded edge rows of a given ``width``."""
         vectors = vectors.detach().requires_grad_(True)
         factors = factors.detach().requires_grad_(True)
         energies = self.energies(species, vectors, factors, centers, neighbors, reverse, width)
@@ -236,11 +258,13 @@ class PET(nn.Module):
 
 @torch.jit.interface
 class DifferentiableNetwork(nn.Module):
-    """What the rest of the package asks of a network.
+    """Interface of a network with gradients, through which an archive calls it.
 
-    In an archive any module with this method can stand in for :class:`PET`: the network is reached
-    through this interface alone.
+    A backend replaces the :class:`PET` of an archive by another module with this method.
     """
+
+    # TorchScript compares the names of arguments, and archives hold a copy of this interface.
+    # ``seeds`` (autograd's grad_outputs) keeps its name as long as archives of format 2 are read.
 
     def differentiate(
         self,
@@ -252,14 +276,15 @@ class DifferentiableNetwork(nn.Module):
         reverse: Tensor,
         seeds: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Energies by atom, and the gradients of their sum weighted by ``seeds``.
+        """Return energies of atoms, and the gradients of their sum weighted by ``seeds``.
 
         Args:
-            species: indices [N].
-            vectors: edge vectors [E, 3] (A).
-            factors: cutoff factors [E].
-            centers, neighbors, reverse: [E], edges sorted by centre.
-            seeds: [N], float64.
+            species: index of the species of each atom [N].
+            vectors: edge vectors [E, 3] in A, sorted by centre.
+            factors: cutoff factors of the edges [E].
+            centers, neighbors: the two atoms of each edge [E].
+            reverse: index of the reverse of each edge [E].
+            seeds: weights of the energies [N], float64.
 
         Returns:
             energies [N], float64; gradients by vectors [E, 3] and by factors [E].

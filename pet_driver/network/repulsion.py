@@ -1,4 +1,4 @@
-"""The repulsion of nuclei at short range, which is added to a network that never saw it.
+"""ZBL repulsion of nuclei at short range, which may be added to the energy of a network.
 
 The universal potential of J. F. Ziegler, J. P. Biersack and U. Littmark, "The Stopping and Range of
 Ions in Solids" (Pergamon, 1985), in the form of LAMMPS' ``pair_style zbl``: a screened Coulomb
@@ -26,7 +26,7 @@ RATES = (0.20162, 0.40290, 0.94229, 3.19980)
 def screened_coulomb(
     lengths: Tensor, charges: Tensor, rates: Tensor, coefficients: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The screened Coulomb energy, and its first and second derivative by the length.
+    """Return the screened Coulomb energy and its first two derivatives by the length.
 
     Args:
         lengths: [P] in A.
@@ -47,12 +47,20 @@ def screened_coulomb(
 
 
 class Repulsion(nn.Module):
-    """The repulsion as a function of edge vectors.
+    """ZBL repulsion as a function of edge vectors.
 
     Args:
-        atomic_numbers: of the species, in their order.
+        atomic_numbers: atomic number of each species.
         radii: covalent radius of each species, A.
     """
+
+    coefficients: Tensor
+    cutoffs: Tensor
+    charges: Tensor
+    rates: Tensor
+    cubic: Tensor
+    quartic: Tensor
+    constant: Tensor
 
     def __init__(self, atomic_numbers: list[int], radii: list[float]) -> None:
         super().__init__()
@@ -68,7 +76,7 @@ class Repulsion(nn.Module):
         quartic = (2.0 * slope - cutoffs * curvature) / cutoffs**3
         constant = cutoffs * slope / 2.0 - cutoffs**2 * curvature / 12.0 - energy
         self.register_buffer("coefficients", coefficients)
-        # By pair of species, [S * S] or [S * S, 4].
+        # For each pair of species, [S * S] or [S * S, 4]:
         self.register_buffer("cutoffs", cutoffs)
         self.register_buffer("charges", charges)
         self.register_buffer("rates", rates)
@@ -79,15 +87,15 @@ class Repulsion(nn.Module):
     def forward(
         self, species: Tensor, vectors: Tensor, centers: Tensor, neighbors: Tensor, owned: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Energies by atom, and their gradient.
+        """Return energies of atoms, and their gradient by edge vectors.
 
-        Every pair is there as two edges, and each gives half of the pair's energy to its centre.
+        Every pair has two edges; each adds half of the pair's energy to its centre.
 
         Args:
-            species: of each atom [N].
-            vectors: of the edges [E, 3] in A, float64.
-            centers, neighbors: of the edges [E].
-            owned: atoms whose energy counts [N], bool.
+            species: index of the species of each atom [N].
+            vectors: edge vectors [E, 3] in A, float64.
+            centers, neighbors: the two atoms of each edge [E].
+            owned: whether the energy of an atom counts [N], bool.
 
         Returns:
             energies [N] (eV); gradients [E, 3] (eV/A) of their sum.
@@ -111,7 +119,7 @@ class Repulsion(nn.Module):
 
 
 def pair_constants(atomic_numbers: list[int]) -> tuple[Tensor, Tensor]:
-    """K (eV A) and a (A) of every pair of species [S * S], float64."""
+    """Return K (eV A) and a (A) of every pair of species [S * S], float64."""
     z = torch.tensor(atomic_numbers, dtype=torch.float64)
     powers = z**SCREENING_EXPONENT
     charges = COULOMB * z[:, None] * z

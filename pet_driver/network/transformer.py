@@ -1,8 +1,9 @@
-"""Attention among the edges of each atom, on ragged rows.
+"""Transformer layers over the edges of each atom.
 
-Tokens live in rows without padding: first one row per atom (the centre), then one row per edge.
-Every linear map and norm works on these rows; only the attention itself needs the tokens of one
-atom side by side, and a ``Layout`` says where each row goes in that padded table.
+Tokens are stored as a list without padding [N + E, D]: first one token for each atom (its centre
+token), then one for each edge. Linear maps and norms act on this list. Only the attention needs the
+tokens of one atom next to each other, as padded rows [N, width, D]; a ``Layout`` gives the place of
+each token there.
 """
 
 import math
@@ -15,34 +16,34 @@ from pet_driver.network.hypers import Hypers
 
 
 class Layout(NamedTuple):
-    """Where rows stand in the padded table [n_atoms, width], and how much each key counts."""
+    """Places of tokens in the padded rows [N, width], and the weights of keys."""
 
-    slots: Tensor  # [N + E] position of each row in the flattened table
+    slots: Tensor  # [N + E] place of each token in the flattened padded rows
     log_factors: Tensor  # [N, 1, 1, width] log of the cutoff factor of each key, -inf on padding
-    width: int  # at least 1 + the largest number of neighbours
+    width: int  # tokens in a row: at least 1 + the largest number of neighbours
 
 
 def count_edges(centers: Tensor, n_atoms: int) -> Tensor:
-    """How many edges each atom has [N]."""
+    """Return the number of edges of each atom [N]."""
     counts = torch.zeros(n_atoms, dtype=torch.int64, device=centers.device)
     return counts.index_add(0, centers, torch.ones_like(centers))
 
 
 def table_width(centers: Tensor, n_atoms: int) -> int:
-    """The narrowest table that edges sorted by ``centers`` [E] fit in."""
+    """Return the least width of padded rows for edges sorted by ``centers`` [E]."""
     return 1 + int(count_edges(centers, n_atoms).max()) if n_atoms > 0 else 1
 
 
-def places(centers: Tensor, n_atoms: int) -> Tensor:
-    """Which of its atom's edges each edge is [E], from 0; edges are sorted by ``centers``."""
+def edge_positions(centers: Tensor, n_atoms: int) -> Tensor:
+    """Return the position of each edge among those of its centre [E], for sorted ``centers``."""
     counts = count_edges(centers, n_atoms)
     first = torch.cumsum(counts, 0) - counts
     return torch.arange(centers.shape[0], device=centers.device) - first[centers]
 
 
 def make_layout(centers: Tensor, factors: Tensor, n_atoms: int, width: int) -> Layout:
-    """Lay out edges sorted by ``centers`` [E] with cutoff ``factors`` [E]."""
-    column = 1 + places(centers, n_atoms)
+    """Return the layout of edges sorted by ``centers`` [E], with cutoff ``factors`` [E]."""
+    column = 1 + edge_positions(centers, n_atoms)
     atoms = torch.arange(n_atoms, device=centers.device)
     slots = torch.cat([atoms * width, centers * width + column])
     # A factor of zero is bounded by 1e-15, as in training, so that its gradient stays finite.
@@ -52,12 +53,12 @@ def make_layout(centers: Tensor, factors: Tensor, n_atoms: int, width: int) -> L
             torch.log(factors.clamp(min=1e-15)),
         ]
     )
-    table = torch.full((n_atoms * width,), -math.inf, dtype=factors.dtype, device=factors.device)
-    return Layout(slots, table.index_copy(0, slots, logs).view(n_atoms, 1, 1, width), width)
+    padded = torch.full((n_atoms * width,), -math.inf, dtype=factors.dtype, device=factors.device)
+    return Layout(slots, padded.index_copy(0, slots, logs).view(n_atoms, 1, 1, width), width)
 
 
 class Attention(nn.Module):
-    """Multi-head attention of every token of an atom to all tokens of that atom."""
+    """Multi-head attention among the tokens of each atom, weighted by cutoff factors."""
 
     def __init__(self, hypers: Hypers) -> None:
         super().__init__()
@@ -68,14 +69,14 @@ class Attention(nn.Module):
         self.scale = 1.0 / (math.sqrt(self.head_dim) * hypers.attention_temperature)
 
     def forward(self, tokens: Tensor, layout: Layout) -> Tensor:
-        """tokens [N + E, D] -> the attended tokens [N + E, D]."""
-        rows = self.input_linear(tokens)
+        """Return the result of attention for ``tokens`` [N + E, D], in the same shape."""
+        mapped = self.input_linear(tokens)
         n_atoms = layout.log_factors.shape[0]
-        table = torch.zeros(
-            n_atoms * layout.width, rows.shape[1], dtype=rows.dtype, device=rows.device
-        ).index_copy(0, layout.slots, rows)
-        table = table.view(n_atoms, layout.width, 3, self.num_heads, self.head_dim)
-        queries, keys, values = table.permute(2, 0, 3, 1, 4).unbind(0)
+        padded = torch.zeros(
+            n_atoms * layout.width, mapped.shape[1], dtype=mapped.dtype, device=mapped.device
+        ).index_copy(0, layout.slots, mapped)
+        padded = padded.view(n_atoms, layout.width, 3, self.num_heads, self.head_dim)
+        queries, keys, values = padded.permute(2, 0, 3, 1, 4).unbind(0)
         logits = torch.matmul(queries * self.scale, keys.transpose(2, 3)) + layout.log_factors
         mixed = torch.matmul(torch.softmax(logits, dim=-1), values)
         mixed = mixed.transpose(1, 2).reshape(n_atoms * layout.width, tokens.shape[1])
@@ -83,7 +84,7 @@ class Attention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """w_out(v sigmoid(g)): PET gates with the plain sigmoid, whatever the name suggests."""
+    """Feed-forward network w_out(v sigmoid(g)): PET gates with a sigmoid, despite the name."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -96,7 +97,7 @@ class SwiGLU(nn.Module):
 
 
 class SiLUFeedForward(nn.Module):
-    """w_out(SiLU(w_in(x)))."""
+    """Feed-forward network w_out(SiLU(w_in(x)))."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -108,16 +109,18 @@ class SiLUFeedForward(nn.Module):
 
 
 def make_norm(hypers: Hypers, width: int) -> nn.Module:
+    """Return the normalization layer that the hyper-parameters name."""
     return nn.RMSNorm(width) if hypers.normalization == "RMSNorm" else nn.LayerNorm(width)
 
 
 def make_feed_forward(hypers: Hypers, width: int, hidden: int) -> nn.Module:
+    """Return the feed-forward network that the hyper-parameters name."""
     kind = SwiGLU if hypers.activation == "SwiGLU" else SiLUFeedForward
     return kind(width, hidden)
 
 
 class CenterExpansion(nn.Module):
-    """Between the atom's own features (width d_node) and its token (width d_pet)."""
+    """Maps between the features of an atom (width d_node) and its centre token (width d_pet)."""
 
     def __init__(self, hypers: Hypers) -> None:
         super().__init__()
@@ -127,15 +130,17 @@ class CenterExpansion(nn.Module):
         self.center_mlp = make_feed_forward(hypers, hypers.d_node, 2 * hypers.d_node)
 
     def contract(self, nodes: Tensor) -> Tensor:
+        """Return the centre tokens [N, d_pet] of features [N, d_node]."""
         return self.center_contraction(nodes)
 
     def expand(self, nodes: Tensor, token: Tensor) -> Tensor:
+        """Return features [N, d_node] updated by the centre tokens [N, d_pet]."""
         nodes = nodes + self.center_expansion(token)
         return nodes + self.center_mlp(self.norm_center_features(nodes))
 
 
 class SameWidthCenter(nn.Module):
-    """d_node = d_pet: the token is the feature."""
+    """Identity map, for d_node = d_pet: the centre token is the feature of the atom."""
 
     def contract(self, nodes: Tensor) -> Tensor:
         return nodes
@@ -145,7 +150,7 @@ class SameWidthCenter(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """What the two kinds of layer share: attention, two norms, a feed-forward, the centre."""
+    """Parts of a transformer layer; subclasses define the order of norms and sums."""
 
     def __init__(self, hypers: Hypers) -> None:
         super().__init__()
@@ -158,7 +163,7 @@ class TransformerLayer(nn.Module):
 
 
 class PreNormLayer(TransformerLayer):
-    """Norms before attention and feed-forward; the residual stream stays on the edges."""
+    """Layer with norms before attention and feed-forward; edges alone have residual sums."""
 
     def forward(self, nodes: Tensor, edges: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         n_atoms = nodes.shape[0]
@@ -170,7 +175,7 @@ class PreNormLayer(TransformerLayer):
 
 
 class PostNormLayer(TransformerLayer):
-    """Norms after each residual sum, on the centre and the edges alike."""
+    """Layer with norms after each residual sum, for centre tokens and edges."""
 
     def forward(self, nodes: Tensor, edges: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         n_atoms = nodes.shape[0]
@@ -181,4 +186,5 @@ class PostNormLayer(TransformerLayer):
 
 
 def make_layer(hypers: Hypers) -> nn.Module:
+    """Return a transformer layer of the kind that the hyper-parameters name."""
     return PreNormLayer(hypers) if hypers.transformer_type == "PreLN" else PostNormLayer(hypers)

@@ -1,4 +1,4 @@
-"""What a potential does when a structure is turned: how much symmetry is broken, and which."""
+"""Symmetry probe: how a potential depends on the orientation of a structure."""
 
 from pet_driver.probe.components import Components, rotational_components
 from pet_driver.probe.curie import CurieTest, curie_test

@@ -1,4 +1,4 @@
-"""The part of an energy that depends on orientation, resolved by angular momentum and parity.
+"""The orientation-dependent part of an energy, resolved by angular momentum and parity.
 
 The energy of one structure under all rotations and inversions is a function on O(3),
 
@@ -8,10 +8,10 @@ Its component of angular momentum l is a convolution with the character of l,
 
     E_l(R) = (2 l + 1) sum_j w_j chi_l(R^T R_j) E(R_j),
 
-and the mean square of that component is its power, the same whatever axes D^l refers to. Powers
-add up to the variance of the energy over O(3). On a product grid of order N all of this is exact
-for energies without components above l = N - 1; those above show up in ``beyond``, and reach into
-a component l only from 2 N - 1 - l upwards.
+and the mean square of that component is its power, which does not depend on the axes of D^l. The
+powers add up to the variance of the energy over O(3). On a product grid of order N all of this is
+exact for energies without components above l = N - 1. Components above add to ``beyond``; those
+from 2 N - 1 - l upwards also contaminate component l.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ PARITIES = ("even", "odd")
 
 @dataclass(frozen=True)
 class Components:
-    """Powers in eV^2, averaged over structures.
+    """Powers of rotational components in eV^2, averaged over structures.
 
     Attributes:
         power: [L + 1, 2] by angular momentum 0 to L and parity (even, odd) under inversion. The
-            entry of l = 0, even is zero: that is the invariant part. Odd at l = 0 tells a
-            structure from its mirror image.
+            entry of l = 0, even is zero: that is the invariant part. The odd one of l = 0
+            distinguishes a structure from its mirror image.
         variance: of the energy over O(3).
     """
 
@@ -41,11 +41,12 @@ class Components:
 
     @property
     def beyond(self) -> float:
-        """Power (eV^2) above the largest angular momentum that was resolved."""
+        """Power (eV^2) above the largest resolved angular momentum."""
         return max(0.0, self.variance - float(self.power.sum()))
 
     @classmethod
     def mean(cls, several: list[Components]) -> Components:
+        """Return the mean over several structures."""
         power = np.mean([one.power for one in several], axis=0)
         return cls(power, float(np.mean([one.variance for one in several])))
 
@@ -53,10 +54,10 @@ class Components:
 def rotational_components(
     rotations: np.ndarray, weights: np.ndarray, energies: np.ndarray, l_max: int
 ) -> Components:
-    """Resolve the energies of one structure under the rotations of a grid with inversion.
+    """Return the components of the energies of one structure on a grid with inversion.
 
     Args:
-        rotations: [R, 3, 3], proper ones and then minus each of them, as in grid ``4i``.
+        rotations: [R, 3, 3], proper rotations and then minus each of them, as in grid ``4i``.
         weights: [R], adding up to 1.
         energies: [R] in eV.
         l_max: largest angular momentum, at most N - 1 on a grid of order N.
@@ -83,7 +84,12 @@ def rotational_components(
 
 
 def characters(cosines: np.ndarray, l_max: int) -> list[np.ndarray]:
-    """chi_l = 1 + 2 sum_m cos(m omega), m = 1 to l, of rotations by angles of these cosines."""
+    """Return chi_l = 1 + 2 sum_m cos(m omega), m = 1 to l, for l = 0 to ``l_max``.
+
+    Args:
+        cosines: cos omega of the angles of rotation, of any shape.
+        l_max: largest angular momentum.
+    """
     before, current = np.ones_like(cosines), cosines
     found = [np.ones_like(cosines)]
     for _ in range(l_max):

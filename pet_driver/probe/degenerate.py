@@ -1,17 +1,17 @@
-"""Pairs of structures that no network of distances can tell apart.
+"""Pairs of structures that a network of distances cannot distinguish.
 
 Put atoms at both ends of lines through one point, +p_i and -p_i. An atom of line i sees of line j
 one atom at each of the distances
 
     d^2 = |p_i|^2 + |p_j|^2 -+ 2 p_i.p_j,
 
-a set that does not change with the sign of p_i.p_j. So it is for atoms of all lines and, as both
-ends of a line are alike, for everything that messages along distances carry, however far they
-travel and wherever the cutoff is. The signs matter, though: turning a line around flips all signs
-of its products, so that the sign of p_1.p_2 p_2.p_3 p_3.p_1 is fixed by the structure. Flipping
-that one sign makes another structure with the same distance graph, locally. Three lines with equal
-lengths and angles give a stretched and a flattened octahedron: in the one the short edges form two
-triangles, in the other a hexagon, the textbook pair of the Weisfeiler-Lehman test.
+a set that does not depend on the sign of p_i.p_j. The same holds for the atoms of all lines and,
+because both ends of a line are equivalent, for all messages along distances, for any number of
+layers and any cutoff. The signs matter, however: reversing a line changes all signs of its
+products, so that the sign of p_1.p_2 p_2.p_3 p_3.p_1 is a property of the structure. Changing this
+sign gives another structure whose distance graph is the same, locally. Three lines with equal
+lengths and angles give a stretched and a flattened octahedron: in one the short edges form two
+triangles, in the other a hexagon, the standard pair for the Weisfeiler-Lehman test.
 
 Such degeneracies are the subject of S. N. Pozdnyakov and M. Ceriotti, "Incompleteness of graph
 neural networks for points clouds in three dimensions", Mach. Learn.: Sci. Technol. 3 (2022) 045020.
@@ -30,16 +30,16 @@ from pet_driver.errors import PetDriverError
 def degenerate_pair(
     symbols: Sequence[str], radii: Sequence[float], cosines: tuple[float, float, float]
 ) -> tuple[Atoms, Atoms]:
-    """Two structures of six atoms with one distance graph.
+    """Return two structures of six atoms with the same distance graph.
 
     Args:
         symbols: elements of the three lines.
         radii: |p_i| of the three lines in A.
-        cosines: of the angles between lines 1 and 2, 2 and 3, 3 and 1; none zero.
+        cosines: cosines of the angles between lines 1 and 2, 2 and 3, 3 and 1; none is zero.
 
     Returns:
-        The structure with these cosines, and the one where that between lines 2 and 3 has the
-        other sign; atoms in the same order, +p_i and then -p_i of every line.
+        the structure with these cosines, and the one in which the cosine between lines 2 and 3 has
+        the opposite sign; atoms in the same order, +p_i and then -p_i of every line.
 
     Raises:
         PetDriverError: there are no such vectors, or the two structures are the same.
@@ -63,16 +63,16 @@ def degenerate_pair(
 def distances_coincide(
     first: Atoms, second: Atoms, cutoff: float = np.inf, tolerance: float = 1e-12
 ) -> bool:
-    """Whether the Weisfeiler-Lehman test over distances takes two structures for one.
+    """Return whether two structures are equal by the Weisfeiler-Lehman test over distances.
 
-    Atoms start in classes by element. In each round two atoms stay in one class if their
-    neighbours' distances, sorted by class, agree. When no class is split any more, the structures
-    are told apart if one of them has more atoms of a class than the other.
+    Atoms start in classes by element. In each round two atoms stay in one class if the distances
+    of their neighbours, sorted by class, agree. When no class is split any more, the structures
+    differ if they have different numbers of atoms in a class.
 
     Args:
         first, second: without periodicity.
-        cutoff: longest distance that counts, A.
-        tolerance: largest difference of equal distances, A.
+        cutoff: longest distance that is compared, A.
+        tolerance: largest difference between equal distances, A.
     """
     atoms = [(k, i) for k, structure in enumerate((first, second)) for i in range(len(structure))]
     classes = np.concatenate([first.numbers, second.numbers])
@@ -93,7 +93,7 @@ def distances_coincide(
 
 
 def _classify(views: list[tuple[int, np.ndarray, np.ndarray]], tolerance: float) -> list[int]:
-    """The same number for the same (own class, classes of neighbours, distances)."""
+    """Return a class for each atom: equal if own class, neighbours' classes and distances are."""
     kinds: list[tuple[int, np.ndarray, np.ndarray]] = []
     numbers = []
     for own, classes, distances in views:

@@ -1,4 +1,4 @@
-"""How far averages over grids are from the average over a fine grid, and which grid is enough."""
+"""Deviations of averages over grids from a fine reference grid, and the recommended grid."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from pet_driver.probe.molecules import torques, whole_molecules
-from pet_driver.probe.potentials import Answer
+from pet_driver.probe.molecules import torques, unwrapped_molecules
+from pet_driver.probe.potentials import GridAverage
 
 
 @dataclass(frozen=True)
@@ -17,16 +17,16 @@ class GridDeviation:
     """Deviations of one grid from the reference, over all structures.
 
     Attributes:
-        grid: its name.
-        evaluations: rotations in it, hence evaluations of the potential.
+        grid: name of the grid.
+        evaluations: number of rotations, hence of evaluations of the potential.
         energy: mean absolute deviation, eV a structure.
         energy_per_atom: mean absolute deviation, eV/atom.
         forces: mean absolute deviation of the components, eV/A.
         forces_rms: root mean square deviation of the components, eV/A.
         virial_per_atom: mean absolute deviation of the components, eV/atom; ``None`` where
             the potential gives no stress.
-        torque: root mean square of the torque on whole structures, eV: an error by itself,
-            without a reference, as it is zero for an invariant energy. ``None`` if not known.
+        torque: root mean square of the torque on whole structures, eV. It is zero for an
+            invariant energy and needs no reference. ``None`` if not known.
         molecular_torque: root mean square deviation of the torque on molecules, eV; ``None``
             where there are none.
     """
@@ -47,8 +47,8 @@ class Recommendation:
     """The cheapest grid within the tolerances; ``grid`` is ``None`` if none of them is.
 
     Attributes:
-        grid: its name.
-        evaluations: evaluations of the potential it costs.
+        grid: name of the grid.
+        evaluations: number of evaluations of the potential.
         energy_tolerance: eV/atom.
         force_tolerance: eV/A.
     """
@@ -63,19 +63,26 @@ def deviation(
     grid: str,
     evaluations: int,
     structures: Sequence[Atoms],
-    answers: Sequence[Answer],
-    references: Sequence[Answer],
+    averages: Sequence[GridAverage],
+    references: Sequence[GridAverage],
 ) -> GridDeviation:
-    """Compare the answers of one grid with those of the reference, structure by structure."""
+    """Return the deviations of one grid from the reference.
+
+    Args:
+        grid: name of the grid.
+        evaluations: number of its rotations.
+        structures: the structures.
+        averages, references: results of each structure on the grid and on the reference grid.
+    """
     energies, per_atom, forces, virials, molecular = [], [], [], [], []
-    for atoms, answer, reference in zip(structures, answers, references, strict=True):
-        energies.append(abs(answer.energy - reference.energy))
+    for atoms, average, reference in zip(structures, averages, references, strict=True):
+        energies.append(abs(average.energy - reference.energy))
         per_atom.append(energies[-1] / len(atoms))
-        difference = answer.forces - reference.forces
+        difference = average.forces - reference.forces
         forces.append(difference.ravel())
-        molecular.append((torques(whole_molecules(atoms), difference) ** 2).sum(axis=1))
-        if answer.virial is not None and reference.virial is not None:
-            virials.append(np.abs(answer.virial - reference.virial).mean() / len(atoms))
+        molecular.append((torques(unwrapped_molecules(atoms), difference) ** 2).sum(axis=1))
+        if average.virial is not None and reference.virial is not None:
+            virials.append(np.abs(average.virial - reference.virial).mean() / len(atoms))
     all_forces, all_molecular = np.concatenate(forces), np.concatenate(molecular)
     return GridDeviation(
         grid=grid,
@@ -85,21 +92,21 @@ def deviation(
         forces=float(np.abs(all_forces).mean()),
         forces_rms=float(np.sqrt((all_forces**2).mean())),
         virial_per_atom=float(np.mean(virials)) if virials else None,
-        torque=torque_rms(answers),
+        torque=torque_rms(averages),
         molecular_torque=float(np.sqrt(all_molecular.mean())) if len(all_molecular) else None,
     )
 
 
-def torque_rms(answers: Sequence[Answer]) -> float | None:
-    """Root mean square of the torque on whole structures (eV), ``None`` if it is not known."""
-    known = [answer.torque for answer in answers if answer.torque is not None]
+def torque_rms(averages: Sequence[GridAverage]) -> float | None:
+    """Return the root mean square of the torque on whole structures (eV); ``None`` if unknown."""
+    known = [average.torque for average in averages if average.torque is not None]
     return float(np.sqrt(np.mean(np.square(known)))) if known else None
 
 
 def recommend(
     deviations: Sequence[GridDeviation], energy_tolerance: float, force_tolerance: float
 ) -> Recommendation:
-    """The cheapest grid whose energies (eV/atom) and forces (eV/A) are within tolerance."""
+    """Return the cheapest grid whose energies (eV/atom) and forces (eV/A) are within tolerance."""
     for found in sorted(deviations, key=lambda found: found.evaluations):
         if found.energy_per_atom <= energy_tolerance and found.forces <= force_tolerance:
             return Recommendation(found.grid, found.evaluations, energy_tolerance, force_tolerance)

@@ -8,17 +8,17 @@ from ase.neighborlist import natural_cutoffs, neighbor_list
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-# Bonds reach this much further than the sum of covalent radii: O-H up to 1.2 A, far from the
-# shortest hydrogen bonds.
+# Longest bond as a multiple of the sum of covalent radii: O-H up to 1.2 A, far below the shortest
+# hydrogen bonds.
 BOND_STRETCH = 1.25
-APART = 20.0  # A, further than a network looks
+ISOLATED = 20.0  # A between periodic images, more than the interaction range of networks
 
 
-def whole_molecules(atoms: Atoms) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Every molecule as (indices [n], positions [n, 3] in A about its centroid, made whole).
+def unwrapped_molecules(atoms: Atoms) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (indices [n], unwrapped positions [n, 3] in A about the centroid) of every molecule.
 
-    Networks of bonds that reach from one side of a periodic cell to the other have no torque and
-    are left out.
+    Networks of bonds that connect a periodic cell with its own images have no torque and are left
+    out.
     """
     radii = natural_cutoffs(atoms, mult=BOND_STRETCH)
     first, second, vectors = neighbor_list("ijD", atoms, radii)
@@ -32,8 +32,8 @@ def whole_molecules(atoms: Atoms) -> list[tuple[np.ndarray, np.ndarray]]:
         for atom in order[1:]:
             parent = parents[atom]
             positions[atom] = positions[parent] + bond_of[int(parent), int(atom)]
-    torn = np.abs(positions[second] - positions[first] - vectors).max(axis=1, initial=0.0) > 1e-6
-    percolating = set(labels[first[torn]].tolist())
+    broken = np.abs(positions[second] - positions[first] - vectors).max(axis=1, initial=0.0) > 1e-6
+    percolating = set(labels[first[broken]].tolist())
     found = []
     for label in range(n_molecules):
         if label not in percolating:
@@ -42,22 +42,27 @@ def whole_molecules(atoms: Atoms) -> list[tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def lone_molecule(atoms: Atoms) -> Atoms | None:
-    """The molecule that is all there is in a cell, whole and without periodicity.
+def isolated_molecule(atoms: Atoms) -> Atoms | None:
+    """Return the only molecule of a cell, unwrapped and without periodicity.
 
-    ``None`` where there are more, or where its images are within ``APART`` of it.
+    ``None`` if there are several, or if its images are closer than ``ISOLATED``.
     """
-    found = whole_molecules(atoms)
+    found = unwrapped_molecules(atoms)
     if len(found) != 1 or len(found[0][0]) != len(atoms):
         return None
-    alone = Atoms(atoms.numbers, found[0][1])
-    diameter = 2.0 * np.linalg.norm(alone.positions, axis=1).max()
+    isolated = Atoms(atoms.numbers, found[0][1])
+    diameter = 2.0 * np.linalg.norm(isolated.positions, axis=1).max()
     heights = 1.0 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)
-    return alone if np.all(heights[atoms.pbc] > diameter + APART) else None
+    return isolated if np.all(heights[atoms.pbc] > diameter + ISOLATED) else None
 
 
 def torques(molecules: list[tuple[np.ndarray, np.ndarray]], forces: np.ndarray) -> np.ndarray:
-    """Torque on each molecule about its centroid [M, 3] in eV."""
+    """Return the torque on each molecule about its centroid [M, 3] in eV.
+
+    Args:
+        molecules: from :func:`unwrapped_molecules`.
+        forces: on all atoms [N, 3] in eV/A.
+    """
     if not molecules:
         return np.zeros((0, 3))
     return np.array([np.cross(r, forces[indices]).sum(axis=0) for indices, r in molecules])

@@ -1,4 +1,4 @@
-"""What the probe found as a table, a JSON file and a figure."""
+"""Results of the probe as tables, a JSON file and a figure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ MILLI = 1e3
 
 
 def write_probe(found: Probe, folder: Path) -> list[Path]:
-    """Write ``symmetry-probe`` as .json, .png, .svg and .pdf; the folder is made if need be."""
+    """Write ``symmetry-probe`` as .json, .png, .svg and .pdf; create the folder if needed.
+
+    Returns:
+        the paths of the files.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{NAME}.{suffix}" for suffix in ("json", "png", "svg", "pdf")]
     paths[0].write_text(json.dumps(as_dict(found), indent=1) + "\n")
@@ -35,7 +39,7 @@ def write_probe(found: Probe, folder: Path) -> list[Path]:
 
 
 def as_dict(found: Probe) -> dict[str, Any]:
-    """Everything in the units of its key: meV and A."""
+    """Return all results by name, in the units of the names: meV and A."""
     grids = [
         {
             "grid": d.grid,
@@ -74,6 +78,7 @@ def as_dict(found: Probe) -> dict[str, Any]:
 
 
 def _components(found: Probe) -> dict[str, Any] | None:
+    """Return the powers of the components, None if they were not computed."""
     if found.components is None:
         return None
     power, variance = found.components.power, found.components.variance
@@ -97,7 +102,7 @@ def _components(found: Probe) -> dict[str, Any] | None:
 
 
 def deviation_table(found: Probe) -> Table:
-    """Deviations from the reference by grid, cheapest first."""
+    """Return a table of the deviations from the reference by grid, cheapest first."""
     name, evaluations = found.reference
     headers = ["grid", "evalu-\nations", "energy\nmeV", "energy\nmeV/atom", "force\nmeV/A"]
     headers += ["virial\nmeV/atom", "torque\nmeV", "torque on\nmolecules", "Curie\nmeV/A"]
@@ -117,7 +122,7 @@ def deviation_table(found: Probe) -> Table:
 
 
 def component_table(found: Probe) -> Table:
-    """Root mean square of each component of the raw energy, and its share of the variance."""
+    """Return a table of the components of the raw energy: rms, and share of the variance."""
     table = Table(
         "l",
         *PARITIES,
@@ -137,7 +142,7 @@ def component_table(found: Probe) -> Table:
 
 
 def advice(found: Probe) -> str:
-    """One sentence: the cheapest grid that is good enough."""
+    """Return one sentence that names the recommended grid."""
     wanted = found.recommendation
     limits = (
         f"{MILLI * wanted.energy_tolerance:g} meV/atom and {MILLI * wanted.force_tolerance:g} meV/A"
@@ -150,11 +155,13 @@ def advice(found: Probe) -> str:
 
 
 def figure(found: Probe) -> Figure:
-    """Errors against evaluations, and powers by angular momentum and parity."""
+    """Draw errors against evaluations, and components by angular momentum and parity."""
     panels = 2 if found.components is None else 3
     drawing = Figure(figsize=(3.9 * panels, 3.4), layout="constrained")
     axes = drawing.subplots(1, panels)
-    _draw_errors(axes[0], found, {"energy": "energy (meV)", "energy_per_atom": "the same by atom"})
+    _draw_errors(
+        axes[0], found, {"energy": "energy (meV)", "energy_per_atom": "energy per atom (meV)"}
+    )
     _draw_errors(
         axes[1],
         found,
@@ -175,10 +182,11 @@ def figure(found: Probe) -> Figure:
 
 
 def _draw_errors(axis: Axes, found: Probe, quantities: dict[str, str]) -> None:
+    """Draw deviations against the number of evaluations."""
     evaluations = [d.evaluations for d in found.deviations]
     for name, label in quantities.items():
         values = [getattr(d, name) for d in found.deviations]
-        # An error of exactly zero has no place on a logarithmic axis.
+        # A logarithmic axis cannot show an error of exactly zero.
         points = [(n, MILLI * v) for n, v in zip(evaluations, values, strict=True) if v]
         if points:
             axis.loglog(*zip(*points, strict=True), "o-", label=label)
@@ -199,6 +207,7 @@ def _draw_errors(axis: Axes, found: Probe, quantities: dict[str, str]) -> None:
 
 
 def _draw_components(axis: Axes, found: Probe) -> None:
+    """Draw the root mean square of each component."""
     assert found.components is not None
     power = found.components.power
     momenta = np.arange(len(power))
@@ -215,8 +224,10 @@ def _draw_components(axis: Axes, found: Probe) -> None:
 
 
 def _short(value: float) -> str:
+    """Format a value with two significant digits."""
     return f"{value:.0f}" if value >= 100.0 else f"{value:.2g}"
 
 
 def _milli(value: float | None) -> float | None:
+    """Convert eV to meV."""
     return None if value is None else MILLI * value

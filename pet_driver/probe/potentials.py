@@ -1,4 +1,4 @@
-"""An archive or an ASE calculator, averaged over grids: the two things a probe can look at."""
+"""Potentials that the probe can evaluate: a PET model, or an ASE calculator."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pet_driver.symmetry import rotation_grid
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a potential says of one structure, averaged over a grid of R rotations.
+class GridAverage:
+    """Results of one structure, averaged over a grid of R rotations.
 
     Attributes:
         energy: eV.
         forces: [N, 3] in eV/A.
-        virial: [3, 3] in eV, symmetric; ``None`` where the potential gives no stress.
-        torque: modulus (eV) of the derivative of the energy by a rotation of everything, the
-            cell included: zero where the energy is invariant. ``None`` where it is not known.
+        virial: [3, 3] in eV, symmetric; ``None`` if the potential gives no stress.
+        torque: modulus (eV) of the derivative of the energy by a rotation of the structure
+            together with its cell: zero if the energy is invariant. ``None`` if not known.
         rotation_energies: energy under each rotation [R] in eV.
     """
 
@@ -37,19 +37,21 @@ class Answer:
 
 
 class Potential(Protocol):
-    """What the probe asks of a potential."""
+    """Interface of a potential for the probe."""
 
     name: str
 
     def grid(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Rotations [R, 3, 3] and weights [R], without any rotation of weight zero."""
+        """Return rotations [R, 3, 3] and weights [R] of a grid, without those of weight zero."""
+        ...
 
-    def answer(self, atoms: Atoms, grid: str) -> Answer:
+    def average(self, atoms: Atoms, grid: str) -> GridAverage:
         """Evaluate one structure, averaged over a grid."""
+        ...
 
 
-class ArchivePotential:
-    """A PET archive, or several: all rotations of a structure are one call."""
+class ModelPotential:
+    """A PET model or an ensemble: all rotations of a structure are evaluated in one call."""
 
     def __init__(self, model: Model | Ensemble) -> None:
         self.model = model
@@ -59,17 +61,17 @@ class ArchivePotential:
         rotations, weights = (t.cpu().numpy() for t in self.model.rotations(name)[:2])
         return rotations[weights != 0.0], weights[weights != 0.0]
 
-    def answer(self, atoms: Atoms, grid: str) -> Answer:
+    def average(self, atoms: Atoms, grid: str) -> GridAverage:
         found = self.model.evaluate(atoms, grid)
         counted = self.model.rotations(grid)[1].cpu().numpy() != 0.0
         # The antisymmetric part A of the virial holds the torque t: A_ab = e_abc t_c / 2.
         torque = np.sqrt(2.0) * found.antisymmetric_virial
         energies = found.rotation_energies[counted]
-        return Answer(found.energy, found.forces, found.virial, torque, energies)
+        return GridAverage(found.energy, found.forces, found.virial, torque, energies)
 
 
 class CalculatorPotential:
-    """Any ASE calculator: structures, and their cells, are turned one after another."""
+    """Any ASE calculator: structures and their cells are rotated one after another."""
 
     def __init__(self, calculator: BaseCalculator) -> None:
         self.calculator = calculator
@@ -81,30 +83,31 @@ class CalculatorPotential:
         except ValueError as error:
             raise PetDriverError(str(error)) from None
 
-    def answer(self, atoms: Atoms, grid: str) -> Answer:
+    def average(self, atoms: Atoms, grid: str) -> GridAverage:
         rotations, weights = self.grid(grid)
         energies, forces, virials, torques = [], [], [], []
         for rotation in rotations:
-            turned = turn(atoms, rotation)
-            turned.calc = self.calculator
-            energies.append(turned.get_potential_energy())
-            force = turned.get_forces()
+            rotated = rotate(atoms, rotation)
+            rotated.calc = self.calculator
+            energies.append(rotated.get_potential_energy())
+            force = rotated.get_forces()
             forces.append(force @ rotation.T)
-            virial = self._virial(turned, force)
-            virials.append(None if virial is None else rotation @ virial @ rotation.T)
-            torques.append(np.linalg.det(rotation) * total_torque(turned, force) @ rotation.T)
-        known = all(virial is not None for virial in virials)
-        return Answer(
+            virial = self._virial(rotated, force)
+            if virial is not None:
+                virials.append(rotation @ virial @ rotation.T)
+            torques.append(np.linalg.det(rotation) * total_torque(rotated, force) @ rotation.T)
+        return GridAverage(
             energy=float(weights @ energies),
             forces=np.tensordot(weights, forces, 1),
-            virial=np.tensordot(weights, virials, 1) if known else None,
-            # Forces alone do not tell the torque of a periodic box: its walls turn as well.
+            virial=np.tensordot(weights, virials, 1) if len(virials) == len(rotations) else None,
+            # Forces alone do not give the torque of a periodic structure, whose cell rotates too.
             torque=None if atoms.pbc.any() else float(np.linalg.norm(weights @ np.array(torques))),
             rotation_energies=np.array(energies),
         )
 
     @staticmethod
     def _virial(atoms: Atoms, forces: np.ndarray) -> np.ndarray | None:
+        """Return the symmetric virial [3, 3] (eV), None if the calculator gives no stress."""
         if not atoms.pbc.any():
             virial = atoms.positions.T @ forces
             return 0.5 * (virial + virial.T)
@@ -115,15 +118,19 @@ class CalculatorPotential:
 
 
 def as_potential(potential: Model | Ensemble | BaseCalculator | str | os.PathLike) -> Potential:
-    """Make an archive, its name or path, or an ASE calculator ready for the probe.
+    """Return a potential for the probe.
+
+    Args:
+        potential: a model, an ensemble, the name or path of an exported model, or an ASE
+            calculator.
 
     Raises:
-        PetDriverError: it is none of these, or the archive cannot be loaded.
+        PetDriverError: it is none of these, or the model cannot be loaded.
     """
     if isinstance(potential, str | os.PathLike):
         potential = load(potential)
     if isinstance(potential, Model | Ensemble):
-        return ArchivePotential(potential)
+        return ModelPotential(potential)
     if isinstance(potential, BaseCalculator) or hasattr(potential, "get_potential_energy"):
         return CalculatorPotential(potential)
     raise PetDriverError(
@@ -132,10 +139,10 @@ def as_potential(potential: Model | Ensemble | BaseCalculator | str | os.PathLik
     )
 
 
-def turn(atoms: Atoms, rotation: np.ndarray) -> Atoms:
-    """x -> x R for positions and cell, R proper or improper.
+def rotate(atoms: Atoms, rotation: np.ndarray) -> Atoms:
+    """Return a copy with positions and cell rotated, x -> x R, R proper or improper.
 
-    Without constraints, which take forces away from ASE's answers: a potential has none.
+    The copy has no constraints, with which ASE would change the forces of the potential.
     """
     copy = atoms.copy()
     copy.set_constraint()
@@ -145,5 +152,5 @@ def turn(atoms: Atoms, rotation: np.ndarray) -> Atoms:
 
 
 def total_torque(atoms: Atoms, forces: np.ndarray) -> np.ndarray:
-    """Torque [3] (eV) about the centroid."""
+    """Return the torque [3] (eV) about the centroid."""
     return np.cross(atoms.positions - atoms.positions.mean(axis=0), forces).sum(axis=0)

@@ -1,10 +1,11 @@
-"""The probe: one call that measures what turning does to a potential."""
+"""The probe: measure how a potential depends on the orientation of structures."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from ase import Atoms
@@ -22,7 +23,7 @@ from pet_driver.probe.deviations import (
     recommend,
     torque_rms,
 )
-from pet_driver.probe.potentials import Answer, Potential, as_potential
+from pet_driver.probe.potentials import GridAverage, Potential, as_potential
 from pet_driver.symmetry.grid_names import parse_grid_name
 from pet_driver.symmetry.tables import LARGEST_EULER_ORDER
 
@@ -36,19 +37,19 @@ FORCE_TOLERANCE = 1e-3  # eV/A
 
 @dataclass(frozen=True)
 class Probe:
-    """What was found.
+    """Results of the probe.
 
     Attributes:
-        potential: what was probed.
+        potential: name of the potential.
         n_atoms: number of atoms of each structure.
-        reference: name of the fine grid, and its evaluations.
-        reference_torque: root mean square of the torque with the fine grid, eV; ``None`` if not
-            known.
-        deviations: of each grid from the reference, cheapest first.
-        components: broken part of the raw energy, averaged over structures; ``None`` if not
-            asked for.
-        resolution: name of the grid that resolved the components.
-        curie: by grid, the test of each structure; ``None`` for structures whose symmetry
+        reference: name of the reference grid, and its number of evaluations.
+        reference_torque: root mean square of the torque with the reference grid, eV; ``None`` if
+            not known.
+        deviations: deviations of each grid from the reference, cheapest first.
+        components: orientation-dependent part of the raw energy, averaged over structures;
+            ``None`` if not computed.
+        resolution: name of the grid that resolves the components.
+        curie: Curie's test of each structure by grid; ``None`` for structures whose symmetry
             cannot be searched.
         recommendation: the cheapest grid within the tolerances.
     """
@@ -64,7 +65,7 @@ class Probe:
     recommendation: Recommendation
 
     def curie_rms(self, grid: str) -> float | None:
-        """Root mean square of the forces that break symmetry (eV/A), or None without symmetry."""
+        """Return the rms of forces that break symmetry (eV/A); None if nothing is symmetric."""
         tested = [test for test in self.curie[grid] if test is not None and test.order > 1]
         if not tested:
             return None
@@ -81,28 +82,28 @@ def probe(
     force_tolerance: float = FORCE_TOLERANCE,
     track: Callable[[Iterable[Atoms]], Iterable[Atoms]] = iter,
 ) -> Probe:
-    """Measure how a potential depends on orientation.
+    """Measure how a potential depends on the orientation of structures.
 
-    The cost, in evaluations, is the sum of the sizes of all grids for every structure; an ASE
-    calculator works them off one after another. An exactly equivariant potential is a control: it
-    must show nothing above rounding, which for networks in float32 is about 1e-6 of the energy
-    of an atom.
+    Each structure costs as many evaluations as all grids have rotations; an ASE calculator makes
+    them one after another. An exactly equivariant potential serves as a control: it must show
+    nothing above rounding, which for networks in float32 is about 1e-6 of the energy of an atom.
 
     Args:
-        potential: a model, an ensemble, the name or path of an archive, or any ASE calculator.
+        potential: a model, an ensemble, the name or path of an exported model, or any ASE
+            calculator.
         structures: one structure or several.
-        grids: compared with the reference; see :mod:`pet_driver.symmetry.grids`.
+        grids: grids to compare with the reference; see :mod:`pet_driver.symmetry.grids`.
         reference: a grid finer than all of them.
-        resolution: order N of the grid Ni that resolves angular momenta up to N - 1; 0 leaves
-            the components out.
+        resolution: order N of the grid Ni that resolves angular momenta up to N - 1; with 0 the
+            components are not computed.
         energy_tolerance: for the recommendation, eV/atom.
         force_tolerance: for the recommendation, eV/A, mean absolute error of a component.
         track: wraps the loop over structures, for a progress bar.
 
     Raises:
         PetDriverError: an unknown grid, a reference that is not the finest, no structures,
-            a tolerance that is not positive, energies or forces that are not numbers, or what the
-            potential itself refuses.
+            a tolerance that is not positive, energies or forces that are not finite, or a
+            structure that the potential cannot evaluate.
     """
     probed = as_potential(potential)
     structures = [structures] if isinstance(structures, Atoms) else list(structures)
@@ -110,48 +111,54 @@ def probe(
     sizes = _check(probed, structures, grids, reference, resolution)
     fine = f"{resolution}i"
     wanted = dict.fromkeys([*grids, reference, *([fine] if resolution else [])])
-    answers: dict[str, list[Answer]] = {name: [] for name in wanted}
+    averages: dict[str, list[GridAverage]] = {name: [] for name in wanted}
     curie: dict[str, list[CurieTest | None]] = {name: [] for name in grids}
     for number, atoms in enumerate(track(structures)):
         for name in wanted:
-            answers[name].append(_answer(probed, atoms, name, number))
+            averages[name].append(_average(probed, atoms, name, number))
         for name in grids:
-            curie[name].append(curie_test(atoms, lambda a, n=name: probed.answer(a, n).forces))
-    fine_answers = answers[reference]
+            curie[name].append(curie_test(atoms, partial(_forces, probed, name)))
+    references = averages[reference]
     deviations = [
-        deviation(name, sizes[name], structures, answers[name], fine_answers)
+        deviation(name, sizes[name], structures, averages[name], references)
         for name in sorted(grids, key=sizes.__getitem__)
     ]
     return Probe(
         potential=probed.name,
         n_atoms=[len(atoms) for atoms in structures],
         reference=(reference, sizes[reference]),
-        reference_torque=torque_rms(fine_answers),
+        reference_torque=torque_rms(references),
         deviations=deviations,
-        components=_components(probed, answers[fine], resolution) if resolution else None,
+        components=_components(probed, averages[fine], resolution) if resolution else None,
         resolution=fine if resolution else "",
         curie=curie,
         recommendation=recommend(deviations, energy_tolerance, force_tolerance),
     )
 
 
-def _answer(probed: Potential, atoms: Atoms, grid: str, number: int) -> Answer:
-    found = probed.answer(atoms, grid)
+def _forces(probed: Potential, grid: str, atoms: Atoms) -> np.ndarray:
+    """Return forces [N, 3] (eV/A) averaged over a grid."""
+    return probed.average(atoms, grid).forces
+
+
+def _average(probed: Potential, atoms: Atoms, grid: str, number: int) -> GridAverage:
+    """Evaluate a structure; raise PetDriverError if the results are not finite."""
+    found = probed.average(atoms, grid)
     if not np.isfinite(found.energy + found.forces.sum()):
         raise PetDriverError(
             f"structure {number}: the potential returned NaN or infinite energies or forces: leave "
-            "out what lies far outside its training"
+            "out structures far outside its training data"
         )
     return found
 
 
-def _components(potential: Potential, answers: Sequence[Answer], order: int) -> Components:
-    """Mean of the components of several structures, from their answers on the grid of an order."""
+def _components(potential: Potential, averages: Sequence[GridAverage], order: int) -> Components:
+    """Return the mean components of several structures, from their energies on a grid."""
     rotations, weights = potential.grid(f"{order}i")
     return Components.mean(
         [
-            rotational_components(rotations, weights, answer.rotation_energies, order - 1)
-            for answer in answers
+            rotational_components(rotations, weights, average.rotation_energies, order - 1)
+            for average in averages
         ]
     )
 
@@ -163,7 +170,7 @@ def _check(
     reference: str,
     resolution: int,
 ) -> dict[str, int]:
-    """Refuse what cannot be probed; evaluations of each grid."""
+    """Return the number of evaluations of each grid; raise PetDriverError for wrong arguments."""
     if not structures or any(len(atoms) == 0 for atoms in structures):
         raise PetDriverError("there is nothing to probe: no structures, or one without atoms")
     if not grids:
@@ -193,6 +200,7 @@ def _check(
 
 
 def _check_tolerances(energy: float, force: float) -> None:
+    """Raise PetDriverError unless both tolerances are positive."""
     if not (energy > 0.0 and force > 0.0):
         raise PetDriverError(
             f"tolerances are {energy} eV/atom and {force} eV/A; both must be positive"

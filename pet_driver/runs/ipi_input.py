@@ -239,7 +239,7 @@ def _make_paths_absolute(simulation_input: IPIInput) -> None:
                 raise PetDriverError(
                     f"{simulation_input.path}: no {name} among the <parameters>: {{{name}: ...}}"
                 )
-        values["model"] = shipped.beside(values["model"], here)
+        values["model"] = shipped.resolve_relative_to(values["model"], here)
         set_parameters(field, values)
 
 

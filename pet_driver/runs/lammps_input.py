@@ -107,7 +107,7 @@ def with_absolute_paths(simulation_input: LAMMPSInput, folder: Path) -> str:
         return _without_spaces(simulation_input, folder, str(path.resolve()))
 
     def absolute_model(match: re.Match[str]) -> str:
-        return match[1] + _without_spaces(simulation_input, folder, shipped.beside(match[2], here))
+        return match[1] + _without_spaces(simulation_input, folder, shipped.resolve_relative_to(match[2], here))
 
     def convert(command: str) -> str:
         if _WRITERS.match(command.lstrip()):
@@ -189,7 +189,7 @@ def format_time(seconds: float) -> str:
 def model_path(simulation_input: LAMMPSInput, settings: Settings) -> str:
     """Return the model that a run will use, with absolute paths."""
     name = settings.absolute_model or settings.variables.get("model") or simulation_input.model
-    return shipped.beside(name, simulation_input.path.parent)
+    return shipped.resolve_relative_to(name, simulation_input.path.parent)
 
 
 def latest_restart(folder: Path) -> Path | None:

@@ -1,15 +1,16 @@
-"""An energy averaged over rotations, with its gradients, in as few network passes as fit.
+"""Energies averaged over rotations, with gradients, in as few network passes as memory allows.
 
-Rotating a structure is rotating its edge vectors: species, neighbour lists, cutoffs and reverse
-edges are the same for all rotations and are worked out once. Rotated copies are one more batch
-dimension. The gradient of the average with respect to the unrotated edges is
+A structure is rotated by rotating its edge vectors: species, neighbour lists, cutoffs and reverse
+edges are the same for all rotations and are computed once. Rotated copies are one more batch
+dimension. The gradient of the average by the unrotated edge vectors is
 
     g = sum_r w_r (dE/dv_r) R_r^T + (sum_r w_r dE/df) df/dr,    v_r = r R_r,
 
-where f are the cutoff factors, which depend on lengths alone.
+where f are the cutoff factors, which depend on lengths only.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,29 @@ from torch import Tensor, nn
 from pet_driver.network import DifferentiableNetwork, Hypers, PairCutoffs
 
 
+@dataclass(frozen=True)
+class PotentialParameters:
+    """Parameters of a potential other than the weights of its network.
+
+    Attributes:
+        hypers: hyper-parameters of the network.
+        dtype: precision of the network.
+        atomic_numbers: atomic number of each species [S], in the network's order.
+        scale: factor of the network's output.
+        composition: energy of one atom of each species [S] (eV), added to the network's.
+        zbl_radii: covalent radii [S] (A) of the ZBL repulsion; ``None``: no repulsion is added.
+    """
+
+    hypers: Hypers
+    dtype: torch.dtype
+    atomic_numbers: list[int]
+    scale: float
+    composition: list[float]
+    zbl_radii: list[float] | None = None
+
+
 class Structures(NamedTuple):
-    """What is to be evaluated; see :meth:`SymmetrizedPotential.forward`."""
+    """A batch of structures; see :meth:`SymmetrizedPotential.forward`."""
 
     types: Tensor  # [N] atomic numbers
     vectors: Tensor  # [E, 3]
@@ -31,7 +53,7 @@ class Structures(NamedTuple):
 
 
 class Edges(NamedTuple):
-    """What the network sees, but for rotations."""
+    """The inputs of the network before rotation."""
 
     species: Tensor  # [N]
     vectors: Tensor  # [E, 3]
@@ -42,42 +64,37 @@ class Edges(NamedTuple):
 
 
 class RotationAverage(nn.Module):
-    """A network, and what turns its output into energies; the average over given rotations.
+    """Energies in eV of a network, averaged over rotations.
 
     Args:
-        network: the network; in TorchScript already if the whole is to become TorchScript.
-        hypers: of the network.
-        dtype: precision of the network.
-        atomic_numbers: of its species, in its order.
-        scale: multiplies the network's output.
-        composition: energies [S] (eV) that are added by species.
+        network: a :class:`pet_driver.network.PET`; in TorchScript if the whole module is to be
+            scripted.
+        parameters: of the potential.
     """
 
+    # TorchScript reads these annotations here only: a subclass with annotations would hide them.
     network: DifferentiableNetwork
+    zero: Tensor
+    species_of_number: Tensor
+    composition: Tensor
 
-    def __init__(
-        self,
-        network: DifferentiableNetwork,
-        hypers: Hypers,
-        dtype: torch.dtype,
-        atomic_numbers: list[int],
-        scale: float,
-        composition: list[float],
-    ) -> None:
+    def __init__(self, network: nn.Module, parameters: PotentialParameters) -> None:
         super().__init__()
-        self.network = network
-        self.pair_cutoffs = PairCutoffs(hypers)
-        self.register_buffer("zero", torch.zeros((), dtype=dtype))
-        lookup = torch.full((max(atomic_numbers) + 1,), -1, dtype=torch.int64)
-        lookup[atomic_numbers] = torch.arange(len(atomic_numbers))
+        self.network = cast(DifferentiableNetwork, network)
+        self.pair_cutoffs = PairCutoffs(parameters.hypers)
+        self.register_buffer("zero", torch.zeros((), dtype=parameters.dtype))
+        numbers = parameters.atomic_numbers
+        lookup = torch.full((max(numbers) + 1,), -1, dtype=torch.int64)
+        lookup[numbers] = torch.arange(len(numbers))
         self.register_buffer("species_of_number", lookup)
-        self.register_buffer("composition", torch.tensor(composition, dtype=torch.float64))
-        self.scale = float(scale)
+        composition = torch.tensor(parameters.composition, dtype=torch.float64)
+        self.register_buffer("composition", composition)
+        self.scale = float(parameters.scale)
 
     def rotation_average(
         self, batch: Structures, rotations: Tensor, weights: Tensor, max_edges: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Results of :meth:`SymmetrizedPotential.forward`, without frames."""
+        """Return the results of :meth:`SymmetrizedPotential.forward` for a grid of rotations."""
         if self.pair_cutoffs.adaptive:
             by_atom, gradients = self.adaptive_passes(batch, rotations, weights, max_edges)
         else:
@@ -96,10 +113,10 @@ class RotationAverage(nn.Module):
     def fixed_passes(
         self, batch: Structures, rotations: Tensor, weights: Tensor, max_edges: int
     ) -> tuple[Tensor, Tensor]:
-        """Energies [R, N] and the weighted gradients [E, 3], with one cutoff for all edges.
+        """Return energies [R, N] and weighted gradients [E, 3], with one cutoff for all edges.
 
-        All edges are near, and a factor depends on its own edge alone: its slope is known, and
-        there is nothing to select. That is half of the time of a molecule.
+        No edge is beyond its cutoff, and a cutoff factor depends on its own edge only, so that its
+        derivative is known. This takes half of the time of :meth:`adaptive_passes` for a molecule.
         """
         lengths = torch.linalg.vector_norm(batch.vectors, dim=1)
         factors, slopes = self.pair_cutoffs.fixed_factors(lengths.to(self.zero.dtype))
@@ -120,7 +137,7 @@ class RotationAverage(nn.Module):
     def adaptive_passes(
         self, batch: Structures, rotations: Tensor, weights: Tensor, max_edges: int
     ) -> tuple[Tensor, Tensor]:
-        """As ``fixed_passes``, where each atom has a cutoff of its own."""
+        """Return the same as ``fixed_passes``, where each atom has a cutoff of its own."""
         leaf = batch.vectors.detach().requires_grad_(True)
         kept, position, factors = self.near_edges(
             leaf, batch.centers, batch.neighbors, batch.types.shape[0]
@@ -142,11 +159,11 @@ class RotationAverage(nn.Module):
     def near_edges(
         self, vectors: Tensor, centers: Tensor, neighbors: Tensor, n_atoms: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The edges within their own pair's cutoff.
+        """Select the edges within the cutoff of their own pair.
 
         Returns:
-            which they are [K]; the place of each edge among them [E]; their cutoff factors [K],
-            differentiable with respect to ``vectors``.
+            the indices of the selected edges [K]; the place of each edge among them [E]; their
+            cutoff factors [K], differentiable with respect to ``vectors``.
         """
         lengths = torch.sqrt((vectors * vectors).sum(dim=1)).to(self.zero.dtype)
         pair_cutoffs = self.pair_cutoffs(lengths, centers, neighbors, n_atoms)
@@ -157,7 +174,7 @@ class RotationAverage(nn.Module):
         return kept, position, self.pair_cutoffs.factors(lengths[kept], pair_cutoffs[kept])
 
     def through_factors(self, leaf: Tensor, factors: Tensor, gradients: Tensor) -> Tensor:
-        """The gradient [E, 3] by edge vectors, given that [K] by cutoff factors."""
+        """Return the gradient by edge vectors [E, 3] of a gradient by cutoff factors [K]."""
         if factors.shape[0] == 0:
             return torch.zeros_like(leaf)
         chained = torch.autograd.grad([(factors * gradients.to(factors.dtype)).sum()], [leaf])[0]
@@ -165,13 +182,13 @@ class RotationAverage(nn.Module):
         return chained
 
     def owned_composition(self, batch: Structures) -> Tensor:
-        """The part of the energy of each atom that its species sets [N]."""
+        """Return the composition energy of each owned atom [N] (eV), zero for others."""
         return self.composition[self.species_of_number[batch.types]] * batch.owned
 
     def rotated_passes(
         self, edges: Edges, owned: Tensor, rotations: Tensor, weights: Tensor, max_edges: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Energies [R, N], and the weighted gradients [E, 3] and [E] by vectors and factors."""
+        """Return energies [R, N], and weighted gradients by vectors [E, 3] and factors [E]."""
         n_edges = edges.vectors.shape[0]
         by_atom: list[Tensor] = []
         vector_gradients = torch.zeros_like(edges.vectors)
@@ -191,11 +208,11 @@ class RotationAverage(nn.Module):
     def rotated_pass(
         self, edges: Edges, matrices: Tensor, grad_outputs: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The network on C copies of a batch, each rotated by its own of ``matrices``.
+        """Run the network on C copies of a batch, each rotated by one of ``matrices``.
 
         Returns:
-            its output [C, N]; the gradients, float64, of the sum of ``grad_outputs`` [C, N] times it, by
-            rotated vectors [C, E, 3] and by factors [C, E].
+            the output of the network [C, N]; the gradients, in float64, of the sum of the output
+            times ``grad_outputs`` [C, N], by rotated vectors [C, E, 3] and by factors [C, E].
         """
         species, vectors, factors, centers, neighbors, reverse = edges
         n_copies, n_atoms, n_edges = matrices.shape[0], species.shape[0], vectors.shape[0]

@@ -1,49 +1,53 @@
-"""An energy that is exactly invariant under rotations, and smooth: no grid, no residue.
+"""Exact symmetrization with local reference frames: an invariant and smooth energy.
 
-Each atom is seen in frames made from its own neighbours, which turn with it, and its energy is
-the weighted mean over these frames (see :mod:`pet_driver.symmetry.ecse_frames`):
+The environment of each atom is evaluated in local reference frames that are built from its own
+neighbours and rotate with them. The energy of the atom is the weighted mean over these frames (see
+:mod:`pet_driver.symmetry.ecse_frames`):
 
     E = sum_i [sum_f w_if E_i(x R_if) + w_i E_i^aux] / (sum_f w_if + w_i).
 
-A frame needs no more of the structure than the atom's receptive field (see
-:mod:`pet_driver.symmetry.ecse_fields`), so that the cost grows linearly with the number of atoms.
-Alternatively all frames of a structure are pooled, and each sees all of it: cheaper for a small
-structure and a network that sees far, but the cost grows with the square of the number of atoms.
+This is the equivariant coordinate system ensemble (ECSE) of S. N. Pozdnyakov and M. Ceriotti,
+"Smooth, exact rotational symmetrization for deep learning on point clouds", NeurIPS 2023.
 
-Edge vectors enter twice, in the structure that is rotated and in the frame that rotates it.
-The gradient goes through both, and through the weights:
+A frame needs only the atom's receptive field (see :mod:`pet_driver.symmetry.ecse_fields`), so that
+the cost is linear in the number of atoms. Alternatively all frames of a structure are pooled, and
+the whole structure is evaluated in each: cheaper for a small structure and a network with a large
+interaction range, but the cost is quadratic in the number of atoms.
+
+Edge vectors enter twice: in the structure that is rotated, and in the frame that rotates it. The
+gradient has terms for both, and for the weights:
 
     dE/dr = sum_f [w_f (dE/dv_f) R_f^T + <dE/dR_f, dR_f/dr> + E_f dw_f/dr] + (dE/dc) dc/dr
 
 with v_f = r R_f and the cutoff factors c. Frames and weights are differentiated once, after all
-passes of the network, so that memory is bounded by one pass.
+passes of the network, so that one pass bounds the memory.
 """
 
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pet_driver.network import DifferentiableNetwork, Hypers
-from pet_driver.symmetry.averaging import RotationAverage, Structures
+from pet_driver.symmetry.averaging import PotentialParameters, RotationAverage, Structures
 from pet_driver.symmetry.ecse_fields import Fields, make_batch, make_fields, surroundings
 from pet_driver.symmetry.ecse_frames import FrameBuilder, sum_by
+from pet_driver.symmetry.ranges import split_by_cost
 
-# How much of the tables of neighbour pairs and of receptive fields is held at once, in units of
-# the edges of one network pass.
+# Bounds on the pairs of neighbours and on the edges of receptive fields in memory, in units of the
+# edges of one network pass.
 PAIRS_IN_MEMORY = 16.0
 EDGES_IN_MEMORY = 8.0
 
 
 class Graph(NamedTuple):
-    """The batch of structures, in the form that every part of the evaluation needs."""
+    """A batch of structures, with its edges sorted by centre."""
 
     species: Tensor  # [N]
     structures: Tensor  # [N]
-    all_vectors: Tensor  # [A, 3] every edge that came in
-    all_first: Tensor  # [N] where the edges of each atom begin in it
-    all_counts: Tensor  # [N]
-    vectors: Tensor  # [E, 3] the edges within their pair cutoffs
+    all_vectors: Tensor  # [A, 3] vectors of all edges within the largest cutoff
+    all_first: Tensor  # [N] index of the first edge of each atom among these
+    all_counts: Tensor  # [N] number of edges of each atom among these
+    vectors: Tensor  # [E, 3] vectors of the edges within their pair cutoffs
     factors: Tensor  # [E] their cutoff factors
     neighbors: Tensor  # [E]
     reverse: Tensor  # [E]
@@ -52,19 +56,19 @@ class Graph(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Atoms whose frames are handled at once."""
+    """Atoms whose local reference frames are in memory at the same time."""
 
     atoms: Tensor  # [A]
     matrices: Tensor  # [C, 3, 3] frames, then axes; differentiable
     weights: Tensor  # [C] differentiable
-    lone: Tensor  # [A] differentiable
+    lone: Tensor  # [A] weights of isolated atoms; differentiable
     axial: Tensor  # [C] 1 for an axis, 0 for a frame
-    chosen: Tensor  # [C] the field that each sees
+    chosen: Tensor  # [C] the receptive field that is evaluated in each
     fields: Fields
 
 
 class Sums(NamedTuple):
-    """What the passes add to."""
+    """Sums over the network passes."""
 
     by_rotation: Tensor  # [R, B] energies
     by_atom: Tensor  # [N] energies
@@ -72,25 +76,16 @@ class Sums(NamedTuple):
     by_factor: Tensor  # [E]
 
 
-def cut(costs: Tensor, bound: float) -> list[tuple[int, int]]:
-    """Ranges of consecutive entries whose costs add up to no more than ``bound``, or of one."""
+def split(costs: Tensor, bound: float) -> list[tuple[int, int]]:
+    """Apply :func:`pet_driver.symmetry.ranges.split_by_cost` to a tensor of costs."""
     values: list[float] = costs.to(torch.float64).tolist()
-    ranges: list[tuple[int, int]] = []
-    start, total = 0, 0.0
-    for index in range(len(values)):
-        if index > start and total + values[index] > bound:
-            ranges.append((start, index))
-            start, total = index, 0.0
-        total += values[index]
-    if start < len(values):
-        ranges.append((start, len(values)))
-    return ranges
+    return split_by_cost(values, bound)
 
 
 def mirrored(rotations: Tensor) -> Tensor:
-    """Rotations [R, 3, 3] as they act on a structure seen in a frame.
+    """Return rotations [R, 3, 3] as they act on a structure in a local reference frame.
 
-    Of an inverted structure the axes u1 and u1 x n are reversed, and n is not.
+    In the frames of an inverted structure the axes u1 and u1 x n are reversed, and n is not.
     """
     mirror = torch.ones(3, dtype=rotations.dtype, device=rotations.device)
     mirror[1] = -1.0
@@ -98,40 +93,54 @@ def mirrored(rotations: Tensor) -> Tensor:
     return torch.where(improper[:, None, None], -mirror[None, :, None] * rotations, rotations)
 
 
+def seen_in_frames(vectors: Tensor, matrices: Tensor, copies: Tensor, axial: Tensor) -> Tensor:
+    """Return edge vectors [m, 3] in the coordinates of their frames.
+
+    Vectors that belong to an axis are projected on it: |r| c -> |r| c (3 - c^2)/2, with the cosine
+    c of the angle between vector and axis.
+
+    Args:
+        vectors: [m, 3].
+        matrices: frames or axes [C, 3, 3], in columns.
+        copies: index of the frame or axis of each vector [m].
+        axial: 1 for an axis, 0 for a frame [C].
+    """
+    seen = torch.bmm(vectors[:, None, :], matrices[copies]).squeeze(1)
+    if bool(axial.any()):
+        # The first component is |r| c already, the others are zero.
+        squared_cosines = (seen * seen).sum(dim=1) / (vectors * vectors).sum(dim=1)
+        projection = 0.5 * (3.0 - squared_cosines)
+        factors = torch.where(axial[copies] > 0.0, projection, torch.ones_like(projection))
+        seen = seen * factors[:, None]
+    return seen
+
+
 class FrameAverage(RotationAverage):
-    """The average over frames that turn with the structure.
+    """Energies averaged over local reference frames, which rotate with the structure.
 
-    The auxiliary energy of an atom without usable pairs of neighbours is invariant and smooth as
-    well. For each of its nearest neighbours all edges are laid down on the axis u to it,
-    r -> |r| s(cos(r, u)) u with s(c) = c (3 - c^2)/2, and the network sees this shadow with u
-    along x. For a diatomic or a linear molecule the shadow is the molecule: its energy is the
-    network's, on the axis. Elsewhere it is a smooth continuation. An atom that is alone has the
-    network's energy of a single atom.
+    An atom without usable pairs of neighbours has an auxiliary energy, also invariant and smooth.
+    For each of its nearest neighbours all edge vectors are projected on the axis u to it,
+    r -> |r| s(cos(r, u)) u with s(c) = c (3 - c^2)/2, and the network evaluates the projection
+    with u along x. A diatomic or a linear molecule is its own projection, so that its energy is the
+    network's for the molecule along x; elsewhere the auxiliary energy is a smooth continuation. An
+    isolated atom has the network's energy of a single atom.
 
-    Rotations are composed with the frames. With the inversion among them the energy is invariant
-    under inversion, too, which frames of proper rotations do not give: to each frame comes the
-    mirror image that the inverted structure has in its own frames, with the middle axis reversed.
+    Rotations are composed with the frames. Frames are proper rotations and do not make the energy
+    invariant under inversion; a grid with the inversion does: it adds to each frame the mirror
+    image that the inverted structure has in its own frames, with the middle axis reversed.
     """
 
-    def __init__(
-        self,
-        network: DifferentiableNetwork,
-        hypers: Hypers,
-        dtype: torch.dtype,
-        atomic_numbers: list[int],
-        scale: float,
-        composition: list[float],
-    ) -> None:
-        super().__init__(network, hypers, dtype, atomic_numbers, scale, composition)
-        self.frames = FrameBuilder(hypers.cutoff)
+    def __init__(self, network: nn.Module, parameters: PotentialParameters) -> None:
+        super().__init__(network, parameters)
+        self.frames = FrameBuilder(parameters.hypers.cutoff)
         self.pairs_in_memory = PAIRS_IN_MEMORY
         self.edges_in_memory = EDGES_IN_MEMORY
-        self.hops = hypers.hops
+        self.hops = parameters.hypers.hops
 
     def frame_average(
         self, batch: Structures, rotations: Tensor, weights: Tensor, pooled: bool, max_edges: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Results of :meth:`SymmetrizedPotential.forward`.
+        """Return the results of :meth:`SymmetrizedPotential.forward` for local reference frames.
 
         Raises:
             RuntimeError: frames are pooled and not all atoms are owned.
@@ -147,10 +156,10 @@ class FrameAverage(RotationAverage):
             torch.zeros_like(graph.factors, dtype=torch.float64),
         )
         by_frame = torch.zeros_like(batch.vectors)
-        alone = self.isolated_energies(batch.types)
+        isolated = self.isolated_energies(batch.types)
         for atoms in self.blocks(graph, batch.owned, pooled, max_edges):
             by_frame += self.evaluate_block(
-                graph, atoms, n_structures, alone, rotations, weights, sums, pooled, max_edges
+                graph, atoms, n_structures, isolated, rotations, weights, sums, pooled, max_edges
             )
         gradients = by_frame + self.through_factors(leaf, factors, sums.by_factor)
         gradients.index_add_(0, kept, sums.by_vector)
@@ -163,7 +172,7 @@ class FrameAverage(RotationAverage):
     def frame_workload(
         self, batch: Structures, pooled: bool, max_edges: int
     ) -> tuple[int, int, int]:
-        """See :meth:`SymmetrizedPotential.workload`."""
+        """Return the results of :meth:`SymmetrizedPotential.workload`."""
         graph, kept, _ = self.make_graph(batch, batch.vectors)
         n_frames, n_edges = 0, 0
         for atoms in self.blocks(graph, batch.owned, pooled, max_edges):
@@ -173,9 +182,9 @@ class FrameAverage(RotationAverage):
         return n_frames, n_edges, kept.shape[0]
 
     def make_graph(self, batch: Structures, vectors: Tensor) -> tuple[Graph, Tensor, Tensor]:
-        """The graph, the edges within their pair cutoffs, their factors.
+        """Return the graph, the indices of the edges within their pair cutoffs, their factors.
 
-        The factors are differentiable with respect to ``vectors``, those of ``batch``.
+        The factors are differentiable with respect to ``vectors``, which are those of ``batch``.
         """
         n_atoms, centers = batch.types.shape[0], batch.centers
         kept, position, factors = self.near_edges(vectors, centers, batch.neighbors, n_atoms)
@@ -197,7 +206,7 @@ class FrameAverage(RotationAverage):
         return graph, kept, factors
 
     def isolated_energies(self, types: Tensor) -> Tensor:
-        """The network's energy of a single atom of each species [S]."""
+        """Return the network's energy of a single atom of each species [S]."""
         n_species = self.composition.shape[0]
         species = torch.arange(n_species, device=types.device)
         none = torch.zeros(0, dtype=torch.int64, device=types.device)
@@ -209,7 +218,7 @@ class FrameAverage(RotationAverage):
         return self.scale * energies
 
     def blocks(self, graph: Graph, owned: Tensor, pooled: bool, max_edges: int) -> list[Tensor]:
-        """Atoms to be handled at once, as few as memory asks for."""
+        """Split the owned atoms into blocks that fit into memory."""
         if pooled:
             if not bool(owned.all()):
                 raise RuntimeError(
@@ -217,7 +226,7 @@ class FrameAverage(RotationAverage):
                     "processes: run on one, or use the grid ecse"
                 )
             return [torch.arange(owned.shape[0], device=owned.device)]
-        # Walks of ``hops`` steps bound the edges of a receptive field from above.
+        # The number of walks of ``hops`` steps is an upper bound on the edges of a receptive field.
         centers = torch.repeat_interleave(graph.counts)
         walks = graph.counts
         for _ in range(self.hops):
@@ -226,12 +235,12 @@ class FrameAverage(RotationAverage):
         pairs = graph.all_counts * graph.all_counts
         costs = torch.maximum(pairs / self.pairs_in_memory, walks / self.edges_in_memory)
         atoms = torch.nonzero(owned).squeeze(1)
-        return [atoms[start:stop] for start, stop in cut(costs[atoms], float(max_edges))]
+        return [atoms[start:stop] for start, stop in split(costs[atoms], float(max_edges))]
 
     def make_block(
         self, graph: Graph, atoms: Tensor, vectors: Tensor, n_structures: int, pooled: bool
     ) -> Block:
-        """Frames of ``atoms`` from ``vectors`` [A, 3], and the fields that they see."""
+        """Return frames of ``atoms`` from all edge vectors [A, 3], and their receptive fields."""
         own = torch.arange(atoms.shape[0], device=atoms.device)
         groups, n_groups = own, atoms.shape[0]
         if pooled:
@@ -272,19 +281,30 @@ class FrameAverage(RotationAverage):
         graph: Graph,
         atoms: Tensor,
         n_structures: int,
-        alone: Tensor,
+        isolated: Tensor,
         rotations: Tensor,
         weights: Tensor,
         sums: Sums,
         pooled: bool,
         max_edges: int,
     ) -> Tensor:
-        """Add the energies of one block to ``sums``; the gradient [A, 3] through its frames."""
+        """Add the energies of one block to ``sums``; return the gradient [A, 3] by its frames.
+
+        Args:
+            graph: the batch.
+            atoms: atoms of the block [A].
+            n_structures: number of structures.
+            isolated: energy of an isolated atom of each species [S].
+            rotations, weights: rotations that are composed with the frames, and their weights.
+            sums: results of all blocks.
+            pooled: whether frames are pooled over the structure.
+            max_edges: upper bound for edges in one network pass.
+        """
         leaf = graph.all_vectors.detach().requires_grad_(True)
         block = self.make_block(graph, atoms, leaf, n_structures, pooled)
         by_matrix = torch.zeros_like(block.matrices)
         by_weight = torch.zeros_like(block.weights)
-        for start, stop in cut(block.fields.n_edges[block.chosen], float(max_edges)):
+        for start, stop in split(block.fields.n_edges[block.chosen], float(max_edges)):
             for index in range(rotations.shape[0]):
                 found = self.network_pass(
                     graph, block, start, stop, rotations[index], weights[index], sums
@@ -295,7 +315,7 @@ class FrameAverage(RotationAverage):
                 sums.by_rotation[index].index_add_(0, graph.structures[node_atoms], node_energies)
                 sums.by_atom.index_add_(0, node_atoms, weights[index] * node_energies)
 
-        lone = alone[graph.species[atoms]]
+        lone = isolated[graph.species[atoms]]
         by_atom = block.lone.detach() * lone
         sums.by_atom.index_add_(0, atoms, by_atom * weights.sum())
         sums.by_rotation.index_add_(
@@ -317,39 +337,28 @@ class FrameAverage(RotationAverage):
         weight: Tensor,
         sums: Sums,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Frames ``start`` to ``stop`` of a block, each seen by the network once.
+        """Run the network on the receptive fields in the frames ``start`` to ``stop`` of a block.
 
-        Gradients by edge vectors and factors go to ``sums``.
+        Gradients by edge vectors and factors are added to ``sums``.
 
         Returns:
-            energies by frame [C]; weighted energies by node [n], and the atoms [n] they belong
-            to; weighted gradients by the frames' matrices [C, 3, 3].
+            energies by frame [C]; weighted energies by node [n], and the atom of each node [n];
+            weighted gradients by the matrices of the frames [C, 3, 3].
         """
         batch = make_batch(block.fields, block.chosen[start:stop])
         atoms = block.fields.atoms[batch.nodes]
         vectors = graph.vectors[batch.edges].requires_grad_(True)
         matrices = block.matrices.detach()[start:stop].clone().requires_grad_(True)
-        seen = torch.bmm(vectors[:, None, :], matrices[batch.edge_copies]).squeeze(1)
-        axial = block.axial[start:stop]
-        if bool(axial.any()):
-            # Along the axis: |r| c -> |r| c (3 - c^2)/2, the component being |r| c already.
-            squares = (seen * seen).sum(dim=1) / (vectors * vectors).sum(dim=1)
-            shadow = 0.5 * (3.0 - squares)
-            seen = (
-                seen
-                * torch.where(axial[batch.edge_copies] > 0.0, shadow, torch.ones_like(shadow))[
-                    :, None
-                ]
-            )
-        # Of its neighbours the network asks the species: one node for each will do.
+        seen = seen_in_frames(vectors, matrices, batch.edge_copies, block.axial[start:stop])
+        # The network needs only the species of neighbours: one node for each species is enough.
         n_nodes, n_species = atoms.shape[0], self.composition.shape[0]
         neighbors = n_nodes + graph.species[graph.neighbors[batch.edges]]
         counted = self.scale * block.fields.counted[batch.nodes].to(torch.float64)
         shares = block.weights.detach()[start:stop][batch.copies]
-        turned = torch.matmul(seen, rotation)
-        by_node, by_turned, by_factor = self.network.differentiate(
+        rotated = torch.matmul(seen, rotation)
+        by_node, by_rotated, by_factor = self.network.differentiate(
             torch.cat([graph.species[atoms], torch.arange(n_species, device=neighbors.device)]),
-            turned.detach().to(graph.factors.dtype),
+            rotated.detach().to(graph.factors.dtype),
             graph.factors[batch.edges],
             batch.centers,
             neighbors,
@@ -358,7 +367,7 @@ class FrameAverage(RotationAverage):
         )
         by_node = by_node[:n_nodes] * counted
         gradients = torch.autograd.grad(
-            [(turned * by_turned.to(turned.dtype)).sum()], [vectors, matrices]
+            [(rotated * by_rotated.to(rotated.dtype)).sum()], [vectors, matrices]
         )
         by_vector, by_matrix = gradients[0], gradients[1]
         assert by_vector is not None and by_matrix is not None

@@ -1,10 +1,10 @@
 """Receptive fields: the part of a structure on which the energy of an atom depends.
 
-A network that passes messages L times reads an atom, its neighbours, their neighbours and so on.
-To see one atom in a frame of its own, only that part has to be evaluated in the frame. A field
-lists the atoms whose edges are tokens; atoms at the far end of their edges are there as species
-alone. Messages that would come from beyond are missing, which spoils the outermost atoms, then the
-ones before them, and never reaches the atom in the middle.
+With L message-passing layers the energy of an atom depends on the atom, its neighbours, their
+neighbours and so on. In a local reference frame of the atom, only this part has to be evaluated. A
+field lists the atoms whose edges are tokens; of the atoms at the far end of these edges only the
+species matters. Messages from outside the field are missing. They would change the outermost atoms
+in the first layer, those before them in the next one, and never the atom in the centre.
 """
 
 from typing import NamedTuple
@@ -16,21 +16,21 @@ from pet_driver.symmetry.ecse_frames import spans, sum_by
 
 
 class Fields(NamedTuple):
-    """Subgraphs, one after the other; indices of nodes and edges count from each field's own."""
+    """K receptive fields, one after another; node and edge indices start at 0 in each field."""
 
     atoms: Tensor  # [n] the atom of each node
-    counted: Tensor  # [n] bool: its energy counts
+    counted: Tensor  # [n] bool: whether its energy counts
     first_node: Tensor  # [K]
     n_nodes: Tensor  # [K]
-    edges: Tensor  # [m] the edge of the whole graph
+    edges: Tensor  # [m] edge of the whole graph
     centers: Tensor  # [m] node
-    reverse: Tensor  # [m] edge of the field; an edge whose reverse lies outside is its own
+    reverse: Tensor  # [m] edge of the field; the edge itself where its reverse is outside
     first_edge: Tensor  # [K]
     n_edges: Tensor  # [K]
 
 
 def unique(keys: Tensor) -> Tensor:
-    """Sorted keys without repetition."""
+    """Return the sorted keys without repetition."""
     keys = torch.sort(keys)[0]
     fresh = torch.ones_like(keys, dtype=torch.bool)
     fresh[1:] = keys[1:] != keys[:-1]
@@ -40,7 +40,7 @@ def unique(keys: Tensor) -> Tensor:
 def surroundings(
     atoms: Tensor, hops: int, first: Tensor, counts: Tensor, neighbors: Tensor
 ) -> Tensor:
-    """Keys k N + j [n], ascending, of all atoms j within ``hops`` edges of ``atoms[k]``."""
+    """Return keys k N + j [n], ascending, of all atoms j within ``hops`` edges of ``atoms[k]``."""
     n_atoms = first.shape[0]
     keys = torch.arange(atoms.shape[0], device=atoms.device) * n_atoms + atoms
     for _ in range(hops):
@@ -59,14 +59,14 @@ def make_fields(
     neighbors: Tensor,
     reverse: Tensor,
 ) -> Fields:
-    """Subgraphs of a graph.
+    """Return the receptive fields with the given atoms.
 
     Args:
         keys: k N + j for every atom j of field k, ascending [n].
-        counted: atoms whose energy counts [n], bool.
+        counted: whether the energy of an atom counts [n], bool.
         n_fields: number of fields K.
-        first, counts: where the edges of each atom begin, and how many there are [N].
-        neighbors, reverse: far end and reverse of each edge [E].
+        first, counts: index of the first edge of each atom, and number of its edges [N].
+        neighbors, reverse: neighbour and reverse edge of each edge [E].
     """
     n_atoms = first.shape[0]
     atoms, owners = keys % n_atoms, keys // n_atoms
@@ -76,7 +76,7 @@ def make_fields(
     n_edges = sum_by(counts[atoms], owners, n_fields)
     first_edge = torch.cumsum(n_edges, 0) - n_edges
 
-    # The reverse of an edge starts at the edge's far end, if that is a node of the same field.
+    # The reverse of an edge starts at the neighbour, if that is a node of the same field.
     far = (keys - atoms)[nodes] + neighbors[edges]
     partner = torch.searchsorted(keys, far).clamp(max=max(0, keys.shape[0] - 1))
     present = keys[partner] == far
@@ -99,10 +99,10 @@ def make_fields(
 
 
 class Batch(NamedTuple):
-    """Copies of fields side by side, as one input of the network."""
+    """Copies of fields as one input of the network."""
 
     copies: Tensor  # [n] the copy of each node
-    nodes: Tensor  # [n] node among all nodes of the fields
+    nodes: Tensor  # [n] index among the nodes of all fields
     edge_copies: Tensor  # [m] the copy of each edge
     edges: Tensor  # [m] edge of the whole graph
     centers: Tensor  # [m] node of the batch
@@ -110,7 +110,7 @@ class Batch(NamedTuple):
 
 
 def make_batch(fields: Fields, chosen: Tensor) -> Batch:
-    """One copy of a field for each entry of ``chosen`` [C]."""
+    """Return one copy of a field for each entry of ``chosen`` [C]."""
     n_nodes, n_edges = fields.n_nodes[chosen], fields.n_edges[chosen]
     nodes, copies = spans(fields.first_node[chosen], n_nodes)
     edges, edge_copies = spans(fields.first_edge[chosen], n_edges)

@@ -1,20 +1,20 @@
-"""Coordinate frames and their weights, made from the neighbours of each atom.
+"""Local reference frames and their weights, from the neighbours of each atom.
 
 Every ordered pair of neighbours (1, 2) of an atom defines a frame with columns
 
     u1,    n = unit(u1 x u2),    u1 x n,        u = unit vector to the neighbour,
 
-that turns with the structure. A structure seen in such a frame looks the same however it is
-turned, and a weighted mean of an energy over frames is invariant. The weights make the mean
-smooth: a pair counts while both neighbours lie within an inner radius, and while the two
-directions are not collinear. The inner radius adapts to each environment so that there is a
-usable pair inside whenever there is one at all. After S. N. Pozdnyakov and M. Ceriotti, "Smooth,
-exact rotational symmetrization for deep learning on point clouds", NeurIPS 2023.
+that rotates with the structure. The coordinates of a structure in such a frame do not depend on its
+orientation, so that a weighted mean of an energy over frames is invariant. The weights make the
+mean smooth: that of a frame vanishes as one of its neighbours leaves an inner radius, and as the
+two directions become collinear. The inner radius adapts to each environment, so that it contains a
+usable pair if there is one at all. This is the scheme of S. N. Pozdnyakov and M. Ceriotti, "Smooth,
+exact rotational symmetrization for deep learning on point clouds", NeurIPS 2023, with one round of
+pruning where their code has several.
 
-Where all neighbours lie on one line, or there are none, no pair defines a frame. There the
-directions to the nearest neighbours take over, one axis each, and a lone atom has a weight of its
-own: for the energies that go with them see
-:class:`pet_driver.symmetry.potential.SymmetrizedPotential`.
+If all neighbours are on one line, or there are none, no pair defines a frame. Instead there is one
+axis for the direction to each of the nearest neighbours, and a weight for the isolated atom; for
+the energies that belong to them see :class:`pet_driver.symmetry.ecse.FrameAverage`.
 """
 
 from typing import NamedTuple
@@ -22,37 +22,37 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-# A frame that weighs less than this is left out; the energy jumps by no more than this fraction.
+# Frames of a smaller weight are left out; the energy jumps by at most this fraction.
 NEGLIGIBLE = 1e-12
-# W(1/e)/beta is the most by which the smooth maximum of two numbers falls short of the larger.
+# Lambert's W(1/e). The smooth maximum of two numbers is less than the larger one by up to W/beta.
 LAMBERT = 0.2784645427610738
 
 
 class Frames(NamedTuple):
-    """Frames of groups of atoms.
+    """Local reference frames of groups of atoms.
 
-    ``scarcity`` of a group, and the weights of its frames, sum to 1; so do, over ``scarcity`` of
-    its group, the weight ``lone`` of an atom and those of its axes.
+    The weights of the frames of a group and its scarcity (the weight of the auxiliary energy) sum
+    to 1. For each atom, ``lone`` and the weights of its axes sum to the scarcity of its group.
     """
 
     matrices: Tensor  # [F, 3, 3] the axes in columns
     weights: Tensor  # [F]
-    groups: Tensor  # [F] which group each frame belongs to
+    groups: Tensor  # [F] group of each frame
     axes: Tensor  # [X, 3, 3] one axis in the first column, zeros in the others
     axis_weights: Tensor  # [X]
-    axis_slots: Tensor  # [X] which atom each axis belongs to
-    lone: Tensor  # [A] weight of the isolated atom
+    axis_slots: Tensor  # [X] atom of each axis
+    lone: Tensor  # [A] weight of the energy of an isolated atom
 
 
 def smooth_step(x: Tensor) -> Tensor:
-    """From 0 at x <= 0 to 1 at x >= 1, with all derivatives continuous."""
+    """Return a step from 0 at x <= 0 to 1 at x >= 1 with continuous derivatives of all orders."""
     # Outside these bounds the value is 0 or 1 to rounding, and the reciprocals stay finite.
     x = x.clamp(2e-3, 1.0 - 2e-3)
     return torch.sigmoid(1.0 / (1.0 - x) - 1.0 / x)
 
 
 def spans(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices ``starts[k] ... starts[k] + counts[k] - 1`` for all k, and the k of each."""
+    """Return the indices ``starts[k] ... starts[k] + counts[k] - 1`` for all k, and their k."""
     owner = torch.repeat_interleave(counts)
     offsets = torch.cumsum(counts, 0) - counts
     positions = torch.arange(owner.shape[0], device=counts.device)
@@ -60,12 +60,12 @@ def spans(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def sum_by(values: Tensor, slots: Tensor, n: int) -> Tensor:
-    """Sums of ``values`` over each of ``n`` slots [n]."""
+    """Return the sums of ``values`` in each of ``n`` slots [n]."""
     return torch.zeros(n, dtype=values.dtype, device=values.device).index_add(0, slots, values)
 
 
 def smooth_maximum(weights: Tensor, slots: Tensor, n: int, beta: float) -> Tensor:
-    """Smooth maximum of ``weights`` in each of ``n`` slots, 0 in an empty one."""
+    """Return the smooth maximum of ``weights`` in each of ``n`` slots [n], 0 in an empty one."""
     boosted = weights * torch.exp(beta * weights)
     total = sum_by(boosted, slots, n)
     filled = total > 0.0
@@ -77,10 +77,10 @@ def smooth_maximum(weights: Tensor, slots: Tensor, n: int, beta: float) -> Tenso
 
 
 class FrameBuilder(nn.Module):
-    """Builds the frames; the attributes are the parameters of the scheme, lengths in A.
+    """Builder of local reference frames; its attributes are the parameters of the scheme.
 
     Args:
-        cutoff: no edge is longer than this.
+        cutoff: length of the longest edge, A.
     """
 
     def __init__(self, cutoff: float) -> None:
@@ -88,17 +88,19 @@ class FrameBuilder(nn.Module):
         self.reach = cutoff
         self.beta = 5.0  # 1/A, sharpness of the smooth extremes of lengths
         self.beta_weights = 1.0  # sharpness of the smooth maximum of weights
-        self.width = min(0.15, 0.1 * self.reach)  # over which a neighbour leaves
-        self.spread = 0.2  # |u1 x u2|^2 from which a pair can be relied on
-        self.spread_width = 0.15  # over which a pair turns collinear
-        # Frames vanish that weigh less than ``pruning`` times the largest of their group, over
-        # ``pruning_width`` of it. Rounds of pruning amplify each other: several narrow ones are
-        # smooth by formula, but let the energy jump within 1e-5 A. One wide round does not.
+        self.width = min(0.15, 0.1 * self.reach)  # A, over which the weight of a neighbour vanishes
+        # |u1 x u2|^2, the squared sine of the angle between two directions, from which a pair is
+        # reliable, and the width over which the weight of a pair vanishes below it.
+        self.sine_squared = 0.2
+        self.sine_squared_width = 0.15
+        # Frames vanish whose weight is below ``pruning`` times the largest weight of their group,
+        # over ``pruning_width`` of it. Several rounds of pruning amplify each other: with narrow
+        # ones the energy is smooth in theory, but jumps within 1e-5 A. One wide round does not.
         self.pruning = 0.5
         self.pruning_width = 0.5
         self.pruning_rounds = 1
-        self.enough = 0.5  # largest weight at which axes are no longer needed
-        # The inner radius is at most ``reach``, however the smooth extremes overshoot.
+        self.enough = 0.5  # a largest weight of frames from which axes are not needed
+        # With this margin the inner radius does not exceed ``reach``.
         self.shortfall = LAMBERT / self.beta
         self.outer = self.reach - self.width - self.shortfall
         self.negligible = NEGLIGIBLE
@@ -106,17 +108,14 @@ class FrameBuilder(nn.Module):
     def forward(
         self, vectors: Tensor, first: Tensor, counts: Tensor, groups: Tensor, n_groups: int
     ) -> Frames:
-        """Frames of groups of atoms.
+        """Return the frames of groups of atoms, differentiable with respect to ``vectors``.
 
         Args:
             vectors: all edge vectors [E, 3] in A, float64.
-            first: where the edges of each atom begin [A].
-            counts: how many edges it has [A].
-            groups: the group of each atom [A]; frames compete within a group.
+            first: index of the first edge of each atom [A].
+            counts: number of edges of each atom [A].
+            groups: group of each atom [A]; the weights of frames are normalised within a group.
             n_groups: number of groups.
-
-        Returns:
-            Frames, differentiable with respect to ``vectors``.
         """
         n_atoms = first.shape[0]
         edges, slots = spans(first, counts)
@@ -151,7 +150,7 @@ class FrameBuilder(nn.Module):
     def pair_frames(
         self, units: Tensor, lengths: Tensor, slots: Tensor, n_atoms: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Matrices [F, 3, 3], weights [F], not normalised, and slots [F] of all pairs."""
+        """Return matrices [F, 3, 3], weights [F] (not normalised) and atoms [F] of all pairs."""
         sizes = sum_by(torch.ones_like(slots), slots, n_atoms)
         starts = torch.cumsum(sizes, 0) - sizes
         second, one = spans(starts[slots], sizes[slots])
@@ -164,14 +163,17 @@ class FrameBuilder(nn.Module):
         ).squeeze(1)
         one, two = one[with_order], two[with_order]
         cross = torch.linalg.cross(units[one], units[two], dim=1)
-        spread = (cross * cross).sum(dim=1)
-        usable = torch.nonzero(spread > self.spread - self.spread_width).squeeze(1)
-        one, two, cross, spread = one[usable], two[usable], cross[usable], spread[usable]
+        sine_squared = (cross * cross).sum(dim=1)
+        usable = torch.nonzero(sine_squared > self.sine_squared - self.sine_squared_width).squeeze(
+            1
+        )
+        one, two, cross = one[usable], two[usable], cross[usable]
+        sine_squared = sine_squared[usable]
         inside = smooth_step((radii[slots] - lengths) / self.width)
-        ramp = (spread - self.spread) / self.spread_width + 1.0
+        ramp = (sine_squared - self.sine_squared) / self.sine_squared_width + 1.0
         weights = inside[one] * inside[two] * smooth_step(ramp) * ramp
 
-        normal = cross / torch.sqrt(spread)[:, None]
+        normal = cross / torch.sqrt(sine_squared)[:, None]
         forward = torch.stack(
             [units[one], normal, torch.linalg.cross(units[one], normal, dim=1)], dim=2
         )
@@ -187,23 +189,24 @@ class FrameBuilder(nn.Module):
     def inner_radii(
         self, units: Tensor, lengths: Tensor, slots: Tensor, one: Tensor, two: Tensor, n_atoms: int
     ) -> Tensor:
-        """The radius [A] within which each atom has a reliable pair, if it has any."""
+        """Return the radius (A) within which each atom [A] has a reliable pair, if it has any."""
         a, b = lengths[one], lengths[two]
         larger = a * torch.sigmoid(self.beta * (a - b)) + b * torch.sigmoid(self.beta * (b - a))
         larger = larger + self.shortfall
         cross = torch.linalg.cross(units[one], units[two], dim=1)
-        reliable = smooth_step(((cross * cross).sum(dim=1) - self.spread) / self.spread_width)
+        sine_squared = (cross * cross).sum(dim=1)
+        reliable = smooth_step((sine_squared - self.sine_squared) / self.sine_squared_width)
         inside = smooth_step((self.outer - lengths) / self.width)
         return self.smallest(larger, inside[one] * inside[two] * reliable, slots[one], n_atoms)
 
     def smallest(self, values: Tensor, weights: Tensor, slots: Tensor, n_atoms: int) -> Tensor:
-        """Smooth minimum of the outer radius and of ``values``, plus one switching width [A]."""
+        """Return the smooth minimum of outer radius and ``values``, plus one width, by atom [A]."""
         boosted = weights * torch.exp(self.beta * (self.outer - values))
         total = sum_by(boosted, slots, n_atoms) + 1.0
         return (sum_by(boosted * values, slots, n_atoms) + self.outer) / total + self.width
 
     def prune(self, weights: Tensor, groups: Tensor, scarcity: Tensor) -> Tensor:
-        """Let frames fade that weigh less than the best of their group, where it has enough."""
+        """Reduce the weights of frames that are small against the largest one of their group."""
         n_groups = scarcity.shape[0]
         for _ in range(self.pruning_rounds):
             best = smooth_maximum(weights, groups, n_groups, self.beta_weights)[groups]
@@ -215,9 +218,9 @@ class FrameBuilder(nn.Module):
     def axis_frames(
         self, units: Tensor, lengths: Tensor, slots: Tensor, shares: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Axes [X, 3, 3], their weights and slots [X], and the lone atom's weight [A].
+        """Return axes [X, 3, 3], their weights and atoms [X], and weights of isolated atoms [A].
 
-        The weights of an atom, ``lone`` included, sum to its part of ``shares`` [A].
+        The weights of an atom, that of the isolated atom included, sum to its ``shares`` [A].
         """
         n_atoms = shares.shape[0]
         needed = torch.nonzero(shares[slots] > self.negligible).squeeze(1)

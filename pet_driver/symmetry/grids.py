@@ -24,17 +24,17 @@ name            rotations R                  set                               r
 ``randomN``     N (1 if left out)            independent, uniform over SO(3)   all, on average
 =============== ============================ ================================= ==================
 
-A lower-case ``i`` behind a number (``2i``, ``lebedev9i``, ``random4i``) or alone adds the
-inversion: twice as many rotations, and what is odd under inversion vanishes too. That includes the
-odd l of every spherical harmonic. The capital ``I`` is the icosahedral group and no inversion.
+A lower-case ``i`` after a number (``2i``, ``lebedev9i``, ``random4i``) or alone adds the
+inversion: twice as many rotations, and what is odd under inversion vanishes too. That includes all
+spherical harmonics of odd l. The capital ``I`` is the icosahedral group, without inversion.
 
-``+random`` behind a set turns all of it by one random rotation R0, ``x -> x R0 R``, and removes the
-same components: ``2i+random``. Random rotations depend on a seed and a counter alone: see
+``+random`` after a set rotates all of it by one random rotation R0, ``x -> x R0 R``, and removes
+the same components: ``2i+random``. Random rotations depend on a seed and a counter only: see
 :mod:`pet_driver.symmetry.grid_names` and :mod:`pet_driver.symmetry.random_rotations`.
 
 ``N`` is that of Langer, Pozdnyakov and Ceriotti, Mach. Learn.: Sci. Technol. 5 (2024) 04LT01.
-``ecse`` is no grid but takes its place: frames that turn with the structure remove everything but
-what is odd under inversion, ``ecsei`` that, too.
+``ecse`` is used in place of a grid: local reference frames that rotate with the structure remove
+everything but what is odd under inversion, and ``ecsei`` removes that too.
 The rules ``lebedev13``, ``lebedev25`` and ``lebedev27`` have some negative weights.
 """
 
@@ -50,7 +50,13 @@ from pet_driver.symmetry.random_rotations import haar_rotations
 
 
 class RotationGrids(nn.Module):
-    """Builds grids by name; scripted into every archive so that each engine can ask for any."""
+    """Builder of grids by name, part of every archive, so that each engine has all grids."""
+
+    nodes: Tensor
+    node_weights: Tensor
+    points: Tensor
+    point_weights: Tensor
+    elements: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,20 +76,23 @@ class RotationGrids(nn.Module):
         self.group_names = list(tables.POINT_GROUPS)
         self.known = (
             "0 (raw), i, N or Ni with N from 1 to 6 (such as 2i), lebedevN or lebedevNi with odd N "
-            "from 3 to 29, T, T_d, O, O_h, I, I_h, randomN or randomNi; +random turns a grid at "
+            "from 3 to 29, T, T_d, O, O_h, I, I_h, randomN or randomNi; +random rotates a grid at "
             "random, -each draws for every structure, @SEED sets the seed (such as 2i+random@7); "
             "ecse or ecsei is exact, -pooled with the frames of the whole structure"
         )
 
     def forward(self, name: str, counter: int = 0) -> tuple[Tensor, Tensor]:
-        """The grid called ``name``; an unknown name raises and lists what there is.
+        """Return a grid by its name.
 
         Args:
             name: see :mod:`pet_driver.symmetry.grids`.
-            counter: which draw, where the grid is random; no other grid depends on it.
+            counter: index of the draw, where the grid is random; other grids ignore it.
 
         Returns:
             rotations [R, 3, 3] and weights [R], float64.
+
+        Raises:
+            ValueError: there is no grid of this name; the message lists all grids.
         """
         parsed = parse_grid_name(name)
         rotations, weights = self.points[:0, :, None], self.point_weights[:0]
@@ -93,13 +102,13 @@ class RotationGrids(nn.Module):
             rotations, weights = self.fixed_set(parsed.base)
         if weights.shape[0] == 0:
             raise ValueError("unknown grid '" + name + "'; known are " + self.known)
-        if parsed.turned:
-            turn = haar_rotations(parsed.seed, counter, 1).to(rotations.device)
-            rotations = torch.matmul(turn, rotations)
+        if parsed.rotated:
+            drawn = haar_rotations(parsed.seed, counter, 1).to(rotations.device)
+            rotations = torch.matmul(drawn, rotations)
         return rotations, weights
 
     def fixed_set(self, base: str) -> tuple[Tensor, Tensor]:
-        """A set that is not random; an empty one if there is none of this name."""
+        """Return a set that is not random; an empty one if there is none of this name."""
         for k, group in enumerate(self.group_names):
             if base == group:
                 elements = self.elements[self.group_starts[k] : self.group_starts[k + 1]]
@@ -119,7 +128,7 @@ class RotationGrids(nn.Module):
         return with_inversion(rotations, weights) if inversion else (rotations, weights)
 
     def euler_set(self, order: int) -> tuple[Tensor, Tensor]:
-        """R = Rz(omega) Rx(nu) Rz(theta).
+        """Return the products R = Rz(omega) Rx(nu) Rz(theta).
 
         theta and omega run over 2 order - 1 equal steps, cos nu over the Gauss-Legendre nodes.
         """
@@ -132,7 +141,7 @@ class RotationGrids(nn.Module):
         return product.reshape(-1, 3, 3), weights.reshape(-1)
 
     def lebedev_set(self, index: int, degree: int) -> tuple[Tensor, Tensor]:
-        """R = Rz(omega) Rx(nu) Rz(theta).
+        """Return the products R = Rz(omega) Rx(nu) Rz(theta).
 
         The third row of Rx(nu) Rz(theta) runs over Lebedev's points, omega over ``degree`` equal
         steps: the largest l of which all components vanish is then ``degree`` - 1.
@@ -148,7 +157,7 @@ class RotationGrids(nn.Module):
         return product.reshape(-1, 3, 3), weights.reshape(-1)
 
     def random_set(self, base: str, seed: int, counter: int) -> tuple[Tensor, Tensor]:
-        """Independent rotations; an empty set if the number makes no sense."""
+        """Return independent rotations; an empty set if the number in the name is not valid."""
         text = base[len("random") :]
         inversion = text.endswith("i")
         if inversion:
@@ -163,24 +172,24 @@ class RotationGrids(nn.Module):
         return with_inversion(rotations, weights) if inversion else (rotations, weights)
 
     def equal_angles(self, steps: int) -> Tensor:
-        """The angles [steps] that divide a full turn."""
+        """Return the angles [steps] that divide a full rotation."""
         counts = torch.arange(steps, dtype=self.nodes.dtype, device=self.nodes.device)
         return counts * (2.0 * math.pi / steps)
 
 
 def equally_weighted(rotations: Tensor) -> tuple[Tensor, Tensor]:
-    """The rotations [R, 3, 3] with weights [R] of 1 / R."""
+    """Return the rotations [R, 3, 3] and weights [R] of 1 / R."""
     n = rotations.shape[0]
     return rotations, torch.full([n], 1.0 / n, dtype=rotations.dtype, device=rotations.device)
 
 
 def with_inversion(rotations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """The set [R] and its mirror image: [2 R]."""
+    """Return the set [R] together with its product with the inversion: [2 R]."""
     return torch.cat([rotations, -rotations]), 0.5 * torch.cat([weights, weights])
 
 
 def rotations_about(axis: int, angles: Tensor) -> Tensor:
-    """Rotation matrices [n, 3, 3] (acting on column vectors) about Cartesian axis 0, 1 or 2."""
+    """Return rotations [n, 3, 3] about Cartesian axis 0, 1 or 2, acting on column vectors."""
     first, second = (axis + 1) % 3, (axis + 2) % 3
     matrices = torch.zeros(angles.shape[0], 3, 3, dtype=angles.dtype, device=angles.device)
     matrices[:, axis, axis] = 1.0
@@ -192,16 +201,16 @@ def rotations_about(axis: int, angles: Tensor) -> Tensor:
 
 
 def rotation_grid(name: str, counter: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(rotations [R, 3, 3], weights [R]) of the grid called ``name``, as numpy arrays.
+    """Return rotations [R, 3, 3] and weights [R] of a grid as NumPy arrays.
 
     Args:
         name: such as ``"2i"``, ``"lebedev9"``, ``"I_h"``, ``"2i+random@7"``.
-        counter: which draw of a random grid.
+        counter: index of the draw of a random grid.
 
     Raises:
-        ValueError: there is no such grid, or it stands for frames.
+        ValueError: there is no such grid, or the name stands for local reference frames.
     """
     rotations, weights = RotationGrids()(name, counter)
     if parse_grid_name(name).frames:
-        raise ValueError(f"{name} stands for frames that depend on the structure, not for a grid")
+        raise ValueError(f"{name} is no grid: it stands for frames that depend on the structure")
     return rotations.numpy(), weights.numpy()

@@ -1,10 +1,10 @@
-"""The function that every archive holds: a network, raw or symmetrized in any of the ways."""
+"""The function in every archive: energies and gradients of a network, raw or symmetrized."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pet_driver.network import DifferentiableNetwork, Hypers, Repulsion
-from pet_driver.symmetry.averaging import Structures
+from pet_driver.network import Repulsion
+from pet_driver.symmetry.averaging import PotentialParameters, Structures
 from pet_driver.symmetry.ecse import FrameAverage
 from pet_driver.symmetry.ecse_frames import sum_by
 from pet_driver.symmetry.grid_names import POOLED, parse_grid_name
@@ -12,39 +12,34 @@ from pet_driver.symmetry.grids import RotationGrids
 
 
 class SymmetrizedPotential(FrameAverage):
-    """See :meth:`forward` for the contract with the engines.
+    """A potential that engines call by the contract of :meth:`forward`.
 
     Args:
-        network, hypers, dtype, atomic_numbers, scale, composition: as for
-            :class:`pet_driver.symmetry.averaging.RotationAverage`.
-        zbl_radii: covalent radii [S] (A) of the repulsion that is added; ``None``: there is none.
+        network: a :class:`pet_driver.network.PET`; in TorchScript if the whole module is to be
+            scripted.
+        parameters: of the potential.
     """
 
-    def __init__(
-        self,
-        network: DifferentiableNetwork,
-        hypers: Hypers,
-        dtype: torch.dtype,
-        atomic_numbers: list[int],
-        scale: float,
-        composition: list[float],
-        zbl_radii: list[float] | None = None,
-    ) -> None:
-        super().__init__(network, hypers, dtype, atomic_numbers, scale, composition)
-        self.repulsion = None if zbl_radii is None else Repulsion(atomic_numbers, zbl_radii)
+    def __init__(self, network: nn.Module, parameters: PotentialParameters) -> None:
+        super().__init__(network, parameters)
+        numbers, radii = parameters.atomic_numbers, parameters.zbl_radii
+        self.repulsion = None if radii is None else Repulsion(numbers, radii)
         self.grids = RotationGrids()
         self.pooled = POOLED
 
     @torch.jit.export
     def grid(self, name: str, counter: int = 0) -> tuple[Tensor, Tensor, int]:
-        """What :meth:`forward` takes to symmetrize as ``name`` says.
+        """Return the arguments of :meth:`forward` that describe a symmetrization.
 
         Args:
-            name: see :mod:`pet_driver.symmetry.grids`; an unknown one raises a ValueError.
-            counter: which draw, where the grid is random.
+            name: see :mod:`pet_driver.symmetry.grids`.
+            counter: index of the draw, where the grid is random.
 
         Returns:
-            rotations [R, 3, 3] and weights [R], float64, on the archive's device; frames.
+            rotations [R, 3, 3] and weights [R], float64, on the archive's device; ``frames``.
+
+        Raises:
+            ValueError: there is no grid of this name.
         """
         rotations, weights = self.grids(name, counter)
         return rotations, weights, parse_grid_name(name).frames
@@ -64,9 +59,9 @@ class SymmetrizedPotential(FrameAverage):
         frames: int,
         max_edges: int,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Energies and edge gradients of a batch of structures.
+        """Return energies and edge gradients of a batch of structures.
 
-        Gradients must be enabled where this is called: TorchScript cannot switch them on.
+        The caller must have gradients enabled: TorchScript cannot enable them.
 
         Args:
             types: atomic numbers [N], int64.
@@ -75,14 +70,15 @@ class SymmetrizedPotential(FrameAverage):
             centers: index i of each edge [E], int64, non-decreasing.
             neighbors: index j of each edge [E], int64.
             reverse: index of the edge (j, i, -S) [E], int64.
-            structures: which structure each atom is in [N], int64.
-            owned: atoms whose energy counts [N], bool (ghosts do not).
+            structures: index of the structure of each atom [N], int64.
+            owned: whether the energy of an atom counts [N], bool (that of ghosts does not).
             n_structures: number of structures B.
             rotations: [R, 3, 3] float64, at least one.
             weights: [R] float64. A rotation of weight zero gives the energy of the raw network,
-                without frames, and no force.
-            frames: 0 for none; 1 to see each atom in frames of its own; 2 to see the structure in
-                the frames of all its atoms (all must be owned then).
+                without frames, and does not contribute to gradients.
+            frames: local reference frames: 0 for none; 1 to evaluate each atom in frames of its
+                own; 2 to evaluate the structure in the frames of all its atoms, all of which must
+                be owned.
             max_edges: upper bound for edges times rotations in one network pass.
 
         Returns:
@@ -99,7 +95,7 @@ class SymmetrizedPotential(FrameAverage):
             batch, rotations, weights, frames, max_edges
         )
         if self.repulsion is not None:
-            # It knows lengths alone: once for all rotations.
+            # It depends on lengths only, and so is the same for all rotations.
             species = self.species_of_number[types]
             repelled, slopes = self.repulsion(species, edge_vectors, centers, neighbors, owned)
             by_structure = sum_by(repelled, structures, n_structures)
@@ -113,7 +109,7 @@ class SymmetrizedPotential(FrameAverage):
     def symmetrized(
         self, batch: Structures, rotations: Tensor, weights: Tensor, frames: int, max_edges: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Results of :meth:`forward`, without the repulsion."""
+        """Return the results of :meth:`forward` without the repulsion."""
         if frames == 0:
             return self.rotation_average(batch, rotations, weights, max_edges)
         framed = torch.nonzero(weights != 0.0).squeeze(1)
@@ -144,11 +140,10 @@ class SymmetrizedPotential(FrameAverage):
         frames: int,
         max_edges: int,
     ) -> tuple[int, int, int]:
-        """What one evaluation in frames will take, without running the network.
+        """Return the cost of one evaluation in local reference frames, without evaluating.
 
         Returns:
-            number of frames; edges that the network will see in all of them; edges that the raw
-            network sees.
+            number of frames; number of edges in all of them; number of edges of the raw network.
         """
         batch = Structures(
             types, edge_vectors, centers, neighbors, reverse, structures, owned, n_structures

@@ -1,7 +1,7 @@
-"""Random rotations that are a function of a seed and a counter, and of nothing else.
+"""Random rotations as a function of a seed and a counter.
 
-There is no generator with a state: a run that is interrupted and continued with the right counter
-draws the same rotations, and so do Python, the scripted archive and LAMMPS. The numbers come from
+No generator has a state: a run that is continued with the right counter draws the same rotations as
+one without interruption, and Python, TorchScript and LAMMPS draw the same. The numbers come from
 SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), in the wrapping arithmetic of int64 tensors.
 """
 
@@ -12,10 +12,10 @@ from torch import Tensor
 
 
 def haar_rotations(seed: int, counter: int, n: int) -> Tensor:
-    """``n`` independent rotations [n, 3, 3], float64 on the CPU, uniform over SO(3).
+    """Return ``n`` independent rotations [n, 3, 3], float64 on the CPU, uniform over SO(3).
 
-    From uniform unit quaternions by Shoemake's formula (Graphics Gems III, 1992). The first ones
-    do not depend on ``n``.
+    They are made from uniform unit quaternions (K. Shoemake, Graphics Gems III, 1992). The first
+    ones do not depend on ``n``.
     """
     u = uniform_numbers(seed, counter, 3 * n).view(n, 3)
     near, far = torch.sqrt(1.0 - u[:, 0]), torch.sqrt(u[:, 0])
@@ -37,7 +37,7 @@ def haar_rotations(seed: int, counter: int, n: int) -> Tensor:
 
 
 def uniform_numbers(seed: int, counter: int, n: int) -> Tensor:
-    """``n`` numbers [n] in [0, 1), float64 with 53 random bits each."""
+    """Return ``n`` numbers [n] in [0, 1), float64 with 53 random bits each."""
     key = mixed(torch.full([1], seed, dtype=torch.int64) - 7046029254386353131)
     start = mixed(key + torch.full([1], counter, dtype=torch.int64))
     # 2^64 divided by the golden ratio, as a signed number
@@ -46,7 +46,7 @@ def uniform_numbers(seed: int, counter: int, n: int) -> Tensor:
 
 
 def mixed(z: Tensor) -> Tensor:
-    """SplitMix64's finalizer; the masks make shifts of signed numbers logical ones."""
+    """Apply SplitMix64's finalizer; the masks turn arithmetic shifts into logical ones."""
     z = (z ^ ((z >> 30) & 17179869183)) * -4658895280553007687
     z = (z ^ ((z >> 27) & 137438953471)) * -7723592293110705685
     return z ^ ((z >> 31) & 8589934591)

@@ -1,4 +1,4 @@
-"""The network compiled by torch: the same numbers, and never where it was not made for."""
+"""Networks compiled by AOTInductor: same numbers, used only where they were compiled for."""
 
 import json
 import zipfile
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.xdist_group("compiled")  # one process compiles
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights in float64. One layer holds all operations, and compiles in half the time."""
+    """Return a model with random weights in float64, of one layer, which compiles fast."""
     torch.manual_seed(2)
     hypers = Hypers(
         cutoff=3.5, d_pet=8, d_head=8, d_node=12, d_feedforward=8, num_heads=2,
@@ -43,7 +43,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def compiled(plain: Path) -> Path:
-    """The same, compiled for this machine."""
+    """Return the same model, compiled for this machine."""
     path = plain.with_name("compiled.pt")
     arguments = ["export", str(plain), "-o", str(path), "--dtype", "float64"]
     arguments += ["--format", "pt2", "--device", DEVICE]
@@ -71,7 +71,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_compiled_is_plain(case: str, plain: Path, compiled: Path) -> None:
+def test_compiled_equals_plain(case: str, plain: Path, compiled: Path) -> None:
     make, grid = CASES[case]
     found, expected = (
         pet_driver.load(path, DEVICE).evaluate(make(), grid) for path in (compiled, plain)
@@ -82,8 +82,8 @@ def test_compiled_is_plain(case: str, plain: Path, compiled: Path) -> None:
     np.testing.assert_allclose(found.virial, expected.virial, atol=ENERGY_TOLERANCE, rtol=0)
 
 
-def test_batches(plain: Path, compiled: Path) -> None:
-    """Structures of different sizes together, one without any edges."""
+def test_batches_equal_plain(plain: Path, compiled: Path) -> None:
+    """A batch of structures of different sizes, one without edges."""
     frames = [water_box(2, 6.2), without_edges(), pair()]
     found, expected = (pet_driver.load(path, DEVICE).evaluate(frames) for path in (compiled, plain))
     for ours, theirs in zip(found, expected, strict=True):
@@ -91,20 +91,20 @@ def test_batches(plain: Path, compiled: Path) -> None:
         np.testing.assert_allclose(ours.forces, theirs.forces, atol=FORCE_TOLERANCE, rtol=0)
 
 
-def test_what_the_file_says(plain: Path, compiled: Path) -> None:
+def test_metadata_names_the_conditions(plain: Path, compiled: Path) -> None:
     model = pet_driver.load(compiled, DEVICE)
     assert model.archive.module.network.original_name == "CompiledNetwork"
-    made_for = read_metadata(compiled)["compiled"]
-    assert made_for["device"] == DEVICE
-    assert made_for["torch"] == torch.__version__.split("+")[0]
+    conditions = read_metadata(compiled)["compiled"]
+    assert conditions["device"] == DEVICE
+    assert conditions["torch"] == torch.__version__.split("+")[0]
     assert "compiled" not in read_metadata(plain)
     again = plain.with_name("again.pt")
     pet_driver.export(compiled, again, dtype="float64")
     assert "compiled" not in read_metadata(again)
 
 
-def made_elsewhere(compiled: Path, path: Path, **conditions: str) -> Path:
-    """A copy whose network was compiled for something else."""
+def compiled_elsewhere(compiled: Path, path: Path, **conditions: str) -> Path:
+    """Return a copy whose metadata name other conditions."""
     with zipfile.ZipFile(compiled) as old, zipfile.ZipFile(path, "w") as new:
         for entry in old.infolist():
             content = old.read(entry)
@@ -117,10 +117,10 @@ def made_elsewhere(compiled: Path, path: Path, **conditions: str) -> Path:
 
 
 @pytest.mark.parametrize("conditions", [{"target": "SVE"}, {"torch": "2.1.0"}])
-def test_compiled_elsewhere(
+def test_other_conditions_fall_back_to_plain(
     conditions: dict[str, str], plain: Path, compiled: Path, tmp_path: Path
 ) -> None:
-    path = made_elsewhere(compiled, tmp_path / "elsewhere.pt", **conditions)
+    path = compiled_elsewhere(compiled, tmp_path / "elsewhere.pt", **conditions)
     [[key, value]] = conditions.items()
     with pytest.warns(UserWarning, match=f"compiled for {key} {value}.* --format pt2"):
         model = pet_driver.load(path, DEVICE)
@@ -129,16 +129,16 @@ def test_compiled_elsewhere(
     assert model.evaluate(box).energy == pytest.approx(expected, abs=ENERGY_TOLERANCE)
 
 
-def test_compiled_by_what_does_not_fit_this_system(
+def test_package_that_cannot_be_loaded_falls_back_to_plain(
     plain: Path, compiled: Path, tmp_path: Path
 ) -> None:
-    """An older C library or driver refuses to load what another one made: here, a torn package."""
-    path = tmp_path / "torn.pt"
+    """As with an older C library or driver; here the package is cut in half."""
+    path = tmp_path / "half.pt"
     with zipfile.ZipFile(compiled) as old, zipfile.ZipFile(path, "w") as new:
         for entry in old.infolist():
             content = old.read(entry)
-            torn = entry.filename.endswith(PACKAGE_FILE)
-            new.writestr(entry.filename, content[: len(content) // 2] if torn else content)
+            is_package = entry.filename.endswith(PACKAGE_FILE)
+            new.writestr(entry.filename, content[: len(content) // 2] if is_package else content)
     with pytest.warns(UserWarning, match="cannot be loaded here.* --format pt2"):
         model = pet_driver.load(path, DEVICE)
     box = water_box(1, 3.1)
@@ -147,9 +147,10 @@ def test_compiled_by_what_does_not_fit_this_system(
 
 
 @on_a_cpu
-def test_compiled_for_a_gpu(compiled: Path, tmp_path: Path, recwarn) -> None:
-    """On a CPU it is as good as any other, and nothing is to be said."""
-    path = made_elsewhere(compiled, tmp_path / "gpu.pt", device="cuda", target="sm_90")
+def test_archive_for_a_gpu_runs_on_a_cpu_without_a_warning(
+    compiled: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = compiled_elsewhere(compiled, tmp_path / "gpu.pt", device="cuda", target="sm_90")
     model = pet_driver.load(path)
     assert model.archive.module.network.original_name != "CompiledNetwork"
     assert not [str(one.message) for one in recwarn if "compiled" in str(one.message)]
@@ -164,7 +165,9 @@ def test_compiled_for_a_gpu(compiled: Path, tmp_path: Path, recwarn) -> None:
         ("mps", "not supported"),
     ],
 )
-def test_no_gpu_to_compile_for(device: str, message: str, plain: Path, tmp_path: Path) -> None:
+def test_export_for_missing_devices_is_refused(
+    device: str, message: str, plain: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "gpu.pt"
     arguments = ["export", str(plain), "-o", str(out), "--format", "pt2", "--device", device]
     failed = CliRunner().invoke(app, arguments)
@@ -179,7 +182,7 @@ def in_lammps(folder: Path, atoms: Atoms, archive: Path, ranks: int = 1) -> Outc
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_lammps(ranks: int, compiled: Path, plain: Path, tmp_path: Path) -> None:
+def test_lammps_equals_python(ranks: int, compiled: Path, plain: Path, tmp_path: Path) -> None:
     atoms = water_box(2, 6.2)
     outcome = in_lammps(tmp_path, atoms, compiled, ranks)
     expected = pet_driver.load(plain, DEVICE).evaluate(atoms)
@@ -195,8 +198,8 @@ def test_lammps_with_one_atom(compiled: Path, plain: Path, tmp_path: Path) -> No
     assert outcome.energy == pytest.approx(expected, abs=ENERGY_TOLERANCE)
 
 
-def test_lammps_compiled_elsewhere(compiled: Path, plain: Path, tmp_path: Path) -> None:
-    """What C++ reads of it is in TorchScript, which no other torch can be made to write here."""
+def test_lammps_falls_back_to_plain(compiled: Path, plain: Path, tmp_path: Path) -> None:
+    """C++ reads the conditions from an attribute of the module."""
     folder = tmp_path / "input file"
     folder.mkdir()
     path = tmp_path / "elsewhere.pt"

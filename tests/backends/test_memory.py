@@ -1,4 +1,4 @@
-"""Large buffers are used again; whoever sets the C library up otherwise is obeyed."""
+"""Allocator settings: freed memory is used again, and settings of the environment are kept."""
 
 import os
 import platform
@@ -35,8 +35,8 @@ def run(code: str, *arguments: str, **variables: str) -> str:
     return done.stdout.strip()
 
 
-def test_an_evaluation_asks_for_no_new_pages(liquid: Atoms, tmp_path: Path) -> None:
-    """1,536 atoms; some 30,000 pages of 4 kB were given back and fetched again in each."""
+def test_freed_memory_is_used_again(liquid: Atoms, tmp_path: Path) -> None:
+    """Without the settings each evaluation of 1,536 atoms has about 30,000 page faults."""
     liquid.repeat(2).write(tmp_path / "box.xyz", format="extxyz")
     assert int(run(FAULTS, str(tmp_path / "box.xyz"))) < 3000
 
@@ -57,20 +57,20 @@ except pet_driver.PetDriverError as error:
 
 
 @pytest.mark.parametrize("kernels", ["auto", "off"])
-def test_too_little_memory(liquid: Atoms, tmp_path: Path, kernels: str) -> None:
-    """150 rotations of 192 atoms in one pass, of which a gigabyte cannot hold all."""
+def test_out_of_memory_has_a_remedy(liquid: Atoms, tmp_path: Path, kernels: str) -> None:
+    """150 rotations of 192 atoms in one pass need more than the allowed gigabyte."""
     liquid.write(tmp_path / "box.xyz", format="extxyz")
     said = run(SHORTAGE, str(tmp_path / "box.xyz"), PET_DRIVER_KERNELS=kernels)
     assert "out of memory with passes of 1000000000 edges" in said
 
 
-def test_settings_from_outside_are_obeyed() -> None:
+def test_settings_of_the_environment_are_kept() -> None:
     assert run(KEPT) == "True"
     assert run(KEPT, MALLOC_ARENA_MAX="2") == "False"
     assert run(KEPT, GLIBC_TUNABLES="glibc.malloc.tcache_count=7") == "False"
 
 
-def test_an_evaluation_does_without_scipy() -> None:
-    """45 MB, which only an export needs."""
+def test_evaluation_does_not_import_scipy() -> None:
+    """Its quadratures need 45 MB, and only an export uses them."""
     code = "import sys, pet_driver.model.evaluator; print('scipy.integrate' in sys.modules)"
     assert run(code) == "False"

@@ -1,4 +1,4 @@
-"""Every checkpoint that ships with metatrain loads and agrees with it, or is refused by name."""
+"""All checkpoints in metatrain's tests agree with metatrain, or are refused by name."""
 
 import gzip
 from pathlib import Path
@@ -11,7 +11,7 @@ from ase.io import read
 
 import pet_driver
 from pet_driver.checkpoints import read_checkpoint
-from pet_driver.checkpoints.metatrain import source_of_model
+from pet_driver.checkpoints.metatrain import _refuse_unknown_parts, source_of_model
 from pet_driver.model.archive import Archive, save
 from pet_driver.model.evaluator import Model
 from pet_driver.model.export import check_structure
@@ -36,7 +36,7 @@ def test_metatrain_still_ships_all_of_them() -> None:
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_checkpoint(name: str, tmp_path: Path) -> None:
+def test_checkpoint_equals_metatrain(name: str, tmp_path: Path) -> None:
     checkpoint = unpack(name, tmp_path)
     if name in REFUSED:
         with pytest.raises(pet_driver.PetDriverError, match=REFUSED[name]):
@@ -62,8 +62,6 @@ def test_parts_that_the_network_lacks_are_refused_by_name(part: str, tmp_path: P
         model.hypers[part] = {"enable": True}
     else:
         model.additive_models.append(torch.nn.Identity())
-    from pet_driver.checkpoints.metatrain import _refuse_unknown_parts
-
     with pytest.raises(pet_driver.PetDriverError, match=part):
         _refuse_unknown_parts(tmp_path / "model.ckpt", model)
 
@@ -73,7 +71,7 @@ REPULSIVE = 1.0  # eV or eV/A that ZBL must be worth
 
 
 def dense(numbers: list[int]) -> Atoms:
-    """Three atoms of each element, closer to each other than they can be."""
+    """Return three atoms of each element at distances where ZBL is large."""
     structure = check_structure(numbers, 3 * len(numbers))
     atoms = Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=structure.pbc)
     atoms.set_cell(0.6 * atoms.cell, scale_atoms=True)
@@ -82,8 +80,8 @@ def dense(numbers: list[int]) -> Atoms:
 
 @pytest.mark.parametrize("numbers", [[1, 8], [1, 6, 7, 8, 14, 26, 79]], ids=["water", "many"])
 @pytest.mark.parametrize("stored", [torch.float64, torch.float32], ids=str)
-def test_zbl(numbers: list[int], stored: torch.dtype, tmp_path: Path) -> None:
-    """The repulsion, from a checkpoint in either precision; it comes after the scale."""
+def test_zbl_equals_metatrain(numbers: list[int], stored: torch.dtype, tmp_path: Path) -> None:
+    """Checkpoints in both precisions; the scale does not apply to the repulsion."""
     model = peer.random_model(numbers, zbl=True, **TINY).to(stored)
     peer.scale_energies(model, 3.0)
     checkpoint, archive = tmp_path / "model.ckpt", tmp_path / "model.pt"
@@ -103,23 +101,23 @@ def test_zbl(numbers: list[int], stored: torch.dtype, tmp_path: Path) -> None:
     assert energy - without > REPULSIVE and np.abs(forces - bare).max() > REPULSIVE
 
 
-def test_zbl_further_than_the_network(tmp_path: Path) -> None:
+def test_zbl_beyond_the_cutoff_is_refused(tmp_path: Path) -> None:
     model = peer.random_model([1, 55], zbl=True, cutoff=4.0, **TINY)
     torch.save(model.get_checkpoint(), tmp_path / "model.ckpt")
     with pytest.raises(pet_driver.PetDriverError, match=r"ZBL repulsion of model.ckpt reaches"):
         read_checkpoint(tmp_path / "model.ckpt")
 
 
-def of_targets(folder: Path, **quantities: str) -> Path:
-    """A checkpoint with targets of these quantities."""
+def checkpoint_with_targets(folder: Path, **quantities: str) -> Path:
+    """Write a checkpoint with targets of these quantities; return its path."""
     model = peer.random_model([1, 8], quantities, **TINY)
     torch.save(model.get_checkpoint(), folder / "model.ckpt")
     return folder / "model.ckpt"
 
 
-def test_of_several_energies_one_is_to_be_named(tmp_path: Path) -> None:
-    """Also where one is called energy: a model keeps that of the one from which it was tuned."""
-    checkpoint = of_targets(tmp_path, **{"energy": "energy", "energy/fine": "energy"})
+def test_one_of_several_energies_must_be_named(tmp_path: Path) -> None:
+    """A fine-tuned model also has the energy of the model that it started from."""
+    checkpoint = checkpoint_with_targets(tmp_path, **{"energy": "energy", "energy/fine": "energy"})
     with pytest.raises(
         pet_driver.PetDriverError, match=r"2 energies \(energy, energy/fine\); name"
     ):
@@ -131,8 +129,8 @@ def test_of_several_energies_one_is_to_be_named(tmp_path: Path) -> None:
         read_checkpoint(checkpoint, "gap")
 
 
-def test_what_is_in_electronvolts_need_not_be_an_energy_to_move_on(tmp_path: Path) -> None:
-    checkpoint = of_targets(tmp_path, gap="")
+def test_targets_of_other_quantities_are_no_energies(tmp_path: Path) -> None:
+    checkpoint = checkpoint_with_targets(tmp_path, gap="")
     with pytest.raises(pet_driver.PetDriverError, match=r"no target of the quantity energy.* gap"):
         read_checkpoint(checkpoint)
 
@@ -156,14 +154,14 @@ def test_low_rank_adaptation_is_merged(tmp_path: Path) -> None:
     assert np.abs(ours.forces - forces).max() < FORCE
 
 
-def test_another_architecture(tmp_path: Path) -> None:
-    """Before its own packages are asked for."""
+def test_other_architectures_are_refused(tmp_path: Path) -> None:
+    """The packages of the other architecture need not be installed."""
     torch.save({"architecture_name": "soap_bpnn"}, tmp_path / "model.ckpt")
     with pytest.raises(pet_driver.PetDriverError, match=r"model of type soap_bpnn, not a PET"):
         read_checkpoint(tmp_path / "model.ckpt")
 
 
-def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:
+def test_files_that_are_not_checkpoints_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.ckpt"
     path.write_text("not weights")
     with pytest.raises(pet_driver.PetDriverError, match=r"notes\.ckpt"):
@@ -181,8 +179,8 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_trained_checkpoint_on_training_frames(data: Path, tmp_path: Path) -> None:
-    """Trained weights, in both precisions, on frames of what they were trained for."""
+def test_trained_checkpoint_on_training_structures(data: Path, tmp_path: Path) -> None:
+    """Trained weights, in both precisions."""
     checkpoint = data / "starter-small.ckpt"
     archive = tmp_path / "archive.pt"
     check = pet_driver.export(checkpoint, archive, dtype="float64")

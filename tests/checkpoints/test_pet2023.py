@@ -1,4 +1,4 @@
-"""The 2023 PET, written out by its formulas for one atom at a time, against the mapped network."""
+"""Directories of the 2023 PET, against a reference that evaluates its formulas atom by atom."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ HYPERS = {
 
 
 def random_state(blended: bool) -> dict[str, torch.Tensor]:
-    """Weights with the names and shapes of the 2023 code."""
+    """Return weights with the names and shapes of the 2023 code."""
     generator = torch.Generator().manual_seed(3)
     state: dict[str, torch.Tensor] = {}
 
@@ -80,7 +80,7 @@ def random_state(blended: bool) -> dict[str, torch.Tensor]:
 
 
 class Reference:
-    """Energy of the 2023 PET, attention normalised by the cutoff factors of the keys."""
+    """The 2023 PET, with attention weighted by the cutoff factors of the keys."""
 
     def __init__(self, state: dict[str, torch.Tensor], blended: bool) -> None:
         self.state = {name.removeprefix("model.pet_model."): w for name, w in state.items()}
@@ -94,8 +94,8 @@ class Reference:
         return functional.layer_norm(x, (WIDTH,), weight, bias)
 
     def attend(self, name: str, tokens: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-        rows = self.linear(f"{name}.input_linear", tokens)
-        q, k, v = rows.reshape(len(tokens), 3, HEADS, WIDTH // HEADS).permute(1, 2, 0, 3)
+        mapped = self.linear(f"{name}.input_linear", tokens)
+        q, k, v = mapped.reshape(len(tokens), 3, HEADS, WIDTH // HEADS).permute(1, 2, 0, 3)
         alpha = torch.softmax(q @ k.transpose(1, 2) / np.sqrt(WIDTH // HEADS), dim=-1) * factors
         alpha = alpha / alpha.sum(dim=-1, keepdim=True)
         return self.linear(f"{name}.output_linear", (alpha @ v).permute(1, 0, 2).reshape(-1, WIDTH))
@@ -159,7 +159,7 @@ def write_directory(folder: Path, state: dict[str, torch.Tensor], **changes) -> 
 
 
 @pytest.mark.parametrize("blended", [False, True])
-def test_maps_exactly(blended: bool, tmp_path: Path) -> None:
+def test_energy_equals_the_reference(blended: bool, tmp_path: Path) -> None:
     state = random_state(blended)
     directory = write_directory(tmp_path / "model", state, BLEND_NEIGHBOR_SPECIES=blended)
     archive = tmp_path / "archive.pt"
@@ -182,14 +182,14 @@ def test_maps_exactly(blended: bool, tmp_path: Path) -> None:
         {"RESIDUAL_FACTOR": 0.3},
     ],
 )
-def test_what_does_not_map_is_refused_by_name(change: dict, tmp_path: Path) -> None:
+def test_options_that_cannot_be_mapped_are_refused_by_name(change: dict, tmp_path: Path) -> None:
     directory = write_directory(tmp_path / "model", random_state(False), **change)
     with pytest.raises(pet_driver.PetDriverError, match=next(iter(change))):
         read_checkpoint(directory)
 
 
-def test_early_versions_must_say_which_they_are(tmp_path: Path) -> None:
-    """The same names with and without a factor on the energies of bonds."""
+def test_early_versions_need_a_mark(tmp_path: Path) -> None:
+    """Weights have the same names with and without a cutoff factor on bond energies."""
     state = {name.replace(".model.nn.", ".nn."): w for name, w in random_state(False).items()}
     directory = write_directory(tmp_path / "model", state)
     with pytest.raises(pet_driver.PetDriverError, match="write USE_LONG_RANGE: false into"):
@@ -201,7 +201,7 @@ def test_early_versions_must_say_which_they_are(tmp_path: Path) -> None:
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_weights_are_those_of_the_calculator(tmp_path: Path) -> None:
+def test_preferred_weights_are_those_of_the_calculator(tmp_path: Path) -> None:
     directory = write_directory(tmp_path / "model", random_state(False))
     other = {name: 2.0 * weight for name, weight in random_state(False).items()}
     torch.save(other, directory / "best_val_rmse_both_model_state_dict")
@@ -214,7 +214,7 @@ def test_weights_are_those_of_the_calculator(tmp_path: Path) -> None:
         read_checkpoint(directory, "energy")
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_missing_files_are_named(tmp_path: Path) -> None:
     directory = write_directory(tmp_path / "model", random_state(False))
     (directory / "all_species.npy").unlink()
     with pytest.raises(pet_driver.PetDriverError, match="all_species"):
@@ -231,7 +231,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ("best_val_mae_both_model_state_dict", "half a file", "cannot be read"),
     ],
 )
-def test_a_damaged_file_is_named(file: str, content: str, message: str, tmp_path: Path) -> None:
+def test_damaged_files_are_named(file: str, content: str, message: str, tmp_path: Path) -> None:
     directory = write_directory(tmp_path / "model", random_state(False))
     (directory / file).write_text(content)
     with pytest.raises(pet_driver.PetDriverError, match=message) as caught:

@@ -1,4 +1,4 @@
-"""Archives: written, checked, described, and refused when they are not what they should be."""
+"""Archives: export, metadata, and errors for files that are not valid archives."""
 
 import json
 import zipfile
@@ -28,9 +28,11 @@ def test_metadata_and_attributes_agree(archive_f32: Path) -> None:
     assert (metadata["length_unit"], metadata["energy_unit"]) == ("angstrom", "eV")
 
 
-def test_the_default_grid_is_used_and_can_be_overruled(tmp_path: Path, water: Atoms) -> None:
+def test_default_grid_is_used_unless_a_call_names_another(
+    tmp_path: Path, water: Atoms, archive_f64: Path
+) -> None:
     averaged = tmp_path / "averaged.pt"
-    pet_driver.export("water-small", averaged, grid="2i", dtype="float64")
+    pet_driver.export(archive_f64, averaged, grid="2i", dtype="float64")
     raw = tmp_path / "raw.pt"
     pet_driver.export(averaged, raw, grid="0")
     again = tmp_path / "again.pt"
@@ -44,7 +46,7 @@ def test_the_default_grid_is_used_and_can_be_overruled(tmp_path: Path, water: At
     assert one.evaluate(water).rotation_std > 0
 
 
-def test_exporting_an_archive_again_keeps_its_weights(tmp_path: Path, archive_f32: Path) -> None:
+def test_second_export_keeps_the_weights(tmp_path: Path, archive_f32: Path) -> None:
     again = tmp_path / "again.pt"
     pet_driver.export(archive_f32, again)
     first, second = read_metadata(archive_f32), read_metadata(again)
@@ -53,10 +55,10 @@ def test_exporting_an_archive_again_keeps_its_weights(tmp_path: Path, archive_f3
 
 
 @pytest.mark.parametrize("name", shipped_models())
-def test_shipped_archives_give_the_numbers_of_this_code(
+def test_shipped_archives_agree_with_the_current_code(
     tmp_path: Path, small_box: Atoms, name: str
 ) -> None:
-    """An archive holds the code that it was exported with: its numbers must be those of today's."""
+    """An archive holds the code that exported it, which must give the same numbers as this code."""
     pet_driver.export(name, tmp_path / "exported.pt")
     shipped, exported = pet_driver.load(name), pet_driver.load(tmp_path / "exported.pt")
     for grid in ("i", "ecse"):
@@ -65,7 +67,7 @@ def test_shipped_archives_give_the_numbers_of_this_code(
         assert np.allclose(found.forces, expected.forces, atol=1e-5)
 
 
-def test_files_that_are_no_archives(tmp_path: Path, archive_f32: Path) -> None:
+def test_files_that_are_not_archives_are_refused(tmp_path: Path, archive_f32: Path) -> None:
     def error(path: Path) -> str:
         with pytest.raises(pet_driver.PetDriverError, match=path.name) as caught:
             pet_driver.load(path)
@@ -87,13 +89,15 @@ def test_files_that_are_no_archives(tmp_path: Path, archive_f32: Path) -> None:
 
 
 def edit(source: Path, target: Path, change) -> None:
-    """Copy an archive, with one change to the bytes of each entry."""
+    """Copy an archive, and apply ``change`` to the bytes of each entry."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for name in old.namelist():
             new.writestr(name, change(name, old.read(name)))
 
 
-def test_another_format_version_and_damaged_weights(tmp_path: Path, archive_f32: Path) -> None:
+def test_other_format_versions_and_damaged_weights_are_refused(
+    tmp_path: Path, archive_f32: Path
+) -> None:
     def newer(name: str, content: bytes) -> bytes:
         if not name.endswith("metadata.json"):
             return content
@@ -111,7 +115,7 @@ def test_another_format_version_and_damaged_weights(tmp_path: Path, archive_f32:
         pet_driver.load(tmp_path / "flipped.pt")
 
 
-def test_bad_export_options(tmp_path: Path) -> None:
+def test_wrong_export_options_are_refused(tmp_path: Path) -> None:
     for options, message in [
         ({"grid": "9"}, "unknown grid '9'"),
         ({"dtype": "float16"}, "float32, float64"),
@@ -124,7 +128,7 @@ def test_bad_export_options(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_an_export_that_fails_its_check_leaves_what_was_there(
+def test_failed_export_keeps_the_existing_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "mine.pt"
@@ -136,7 +140,7 @@ def test_an_export_that_fails_its_check_leaves_what_was_there(
     assert out.read_bytes() == b"an older archive"
 
 
-def test_devices() -> None:
+def test_unknown_devices_are_refused() -> None:
     with pytest.raises(pet_driver.PetDriverError, match="not a device"):
         pet_driver.load("water-small", device="gpu")
     if not torch.cuda.is_available():
@@ -145,7 +149,7 @@ def test_devices() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_agrees_with_the_cpu(small_box: Atoms, archive_f64: Path) -> None:
+def test_cuda_equals_cpu(small_box: Atoms, archive_f64: Path) -> None:
     cpu = pet_driver.load(archive_f64, grid="2i").evaluate(small_box)
     gpu = pet_driver.load(archive_f64, "cuda", grid="2i").evaluate(small_box)
     assert abs(cpu.energy - gpu.energy) < 1e-8

@@ -23,7 +23,7 @@ from pet_driver.probe import probe
 from tests.conftest import perturbed
 
 TOLERANCE = 1e-10  # eV, eV/A
-SIGNAL = 1e-3  # below this a spread (eV, eV/A) would prove nothing
+SIGNAL = 1e-3  # eV, eV/A: the least standard deviation with which a test is meaningful
 
 
 def name_of(members: list[Path]) -> str:
@@ -37,23 +37,23 @@ def models(members: list[Path]) -> list[pet_driver.Model]:
 
 @pytest.fixture
 def ensemble(models: list[pet_driver.Model]) -> pet_driver.Ensemble:
-    """Of members that are loaded once: a fresh one has to be warmed up."""
+    """An ensemble with a counter of its own, of members that are loaded once."""
     return unite(models)
 
 
 def assert_mean(
-    found: pet_driver.Results, apart: list[pet_driver.Results], weights: np.ndarray
+    found: pet_driver.Results, members: list[pet_driver.Results], weights: np.ndarray
 ) -> None:
-    """``found`` is the mean of the results of the members, with numpy's idea of their spreads."""
+    """Check mean and standard deviations of the results of the members against NumPy."""
     for name in ("energy", "raw_energy", "forces", "virial", "energies", "rotation_energies"):
-        expected = np.mean([getattr(one, name) for one in apart], axis=0)
+        expected = np.mean([getattr(one, name) for one in members], axis=0)
         np.testing.assert_allclose(getattr(found, name), expected, atol=TOLERANCE, rtol=0)
-    energies = np.mean([one.rotation_energies for one in apart], axis=0)
+    energies = np.mean([one.rotation_energies for one in members], axis=0)
     mean = np.average(energies, weights=weights)
-    spread = np.sqrt(np.average((energies - mean) ** 2, weights=weights))
-    assert found.rotation_std == pytest.approx(spread, abs=TOLERANCE)
-    assert found.ensemble_std == pytest.approx(np.std([o.energy for o in apart]), abs=TOLERANCE)
-    forces = np.array([one.forces for one in apart])
+    std = np.sqrt(np.average((energies - mean) ** 2, weights=weights))
+    assert found.rotation_std == pytest.approx(std, abs=TOLERANCE)
+    assert found.ensemble_std == pytest.approx(np.std([o.energy for o in members]), abs=TOLERANCE)
+    forces = np.array([one.forces for one in members])
     square = ((forces - forces.mean(axis=0)) ** 2).sum(axis=-1)
     expected = np.sqrt(square.mean(axis=0))
     np.testing.assert_allclose(found.force_std, expected, atol=TOLERANCE, rtol=0)
@@ -62,7 +62,7 @@ def assert_mean(
 
 
 @pytest.mark.parametrize("grid", ["i", "i+random@7", "random3-each"])
-def test_is_the_mean_of_its_members(
+def test_results_are_the_mean_over_the_members(
     ensemble: pet_driver.Ensemble, models: list[pet_driver.Model], grid: str, water: Atoms
 ) -> None:
     other = water.copy()
@@ -70,13 +70,13 @@ def test_is_the_mean_of_its_members(
     for counter in (0, 2 if grid.endswith("each") else 1):  # the draws of two calls
         assert ensemble.counter == (counter if "random" in grid else 0)
         found = ensemble.evaluate([water, other], grid)
-        apart = [model.evaluate([water, other], grid, counter) for model in models]
+        separate = [model.evaluate([water, other], grid, counter) for model in models]
         weights = models[0].rotations(grid, counter)[1].numpy()
-        for one, results in zip(found, zip(*apart, strict=True), strict=True):
+        for one, results in zip(found, zip(*separate, strict=True), strict=True):
             assert_mean(one, results, weights)
 
 
-def test_what_is_refused_draws_no_rotations(ensemble: pet_driver.Ensemble) -> None:
+def test_refused_structures_do_not_advance_the_counter(ensemble: pet_driver.Ensemble) -> None:
     before = ensemble.counter
     with pytest.raises(pet_driver.PetDriverError, match="does not know the element He"):
         ensemble.evaluate(Atoms("He"), "random")
@@ -87,37 +87,39 @@ def test_members_may_differ_in_cutoff_and_precision(
     archive_deep: Path, archive_f32: Path, small_box: Atoms
 ) -> None:
     paths = [archive_deep, archive_f32]
-    ensemble, apart = pet_driver.load(paths), [pet_driver.load(path) for path in paths]
-    assert apart[0].cutoff != apart[1].cutoff
-    assert ensemble.cutoff == max(model.cutoff for model in apart)
-    assert ensemble.interaction_range == max(model.interaction_range for model in apart)
+    ensemble, members = pet_driver.load(paths), [pet_driver.load(path) for path in paths]
+    assert members[0].cutoff != members[1].cutoff
+    assert ensemble.cutoff == max(model.cutoff for model in members)
+    assert ensemble.interaction_range == max(model.interaction_range for model in members)
     found = ensemble.evaluate(small_box)
-    expected = [model.evaluate(small_box) for model in apart]
+    expected = [model.evaluate(small_box) for model in members]
     np.testing.assert_allclose(
         found.forces, np.mean([one.forces for one in expected], axis=0), atol=1e-5, rtol=0
     )
 
 
-def test_the_virial_is_that_of_the_mean(
+def test_virial_is_that_of_the_mean_energy(
     ensemble: pet_driver.Ensemble, models: list[pet_driver.Model], small_box: Atoms
 ) -> None:
-    """The part that is dropped is that of the mean: smaller than the mean of those dropped."""
+    """The antisymmetric part of the mean is smaller than the mean of the antisymmetric parts."""
     found = ensemble.evaluate(small_box)
-    apart = [model.evaluate(small_box).antisymmetric_virial for model in models]
-    assert SIGNAL < found.antisymmetric_virial < np.mean(apart)
+    separate = [model.evaluate(small_box).antisymmetric_virial for model in models]
+    assert SIGNAL < found.antisymmetric_virial < np.mean(separate)
     full = np.mean([model.evaluate(small_box).full_virial for model in models], axis=0)
     dropped = np.linalg.norm(full - found.virial)
     assert found.antisymmetric_virial == pytest.approx(dropped, abs=TOLERANCE)
 
 
-def test_a_single_model_has_no_spread(models: list[pet_driver.Model], water: Atoms) -> None:
+def test_single_model_has_zero_ensemble_std(models: list[pet_driver.Model], water: Atoms) -> None:
     found = models[0].evaluate(water)
     assert found.ensemble_std == 0.0
     assert found.force_std.shape == (3,) and not found.force_std.any()
     assert isinstance(pet_driver.load([models[0].path]), pet_driver.Model)
 
 
-def test_names(members: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_members_are_resolved(
+    members: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("c++").mkdir()
     for name in ("a.pt", "b.pt", "c++/d.pt"):
@@ -130,12 +132,14 @@ def test_names(members: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert isinstance(pet_driver.load("a.pt+b.pt"), pet_driver.Model)
 
 
-def test_no_bound_lets_nan_pass(ensemble: pet_driver.Ensemble) -> None:
+def test_thresholds_refuse_nan(ensemble: pet_driver.Ensemble) -> None:
     with pytest.raises(PetDriverError, match="force standard deviation of nan eV/A at atom 1"):
         Thresholds(ensemble, stop=5.0).check(np.array([0.1, np.nan, 0.2]), print)
 
 
-def test_shipped_ensembles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shipped_ensembles_are_loaded_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for name, members in shipped_ensembles().items():
         paths = resolve_all(name)
@@ -163,7 +167,7 @@ def test_shipped_ensembles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ("a.pt+other.pt", "same elements: a.pt knows H, O, but other.pt H, F"),
     ],
 )
-def test_members_that_do_not_fit(
+def test_members_that_cannot_be_combined_are_refused(
     name: str | list[str],
     message: str,
     members: list[Path],
@@ -185,7 +189,7 @@ def test_members_that_do_not_fit(
         assert pet_driver.load(name, grid="i").default_grid == "i"
 
 
-def test_ase(ensemble: pet_driver.Ensemble, water: Atoms) -> None:
+def test_ase_calculator_has_ensemble_results(ensemble: pet_driver.Ensemble, water: Atoms) -> None:
     expected = ensemble.evaluate(water, "i")
     largest, atom = expected.force_std.max(), expected.force_std.argmax()
     atoms = water.copy()
@@ -201,23 +205,25 @@ def test_ase(ensemble: pet_driver.Ensemble, water: Atoms) -> None:
     assert not atoms.calc.results
 
 
-def test_warnings_come_when_the_spread_doubles(ensemble: pet_driver.Ensemble, water: Atoms) -> None:
-    """A bond of changing length: as many warnings as doublings, each with its value."""
+def test_warnings_repeat_when_the_force_std_doubles(
+    ensemble: pet_driver.Ensemble, water: Atoms
+) -> None:
+    """While a bond is stretched, there is one warning for each doubling, with its value."""
     frames = []
     for stretch in np.linspace(-0.3, 1.2, 16):
         frames.append(water.copy())
         frames[-1].positions[1] += stretch * (water.positions[1] - water.positions[0])
-    spreads = np.array([found.force_std.max() for found in ensemble.evaluate(frames)])
-    # Up to the largest spread, and through all of it once more: nothing new is said then.
-    upwards = np.argsort(spreads)
+    stds = np.array([found.force_std.max() for found in ensemble.evaluate(frames)])
+    # Up to the largest value, and through all values once more, without a new warning.
+    upwards = np.argsort(stds)
     order = [*upwards, *upwards[::-1], *upwards]
-    frames, spreads = [frames[index] for index in order], spreads[order]
-    threshold = 1.05 * spreads[0]
+    frames, stds = [frames[index] for index in order], stds[order]
+    threshold = 1.05 * stds[0]
     expected, bound = [], threshold
-    for spread in spreads:
-        if spread > bound:
-            expected.append(spread)
-            bound = 2 * spread
+    for std in stds:
+        if std > bound:
+            expected.append(std)
+            bound = 2 * std
     assert 2 <= len(expected) < 8
     calculator = pet_driver.PETCalculator(ensemble, warn=threshold)
     with warnings.catch_warnings(record=True) as caught:
@@ -241,7 +247,7 @@ def test_warnings_come_when_the_spread_doubles(ensemble: pet_driver.Ensemble, wa
         ({"warn": 2.0, "stop": 1.0}, "warn 2 is above stop 1"),
     ],
 )
-def test_thresholds_that_cannot_be(
+def test_wrong_thresholds_are_refused(
     thresholds: dict, message: str, ensemble: pet_driver.Ensemble
 ) -> None:
     with pytest.raises(PetDriverError, match=re.escape(message)):
@@ -255,7 +261,7 @@ def test_thresholds_need_an_ensemble(models: list[pet_driver.Model]) -> None:
         pet_driver.PETCalculator(models[0], warn=1.0)
 
 
-def test_cost_and_probe(
+def test_cost_and_probe_of_an_ensemble(
     ensemble: pet_driver.Ensemble, models: list[pet_driver.Model], water: Atoms
 ) -> None:
     cost = predict_cost(ensemble, water, "2i")
@@ -266,7 +272,7 @@ def test_cost_and_probe(
     assert found.deviations[0].energy == pytest.approx(abs(raw), rel=1e-6)
 
 
-def test_command_line(
+def test_command_line_prints_ensemble_results(
     ensemble: pet_driver.Ensemble,
     members: list[Path],
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""Energies, forces and virials of the evaluator, in every kind of cell."""
+"""Energies, forces and virials of a model, in all kinds of cells."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ RELATIVE = 1e-6  # of finite differences, float64
 
 
 def central_difference(function, step: float) -> float:
-    """Fourth-order central difference at zero."""
+    """Return the fourth-order central difference at zero."""
     one = function(step) - function(-step)
     two = function(2 * step) - function(-2 * step)
     return (8 * one - two) / (12 * step)
@@ -61,7 +61,7 @@ def test_virial_is_the_gradient_by_strain(
         assert abs(found.virial[a, b] - slope) < RELATIVE * max(1.0, abs(slope))
 
 
-def test_a_batch_is_its_members(water: Atoms, small_box: Atoms, archive_f64) -> None:
+def test_batch_equals_separate_evaluations(water: Atoms, small_box: Atoms, archive_f64) -> None:
     structures = [water, small_box, Atoms("O"), water, small_box[:10]]
     for max_edges in (1, 500, 10**6):
         model = pet_driver.load(archive_f64, max_edges=max_edges)
@@ -74,8 +74,8 @@ def test_a_batch_is_its_members(water: Atoms, small_box: Atoms, archive_f64) -> 
             assert abs(found.energies.sum() - found.energy) < 1e-10
 
 
-def test_a_small_cell_is_its_supercell(model_f64: pet_driver.Model) -> None:
-    """A cell of 3.1 A, shorter than the cutoff: atoms see several images of each other."""
+def test_small_cell_equals_its_supercell(model_f64: pet_driver.Model) -> None:
+    """A cell of 3.1 A is shorter than the cutoff: atoms have several images of each other."""
     unit = molecule("H2O")
     unit.set_cell([[3.1, 0, 0], [0.6, 3.3, 0], [-0.4, 0.5, 3.2]])
     unit.set_pbc(True)
@@ -86,7 +86,7 @@ def test_a_small_cell_is_its_supercell(model_f64: pet_driver.Model) -> None:
 
 
 @pytest.mark.parametrize("pbc", [(False,) * 3, (True, False, False), (True, True, False)])
-def test_partial_periodicity_is_a_wide_cell(
+def test_partial_periodicity_equals_a_wide_cell(
     pbc: tuple[bool, ...], small_box: Atoms, model_f64: pet_driver.Model
 ) -> None:
     small_box.pbc = pbc
@@ -98,7 +98,7 @@ def test_partial_periodicity_is_a_wide_cell(
     assert np.abs(first.forces - second.forces).max() < 1e-10
 
 
-def test_atoms_on_top_of_each_other_are_an_error_in_ase(
+def test_coinciding_atoms_are_an_error_in_ase(
     small_box: Atoms, model_f64: pet_driver.Model
 ) -> None:
     small_box.positions[3] = small_box.positions[0]
@@ -107,7 +107,7 @@ def test_atoms_on_top_of_each_other_are_an_error_in_ase(
         small_box.get_forces()
 
 
-def test_atoms_on_top_of_each_other_are_an_error_in_ipi(
+def test_coinciding_atoms_are_an_error_in_ipi(
     small_box: Atoms, model_f64: pet_driver.Model
 ) -> None:
     small_box.positions[3] = small_box.positions[0]
@@ -117,7 +117,7 @@ def test_atoms_on_top_of_each_other_are_an_error_in_ipi(
         potential.compute([cell * BOHR_PER_ANGSTROM], [positions * BOHR_PER_ANGSTROM])
 
 
-def test_translation_and_wrapping_change_nothing(
+def test_results_are_invariant_under_translation_and_wrapping(
     small_box: Atoms, model_f64: pet_driver.Model
 ) -> None:
     moved = small_box.copy()
@@ -139,11 +139,10 @@ def test_edges_are_sorted_and_paired(small_box: Atoms) -> None:
 
 
 @pytest.mark.parametrize("pbc", [(False, False, False), (True, True, False)])
-def test_edges_are_all_there(pbc: tuple[bool, bool, bool]) -> None:
-    """Wherever the atoms are, and however a slab is turned: against all pairs and images."""
+def test_all_edges_are_found(pbc: tuple[bool, bool, bool]) -> None:
+    """Compare with all pairs and images, far from the origin and in a rotated slab."""
     rng = np.random.default_rng(4)
-    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    cell = 14.0 * turn
+    cell = 14.0 * np.linalg.qr(rng.normal(size=(3, 3)))[0]
     positions = rng.uniform(-40, -12, (400, 3)) if pbc[0] is False else None
     if positions is None:
         positions = rng.uniform(-1, 1, (400, 3)) @ cell - 60.0
@@ -153,13 +152,13 @@ def test_edges_are_all_there(pbc: tuple[bool, bool, bool]) -> None:
     images = range(-1, 2)
     for shift in ((a, b, 0) for a in images for b in images) if pbc[0] else ((0, 0, 0),):
         inside = positions if not pbc[0] else wrapped(positions, cell)
-        apart = inside[None] + np.array(shift) @ cell - inside[:, None]
-        count += int(((apart**2).sum(axis=2) < 16.0).sum()) - (400 if shift == (0, 0, 0) else 0)
+        vectors = inside[None] + np.array(shift) @ cell - inside[:, None]
+        count += int(((vectors**2).sum(axis=2) < 16.0).sum()) - (400 if shift == (0, 0, 0) else 0)
     assert len(edges.centers) == count > 1000
 
 
 def wrapped(positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """Into the cell along its first two vectors."""
+    """Return positions wrapped into the cell along its first two vectors."""
     fractional = positions @ np.linalg.inv(cell)
     fractional[:, :2] -= np.floor(fractional[:, :2])
     return fractional @ cell
@@ -168,7 +167,7 @@ def wrapped(positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
 def test_float32_energy_differences(
     liquid: Atoms, model_f32: pet_driver.Model, shipped_f64: pet_driver.Model
 ) -> None:
-    """A box of -30,000 eV: small displacements change its energy as in float64."""
+    """Energy differences of a box of -30,000 eV agree with float64."""
     displaced = liquid.copy()
     displaced.positions += 1e-4 * np.sign(shipped_f64.evaluate(liquid).forces)
     single, double = (
@@ -193,7 +192,7 @@ def test_ase_calculator(small_box: Atoms, model_f64: pet_driver.Model) -> None:
     assert kept.results["energy"] == small_box.get_potential_energy()
 
 
-def test_a_calculator_takes_nothing_that_it_does_not_know(model_f64: pet_driver.Model) -> None:
+def test_ase_calculator_refuses_wrong_arguments(model_f64: pet_driver.Model) -> None:
     with pytest.raises(TypeError, match="grids"):
         pet_driver.PETCalculator(model_f64, grids="2i")
     with pytest.raises(pet_driver.PetDriverError, match="the model is loaded already"):
@@ -202,7 +201,7 @@ def test_a_calculator_takes_nothing_that_it_does_not_know(model_f64: pet_driver.
     assert (calculator.grid, calculator.model.max_edges) == ("2", 50)
 
 
-def test_numbers_are_grids_too(water: Atoms, model_f64: pet_driver.Model) -> None:
+def test_grids_may_be_integers(water: Atoms, model_f64: pet_driver.Model) -> None:
     assert model_f64.evaluate(water, 2).energy == model_f64.evaluate(water, "2").energy
     with pytest.raises(pet_driver.PetDriverError, match="unknown grid '-1'"):
         model_f64.evaluate(water, -1)
@@ -210,12 +209,12 @@ def test_numbers_are_grids_too(water: Atoms, model_f64: pet_driver.Model) -> Non
         pet_driver.load("water-small", max_edges=0)
 
 
-def test_the_device_where_there_is_one(archive_f64: Path) -> None:
+def test_device_auto_uses_cuda_if_available(archive_f64: Path) -> None:
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     assert pet_driver.load(archive_f64, device="auto").device.type == expected
 
 
-def test_bad_structures(water: Atoms, model_f32: pet_driver.Model) -> None:
+def test_wrong_structures_are_refused(water: Atoms, model_f32: pet_driver.Model) -> None:
     with pytest.raises(pet_driver.PetDriverError, match=r"element He.*H, O"):
         model_f32.evaluate(Atoms("He"))
     water.positions[1, 2] = np.nan
@@ -232,20 +231,20 @@ def test_bad_structures(water: Atoms, model_f32: pet_driver.Model) -> None:
         ([[9, 0, 0], [0, 9, 0], [4, 5, 0]], (1, 1, 1)),
     ],
 )
-def test_flat_cells_are_refused(cell: list, pbc: tuple, model_f32: pet_driver.Model) -> None:
+def test_degenerate_cells_are_refused(cell: list, pbc: tuple, model_f32: pet_driver.Model) -> None:
     with pytest.raises(pet_driver.PetDriverError, match="are parallel, or lie in one plane"):
         model_f32.evaluate(Atoms("O", cell=cell, pbc=pbc))
 
 
 @pytest.mark.parametrize("grid", ["0", "random@3", "random-each@3"])
-def test_many_structures_go_in_portions(
+def test_many_structures_are_evaluated_in_portions(
     grid: str, small_box: Atoms, archive_f64: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neighbours are looked for portion by portion; rotations are drawn for the call as a whole."""
+    """Neighbours are searched portion by portion; rotations are drawn for the whole call."""
     structures = [small_box[:k].copy() for k in (3, 9, 12, 6, 3)]
     model = pet_driver.load(archive_f64)
     whole = model.evaluate(structures, grid)
-    monkeypatch.setattr("pet_driver.model.evaluator.PORTION", 12)
+    monkeypatch.setattr("pet_driver.model.evaluator.MAX_ATOMS", 12)
     other = pet_driver.load(archive_f64)
     parts = other.evaluate(structures, grid)
     for one, two in zip(whole, parts, strict=True):

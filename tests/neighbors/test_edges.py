@@ -1,4 +1,4 @@
-"""The kernels around the network against torch, on one thread and on several."""
+"""Edges, forces and virials by the C++ kernels against torch, on one thread and on several."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,10 @@ import pytest
 import torch
 from ase import Atoms
 
+from pet_driver.neighbors.batches import AtomBatch, EdgeBatch
 from pet_driver.neighbors.edges import forces_and_virials
 from pet_driver.neighbors.structure import Structure
-from pet_driver.neighbors.verlet_list import SKIN, AtomBatch, EdgeBatch, VerletList
+from pet_driver.neighbors.verlet_list import SKIN, VerletList
 from tests.conftest import lattice_water
 
 CUTOFF = 4.0
@@ -22,27 +23,24 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-def edges(frames: list[Atoms], by_kernels: bool) -> EdgeBatch:
-    structures = [Structure.from_ase(atoms) for atoms in frames]
-    atoms = AtomBatch.of(structures)
-    found = VerletList(structures, atoms, CUTOFF, SKIN, torch.device("cpu"), by_kernels).edges(
-        atoms
-    )
+def edges(frames: list[Atoms], use_kernels: bool) -> EdgeBatch:
+    atoms = AtomBatch.from_structures([Structure.from_ase(frame) for frame in frames])
+    found = VerletList(atoms, CUTOFF, SKIN, torch.device("cpu"), use_kernels).edges(atoms)
     assert found is not None
     return found
 
 
 def batch(number: int) -> list[Atoms]:
-    """Structures of different sizes, without edges at the beginning, in the middle and the end."""
+    """Return structures of different sizes, with single atoms before, between and after them."""
     alone = Atoms("O")
     frames = [lattice_water(2 + k % 2, seed=k) for k in range(number)]
     return [alone, *frames[:1], alone, *frames[1:], alone]
 
 
 @pytest.mark.parametrize("number", [1, 24])
-def test_edges(threads: int, number: int) -> None:
-    one, two = (edges(batch(number), by_kernels) for by_kernels in (False, True))
-    # large enough for a team of threads to share the work
+def test_kernels_select_the_same_edges(threads: int, number: int) -> None:
+    one, two = (edges(batch(number), use_kernels) for use_kernels in (False, True))
+    # The larger batch is above the size from which the kernels use several threads.
     assert (len(one.centers) > 3 * 8192) == (number == 24)
     assert list(one.counts) == list(two.counts)
     for name in ("centers", "neighbors", "reverse", "vectors"):
@@ -50,12 +48,12 @@ def test_edges(threads: int, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 24])
-def test_forces_and_virials(threads: int, number: int) -> None:
+def test_kernels_give_the_same_forces_and_virials(threads: int, number: int) -> None:
     found = edges(batch(number), False)
     generator = torch.Generator().manual_seed(1)
     gradients = torch.randn(found.vectors.shape, generator=generator, dtype=torch.float64)
     arguments = (found.pairs, found.vectors, gradients, found.structures, found.counts)
-    exact, fast = (forces_and_virials(*arguments, by_kernels) for by_kernels in (False, True))
+    exact, fast = (forces_and_virials(*arguments, use_kernels) for use_kernels in (False, True))
     for one, two in zip(exact, fast, strict=True):
         assert one.shape == two.shape
         assert (one - two).abs().max() < 1e-12 * one.abs().max()

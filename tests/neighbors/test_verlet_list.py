@@ -1,4 +1,4 @@
-"""Kept pairs against new searches: after every move the edges must be exactly those found anew."""
+"""A Verlet list gives exactly the edges that a new search would find, after every move."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,44 +12,38 @@ from ase.build import molecule
 import pet_driver
 from pet_driver.errors import PetDriverError
 from pet_driver.neighbors import verlet_list as verlet
+from pet_driver.neighbors.batches import AtomBatch, EdgeBatch
 from pet_driver.neighbors.neighbor_list import find_edges
 from pet_driver.neighbors.structure import Structure
-from pet_driver.neighbors.verlet_list import (
-    SKIN,
-    WIDEST_SKIN,
-    AtomBatch,
-    EdgeBatch,
-    VerletList,
-    VerletLists,
-)
+from pet_driver.neighbors.verlet_list import SKIN, WIDEST_SKIN, VerletList, VerletLists
 
 CUTOFF = 4.0
 CPU = torch.device("cpu")
 STEP = 0.02  # A, of a random walk
 
 
-Row = tuple[int, int, int, int, int]  # centre, neighbour, and the whole cell vectors between
+Edge = tuple[int, int, int, int, int]  # centre, neighbour, cell shift
 
 
-def rows(structure: Structure, centers, neighbors, vectors: np.ndarray) -> set[Row]:
-    """The edges as integers; their vectors must be those between the atoms."""
+def as_integers(structure: Structure, centers, neighbors, vectors: np.ndarray) -> set[Edge]:
+    """Return the edges as integers, and check their vectors."""
     cell = np.where(np.array(structure.pbc)[:, None], structure.cell, 0.0)
-    apart = structure.positions[neighbors] - structure.positions[centers]
-    shifts = np.round((vectors - apart) @ np.linalg.pinv(cell))
-    assert np.abs(apart + shifts @ cell - vectors).max(initial=0.0) < 1e-11
+    differences = structure.positions[neighbors] - structure.positions[centers]
+    shifts = np.round((vectors - differences) @ np.linalg.pinv(cell))
+    assert np.abs(differences + shifts @ cell - vectors).max(initial=0.0) < 1e-11
     found = np.column_stack([centers, neighbors, shifts.astype(int)]).tolist()
     assert len(set(map(tuple, found))) == len(centers)
     return set(map(tuple, found))
 
 
-def kept(structures: Sequence[Structure], edges: EdgeBatch) -> list[set[Row]]:
-    """The edges of a batch, by structure."""
+def edges_by_structure(structures: Sequence[Structure], edges: EdgeBatch) -> list[set[Edge]]:
+    """Return the edges of each structure of a batch, and check their order."""
     found = []
     for k, structure in enumerate(structures):
         part = edges.part(k, k + 1)
         check_pairing(part)
         arrays = part.centers.numpy(), part.neighbors.numpy(), part.vectors.numpy()
-        found.append(rows(structure, *arrays))
+        found.append(as_integers(structure, *arrays))
         assert part.counts[0] == len(part.centers)
     return found
 
@@ -63,34 +57,35 @@ def check_pairing(part: EdgeBatch) -> None:
     assert part.owned.all() and not part.structures.any()
 
 
-def sought(structure: Structure) -> set[Row]:
+def new_search(structure: Structure) -> set[Edge]:
     edges = find_edges(structure, CUTOFF)
-    return rows(structure, edges.centers, edges.neighbors, edges.vectors)
+    return as_integers(structure, edges.centers, edges.neighbors, edges.vectors)
 
 
 class Follower:
-    """Asks one cache for edges, compares them with new searches, and counts how many it saved.
+    """Compares the edges of Verlet lists with new searches, and counts the saved searches.
 
-    A second cache, whose pairs the kernels sort out, must give the very same.
+    Lists whose edges the C++ kernels select must give exactly the same.
     """
 
     def __init__(self) -> None:
-        self.cache = VerletLists(CUTOFF, CPU)
-        self.by_kernels = VerletLists(CUTOFF, CPU, by_kernels=True)
+        self.lists = VerletLists(CUTOFF, CPU)
+        self.with_kernels = VerletLists(CUTOFF, CPU, use_kernels=True)
         self.kept = self.searched = 0
         self.last: EdgeBatch | None = None
 
     def follow(self, structures: Sequence[Structure]) -> None:
-        atoms = AtomBatch.of(structures)
-        edges = self.cache.edges(atoms)
+        atoms = AtomBatch.from_structures(structures)
+        edges = self.lists.edges(atoms)
         if edges is None:
             self.searched += 1
-            edges = self.cache.new_edges(structures, atoms)
+            edges = self.lists.search(atoms)
         else:
             self.kept += 1
         self.last = edges
-        assert kept(structures, edges) == [sought(structure) for structure in structures]
-        again = self.by_kernels.edges(atoms) or self.by_kernels.new_edges(structures, atoms)
+        expected = [new_search(structure) for structure in structures]
+        assert edges_by_structure(structures, edges) == expected
+        again = self.with_kernels.edges(atoms) or self.with_kernels.search(atoms)
         assert list(again.counts) == list(edges.counts)
         for name in ("centers", "neighbors", "reverse", "vectors"):
             assert torch.equal(getattr(again, name), getattr(edges, name)), name
@@ -111,17 +106,17 @@ def systems(small_box: Atoms) -> dict[str, list[Structure]]:
         "no cell": [cluster],
         "one atom": [Atoms("O")],
         "beads": [small_box] * 3,
-        "all together": [cluster, small_box, Atoms("O"), dense, slab],
+        "mixed batch": [cluster, small_box, Atoms("O"), dense, slab],
     }
     return {name: [Structure.from_ase(a) for a in group] for name, group in groups.items()}
 
 
-NAMES = ["box", "tilted", "slab", "many images", "no cell", "one atom", "beads", "all together"]
+NAMES = ["box", "tilted", "slab", "many images", "no cell", "one atom", "beads", "mixed batch"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_random_walk(name: str, small_box: Atoms) -> None:
-    """Far enough that neighbours change and every atom of the box leaves its cell."""
+    """A walk so long that neighbours change and every atom of the box leaves its cell."""
     rng = np.random.default_rng(1)
     structures = systems(small_box)[name]
     drift = np.array([0.04, -0.03, 0.01])
@@ -129,7 +124,7 @@ def test_random_walk(name: str, small_box: Atoms) -> None:
     counts = set()
     for _ in range(160):
         follower.follow(structures)
-        counts.add(sum(len(sought(structure)) for structure in structures))
+        counts.add(sum(len(new_search(structure)) for structure in structures))
         structures = [
             replace(s, positions=s.positions + drift + STEP * rng.normal(size=s.positions.shape))
             for s in structures
@@ -138,8 +133,7 @@ def test_random_walk(name: str, small_box: Atoms) -> None:
     assert len(counts) > 3 or name in ("no cell", "one atom")
 
 
-def test_a_cell_that_changes(small_box: Atoms) -> None:
-    """A barostat: cell and positions are strained together, while the atoms move as well."""
+def test_barostat_strains_cell_and_positions(small_box: Atoms) -> None:
     rng = np.random.default_rng(2)
     structure = Structure.from_ase(small_box)
     follower = Follower()
@@ -155,8 +149,8 @@ def test_a_cell_that_changes(small_box: Atoms) -> None:
     assert follower.kept > 2 * follower.searched > 4
 
 
-def test_a_cell_that_changes_alone(small_box: Atoms) -> None:
-    """Atoms that stay while the cell shrinks come closer to their images."""
+def test_cell_shrinks_around_fixed_atoms(small_box: Atoms) -> None:
+    """The atoms do not move, but come closer to their periodic images."""
     structure = Structure.from_ase(small_box)
     follower = Follower()
     for _ in range(60):
@@ -171,8 +165,8 @@ def test_a_cell_that_changes_alone(small_box: Atoms) -> None:
 
 @pytest.mark.parametrize("start", [3.3, 4.7])
 @pytest.mark.parametrize("stretched", [False, True])
-def test_two_atoms_cross_the_cutoff(start: float, stretched: bool) -> None:
-    """To and fro, both of them moving, or drawn along by the cell."""
+def test_pair_crosses_the_cutoff(start: float, stretched: bool) -> None:
+    """In both directions, because the atoms move or because the cell is stretched."""
     follower = Follower()
     lengths = start + np.concatenate([np.linspace(0, 8.0 - 2 * start, 60)] * 2)
     counts = []
@@ -188,17 +182,17 @@ def test_two_atoms_cross_the_cutoff(start: float, stretched: bool) -> None:
     assert follower.kept > follower.searched
 
 
-def test_a_rigid_turn_keeps_the_pairs(small_box: Atoms) -> None:
-    turned = small_box.copy()
+def test_rigid_rotation_keeps_the_list(small_box: Atoms) -> None:
+    rotated = small_box.copy()
     follower = Follower()
     for _ in range(20):
-        follower.follow([Structure.from_ase(turned)])
-        turned.rotate(7, (1, 2, 3), rotate_cell=True)
+        follower.follow([Structure.from_ase(rotated)])
+        rotated.rotate(7, (1, 2, 3), rotate_cell=True)
     assert (follower.kept, follower.searched) == (18, 2)  # the first without a skin
 
 
-def test_jumps(small_box: Atoms) -> None:
-    """One atom elsewhere, atoms wrapped into the cell, elements exchanged, an atom less."""
+def test_jumps_need_a_new_search(small_box: Atoms) -> None:
+    """A displaced atom, wrapped atoms, exchanged elements, a missing atom."""
     start = Structure.from_ase(small_box)
     near = replace(start, positions=start.positions + 0.01)
     rng = np.random.default_rng(3)
@@ -215,23 +209,22 @@ def test_jumps(small_box: Atoms) -> None:
             follower.follow([structure])
         follower.follow([start, *others])
     swapped = replace(start, numbers=start.numbers[::-1].copy())
-    edges = VerletList([start], AtomBatch.of([start]), CUTOFF, SKIN, CPU)
-    assert edges.edges(AtomBatch.of([near])) is not None
-    assert edges.edges(AtomBatch.of([swapped])) is None
+    known = VerletList(AtomBatch.from_structures([start]), CUTOFF, SKIN, CPU)
+    assert known.edges(AtomBatch.from_structures([near])) is not None
+    assert known.edges(AtomBatch.from_structures([swapped])) is None
 
 
-def test_the_skin_is_used_up_and_no_more(small_box: Atoms) -> None:
+def test_list_is_valid_up_to_half_the_skin(small_box: Atoms) -> None:
     structure = Structure.from_ase(small_box)
-    before = VerletList([structure], AtomBatch.of([structure]), CUTOFF, SKIN, CPU)
-    for way, holds in ((0.499 * SKIN, True), (0.501 * SKIN, False)):
+    known = VerletList(AtomBatch.from_structures([structure]), CUTOFF, SKIN, CPU)
+    for distance, valid in ((0.499 * SKIN, True), (0.501 * SKIN, False)):
         positions = structure.positions.copy()
-        positions[5] += way * np.array([0.6, 0.0, -0.8])
-        moved = replace(structure, positions=positions)
-        assert (before.edges(AtomBatch.of([moved])) is not None) == holds
+        positions[5] += distance * np.array([0.6, 0.0, -0.8])
+        moved = AtomBatch.from_structures([replace(structure, positions=positions)])
+        assert (known.edges(moved) is not None) == valid
 
 
-def test_beads_one_by_one(small_box: Atoms) -> None:
-    """Every bead finds the pairs it left, though others were asked for in between."""
+def test_beads_evaluated_one_by_one_keep_their_lists(small_box: Atoms) -> None:
     rng = np.random.default_rng(4)
     start = Structure.from_ase(small_box)
     shape = start.positions.shape
@@ -249,29 +242,31 @@ def test_beads_one_by_one(small_box: Atoms) -> None:
 
 
 def test_fast_atoms_get_a_wider_skin(small_box: Atoms) -> None:
-    """A tenth of an A a step, as beads have: a search still lasts; where atoms are slow, none."""
+    """0.1 A a step, as for beads: the skin grows, and shrinks again when the atoms are slow."""
     structure = Structure.from_ase(small_box)
     follower = Follower()
     for _ in range(60):
         structure = replace(structure, positions=structure.positions.copy())
         structure.positions[7] += np.array([0.06, 0.0, 0.08])
         follower.follow([structure])
-    skins = [known.skin for known in follower.cache._lists]
+    skins = [known.skin for known in follower.lists._lists]
     assert max(skins) == WIDEST_SKIN
     assert follower.searched < 15  # with 0.5 A, every third step
-    for _ in range(200):  # they come to rest
+    for _ in range(200):  # the atoms come to rest
         structure = replace(structure, positions=structure.positions + 0.003)
         follower.follow([structure])
-    assert follower.cache._lists[-1].skin < WIDEST_SKIN
+    assert follower.lists._lists[-1].skin < WIDEST_SKIN
     slow = Follower()
     for _ in range(60):
         structure = replace(structure, positions=structure.positions + 0.01)
         slow.follow([structure])
-    assert max(known.skin for known in slow.cache._lists) == SKIN
+    assert max(known.skin for known in slow.lists._lists) == SKIN
 
 
-def test_a_wider_skin_must_fit(small_box: Atoms, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it does not, it would be found and thrown away at once."""
+def test_skin_does_not_exceed_the_memory_bound(
+    small_box: Atoms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list beyond the bound would be searched and dropped at once."""
     structure = Structure.from_ase(small_box)
     one = len(find_edges(structure, CUTOFF + SKIN).centers)
     monkeypatch.setattr(verlet, "MAX_PAIRS", 3 * one)
@@ -280,11 +275,11 @@ def test_a_wider_skin_must_fit(small_box: Atoms, monkeypatch: pytest.MonkeyPatch
         structure = replace(structure, positions=structure.positions.copy())
         structure.positions[7] += np.array([0.06, 0.0, 0.08])
         follower.follow([structure])
-        assert follower.cache._lists
-    assert max(known.skin for known in follower.cache._lists) < WIDEST_SKIN
+        assert follower.lists._lists
+    assert max(known.skin for known in follower.lists._lists) < WIDEST_SKIN
 
 
-def test_memory_is_bounded(small_box: Atoms, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_pairs_is_bounded(small_box: Atoms, monkeypatch: pytest.MonkeyPatch) -> None:
     start = Structure.from_ase(small_box)
     one = len(find_edges(start, CUTOFF + SKIN).centers)
     monkeypatch.setattr(verlet, "MAX_PAIRS", 5 * one)
@@ -293,13 +288,13 @@ def test_memory_is_bounded(small_box: Atoms, monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(12):
         shape = start.positions.shape
         follower.follow([replace(start, positions=start.positions + rng.normal(size=shape))])
-        assert sum(map(len, follower.cache._lists)) <= 5 * one
+        assert sum(map(len, follower.lists._lists)) <= 5 * one
     monkeypatch.setattr(verlet, "MAX_PAIRS", one // 2)
     follower.follow([start])
-    assert not follower.cache._lists
+    assert not follower.lists._lists
 
 
-def test_broken_structures_are_refused_at_any_time(small_box: Atoms) -> None:
+def test_positions_and_cells_must_be_finite(small_box: Atoms) -> None:
     start = Structure.from_ase(small_box)
     for value in (np.nan, np.inf):
         broken = start.positions.copy()
@@ -312,16 +307,16 @@ def test_broken_structures_are_refused_at_any_time(small_box: Atoms) -> None:
             follower.follow([replace(start, cell=np.full((3, 3), value))])
 
 
-def test_a_trajectory_has_the_energies_of_its_frames(small_box: Atoms, archive_f64) -> None:
-    """A model that follows, against one that sees every frame for the first time."""
+def test_results_do_not_depend_on_kept_lists(small_box: Atoms, archive_f64) -> None:
+    """A model that has followed a trajectory, against one that sees each frame first."""
     rng = np.random.default_rng(6)
-    follows = pet_driver.load(archive_f64)
+    model = pet_driver.load(archive_f64)
     frames = [small_box[:9], small_box[:12]]
     for _ in range(4):
         for frame in frames:
             frame.positions += 2 * STEP * rng.normal(size=frame.positions.shape)
-        fresh = pet_driver.Model(follows.archive)
-        for found, expected in zip(follows.evaluate(frames), fresh.evaluate(frames), strict=True):
+        fresh = pet_driver.Model(model.archive)
+        for found, expected in zip(model.evaluate(frames), fresh.evaluate(frames), strict=True):
             assert abs(found.energy - expected.energy) < 1e-12 * abs(expected.energy)
             assert np.abs(found.forces - expected.forces).max() < 1e-11
             assert np.abs(found.full_virial - expected.full_virial).max() < 1e-11

@@ -1,4 +1,4 @@
-"""The network is metatrain's PET, in every variant, to float64 rounding."""
+"""The network agrees with metatrain's PET in every variant, to float64 rounding."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,8 @@ from ase import Atoms
 from pet_driver.checkpoints.metatrain import source_of_model
 from pet_driver.model.archive import Archive, save
 from pet_driver.model.evaluator import Model
+from pet_driver.neighbors.neighbor_list import find_edges
+from pet_driver.neighbors.structure import Structure
 from tests import metatrain_peer as peer
 
 ENERGY = 1e-9  # eV
@@ -32,7 +34,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_energy_and_forces(variant: str, liquid: Atoms, tmp_path) -> None:
+def test_energy_and_forces_equal_metatrain(variant: str, liquid: Atoms, tmp_path) -> None:
     peer_model = peer.random_model([1, 8], **VARIANTS[variant])
     path = tmp_path / "archive.pt"
     save(source_of_model(peer_model, "energy"), path, dtype="float64")
@@ -43,7 +45,7 @@ def test_energy_and_forces(variant: str, liquid: Atoms, tmp_path) -> None:
     assert np.abs(ours.forces - forces).max() < FORCE
 
 
-def test_an_atom_alone_and_a_pair_beyond_the_cutoff(tmp_path) -> None:
+def test_isolated_atoms_equal_metatrain(tmp_path) -> None:
     peer_model = peer.random_model([1, 8], **SMALL)
     path = tmp_path / "archive.pt"
     save(source_of_model(peer_model, "energy"), path, dtype="float64")
@@ -58,7 +60,7 @@ def test_an_atom_alone_and_a_pair_beyond_the_cutoff(tmp_path) -> None:
 @pytest.mark.parametrize("featurizer", ["feedforward", "residual"])
 @pytest.mark.parametrize("adaptive", [None, 3])
 def test_interaction_range_is_reached_and_not_exceeded(featurizer: str, adaptive, tmp_path) -> None:
-    """Along a chain, the energy of the first atom feels atoms within the range and no others."""
+    """In a chain, only atoms within the range change the energy of the first one."""
     peer_model = peer.random_model(
         [1, 8], **SMALL, cutoff=2.0, featurizer_type=featurizer, num_neighbors_adaptive=adaptive
     )
@@ -74,16 +76,13 @@ def test_interaction_range_is_reached_and_not_exceeded(featurizer: str, adaptive
     gradient = position_gradient(module, atoms, only_first)
     distances = np.linalg.norm(atoms.positions - atoms.positions[0], axis=1)
     assert np.array_equal(gradient[distances > reach], np.zeros_like(gradient[distances > reach]))
-    felt = distances[np.abs(gradient).max(axis=1) > 0].max()
-    # Adaptive radii are shorter than the cutoff, so that range is a bound that is not attained.
-    assert felt > reach - (2.0 if adaptive is None else 4.0)
+    furthest = distances[np.abs(gradient).max(axis=1) > 0].max()
+    # Adaptive radii are shorter than the cutoff, so that the range is an upper bound.
+    assert furthest > reach - (2.0 if adaptive is None else 4.0)
 
 
 def position_gradient(module, atoms: Atoms, owned: torch.Tensor) -> np.ndarray:
-    """Gradient of the owned atoms' energy by the positions of all."""
-    from pet_driver.neighbors.neighbor_list import find_edges
-    from pet_driver.neighbors.structure import Structure
-
+    """Return the gradient of the owned atoms' energy by the positions of all atoms [N, 3]."""
     edges = find_edges(Structure.from_ase(atoms), module.cutoff)
     raw = module.grid("0")
     numbers = torch.as_tensor(atoms.numbers, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""The weights of edges, and their slopes in closed form."""
+"""Cutoff factors, and their derivatives in closed form."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from pet_driver.network import Hypers, PairCutoffs
 
 @pytest.mark.parametrize("function", ["Bump", "Cosine"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_slopes_of_a_fixed_cutoff_are_the_derivatives(function, dtype):
+def test_slopes_of_a_fixed_cutoff_are_the_derivatives(function: str, dtype: torch.dtype) -> None:
     cutoffs = PairCutoffs(Hypers(cutoff_function=function))
     edge, width = cutoffs.cutoff, cutoffs.width
     distances = torch.linspace(edge - 1.5 * width, edge, 200, dtype=dtype).requires_grad_(True)

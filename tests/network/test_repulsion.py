@@ -1,4 +1,4 @@
-"""The repulsion at short range: its formula, its derivatives, and once for all rotations."""
+"""ZBL repulsion: formula, derivatives, and the same contribution with every grid."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +19,11 @@ from tests.conftest import lattice_water
 NUMBERS = [1, 8, 26, 55, 92]
 RADII = [float(covalent_radii[z]) for z in NUMBERS]
 WATER_RADII = RADII[:2]  # A, of H and O
-REPULSIVE = 1.0  # eV or eV/A that the repulsion must be worth for a test to prove anything
+REPULSIVE = 1.0  # eV or eV/A, the least contribution with which a test is meaningful
 
 
 def pair(lengths: np.ndarray, i: int, j: int) -> tuple[np.ndarray, np.ndarray]:
-    """Energies (eV) and slopes (eV/A) of one pair of species at lengths (A)."""
+    """Return energies (eV) and slopes (eV/A) of a pair of species at lengths (A)."""
     repulsion = Repulsion(NUMBERS, RADII)
     n = len(lengths)
     species = torch.tensor([i, j] * n)
@@ -38,8 +38,8 @@ def pair(lengths: np.ndarray, i: int, j: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(("i", "j"), [(0, 0), (0, 1), (1, 1), (2, 3), (4, 4)])
-def test_the_formula(i: int, j: int) -> None:
-    """Worked out here in numpy, with the polynomial from the conditions at the cutoff."""
+def test_energy_follows_the_formula(i: int, j: int) -> None:
+    """Compare with NumPy, where the polynomial follows from the conditions at the cutoff."""
     z, other, cutoff = NUMBERS[i], NUMBERS[j], RADII[i] + RADII[j]
     rates = np.array([0.20162, 0.40290, 0.94229, 3.19980]) * (z**0.23 + other**0.23) / 0.46850
     weights = np.array([0.02817, 0.28022, 0.50986, 0.18175])
@@ -58,14 +58,14 @@ def test_the_formula(i: int, j: int) -> None:
     lengths = np.linspace(0.1, cutoff, 20)
     expected = [coulomb(r) + a / 3 * r**3 + b / 4 * r**4 + constant for r in lengths]
     found, _ = pair(lengths, i, j)
-    # The derivatives are finite differences here.
+    # The reference has derivatives by finite differences.
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-7 * values[0])
     assert found[0] > 10 * REPULSIVE
 
 
 @pytest.mark.parametrize(("i", "j"), [(0, 0), (0, 1), (1, 1), (2, 3)])
-def test_it_ends_smoothly(i: int, j: int) -> None:
-    """Slopes are those of the energy; all is zero at the cutoff, as the third power of the rest."""
+def test_repulsion_vanishes_smoothly_at_its_cutoff(i: int, j: int) -> None:
+    """Slopes are derivatives of the energy, which vanishes as (cutoff - r)^3."""
     cutoff, h = RADII[i] + RADII[j], 1e-5
     lengths = np.linspace(0.3, cutoff + 0.1, 57)
     energies, slopes = pair(lengths, i, j)
@@ -77,8 +77,8 @@ def test_it_ends_smoothly(i: int, j: int) -> None:
     assert near / nearer == pytest.approx(8.0, rel=0.05)
 
 
-def test_every_atom_in_its_place() -> None:
-    """All atoms owned: the sum over those of one half and those of the other."""
+def test_energies_of_owned_atoms_add_up() -> None:
+    """The results with all atoms owned are the sum over two disjoint sets of owned atoms."""
     box = squeezed()
     edges = find_edges(Structure.from_ase(box), 4.0)
     arrays = [torch.as_tensor(a) for a in (edges.vectors, edges.centers, edges.neighbors)]
@@ -94,24 +94,26 @@ def test_every_atom_in_its_place() -> None:
 
 
 def squeezed() -> Atoms:
-    """8 molecules in a cell so small that atoms overlap."""
+    """Return 8 molecules in a cell so small that atoms overlap."""
     box = lattice_water(2, seed=4)
     box.set_cell(0.6 * np.array(box.cell), scale_atoms=True)
     return box
 
 
 def cluster() -> Atoms:
-    """Two molecules, pressed together."""
+    """Return two overlapping molecules."""
     atoms = squeezed()[[0, 1, 2, 3, 4, 5]]
     atoms.pbc = False
     return atoms
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[pet_driver.Model, pet_driver.Model]:
-    """The shipped network in float64, without and with the repulsion."""
+def models(
+    tmp_path_factory: pytest.TempPathFactory, archive_f64: Path
+) -> tuple[pet_driver.Model, pet_driver.Model]:
+    """Return a model in float64 without and with the repulsion."""
     folder = tmp_path_factory.mktemp("repulsion")
-    source = Archive.load("water-small").source()
+    source = Archive.load(archive_f64).source()
     for name, radii in (("without", None), ("with", WATER_RADII)):
         save(replace(source, zbl_radii=radii), folder / f"{name}.pt", dtype="float64")
     return pet_driver.load(folder / "without.pt"), pet_driver.load(folder / "with.pt")
@@ -124,8 +126,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[pet_driver.Model, 
         *[(grid, cluster) for grid in ("ecse", "ecsei", "ecse-pooled")],
     ],
 )
-def test_it_comes_once_with_every_grid(models: tuple, grid: str, make) -> None:
-    """The same is added to everything: energy, forces, virial, each atom, each rotation."""
+def test_repulsion_is_added_once_with_every_grid(models: tuple, grid: str, make) -> None:
+    """Energy, forces, virial, energies of atoms and of rotations have the same contribution."""
     atoms = make()
     without, repelled = (model.evaluate([atoms, atoms], grid, counter=3)[1] for model in models)
     edges = find_edges(Structure.from_ase(atoms), 4.0)
@@ -170,8 +172,7 @@ def test_forces_are_derivatives(models: tuple, grid: str) -> None:
     assert abs(forces[atom, axis]) > REPULSIVE
 
 
-def test_single_precision_leaves_it_alone(models: tuple, tmp_path: Path) -> None:
-    """The network rounds, the repulsion does not."""
+def test_repulsion_is_float64_with_a_float32_network(models: tuple, tmp_path: Path) -> None:
     changes = []
     for model, name in zip(models, "ab", strict=True):
         pet_driver.export(model.path, tmp_path / f"{name}.pt", dtype="float32")
@@ -180,8 +181,7 @@ def test_single_precision_leaves_it_alone(models: tuple, tmp_path: Path) -> None
     assert changes[1] - changes[0] == pytest.approx(exact[1] - exact[0], abs=1e-9)
 
 
-def test_an_archive_keeps_it(models: tuple, tmp_path: Path) -> None:
-    """In its metadata, and through another export; without it nothing is said of it."""
+def test_metadata_keeps_the_radii_through_another_export(models: tuple, tmp_path: Path) -> None:
     pet_driver.export(models[1].path, tmp_path / "again.pt", grid="i")
     assert read_metadata(tmp_path / "again.pt")["zbl_radii"] == {"H": 0.31, "O": 0.66}
     assert "zbl_radii" not in models[0].metadata
@@ -189,7 +189,7 @@ def test_an_archive_keeps_it(models: tuple, tmp_path: Path) -> None:
     assert models[1].interaction_range == models[0].interaction_range
 
 
-def test_it_is_in_an_ensemble(models: tuple) -> None:
+def test_repulsion_in_an_ensemble(models: tuple) -> None:
     ensemble = pet_driver.load([model.path for model in models])
     atoms = squeezed()
     each = [model.evaluate(atoms) for model in models]
@@ -199,7 +199,10 @@ def test_it_is_in_an_ensemble(models: tuple) -> None:
     assert found.ensemble_std > REPULSIVE
 
 
-def test_further_than_the_network() -> None:
-    source = Archive.load("water-small").source()
-    with pytest.raises(pet_driver.PetDriverError, match=r"reaches 4.88 A.*cutoff of 4.00 A"):
-        replace(source, zbl_radii=[0.31, 2.44])
+def test_repulsion_beyond_the_cutoff_of_the_network_is_refused(archive_f64: Path) -> None:
+    source = Archive.load(archive_f64).source()
+    cutoff = source.hypers.cutoff
+    reach = cutoff + 0.88
+    message = rf"reaches {reach:.2f} A.*cutoff of {cutoff:.2f} A"
+    with pytest.raises(pet_driver.PetDriverError, match=message):
+        replace(source, zbl_radii=[0.31, reach / 2])

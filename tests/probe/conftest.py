@@ -1,4 +1,4 @@
-"""A potential that is exactly invariant, and the same with a planted defect."""
+"""An exactly invariant potential, and one with a known symmetry error."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ase.build import molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.lj import LennardJones
 
-# Real solid harmonics along fixed axes, with their gradients by x: parts of angular momentum l.
+# Axis of the solid harmonics that break the symmetry.
 AXIS = np.array([2.0, -1.0, 3.0]) / np.sqrt(14.0)
 
 
 def solid_harmonic(momentum: int, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """r^l P_l(cos) along AXIS for vectors x [n, 3]: values [n] and gradients [n, 3]."""
+    """Return r^l P_l(cos) along AXIS for vectors x [n, 3]: values [n] and gradients [n, 3]."""
     z, square = x @ AXIS, (x**2).sum(axis=1)
     if momentum == 1:
         return z, np.tile(AXIS, (len(x), 1))
@@ -50,7 +50,7 @@ class DefectiveLennardJones(Calculator):
         self.results = {"energy": energy + self.amplitude * (decay @ value), "forces": forces}
 
     def power(self, atoms: Atoms) -> float:
-        """Variance (eV^2) of the defect over O(3), by the addition theorem of P_l."""
+        """Return the variance (eV^2) of the energy over O(3), by the addition theorem of P_l."""
         _, _, vectors = oxygen_hydrogen(atoms)
         lengths = np.linalg.norm(vectors, axis=1)
         radial = np.exp(-(lengths**2)) * lengths**self.momentum
@@ -60,7 +60,7 @@ class DefectiveLennardJones(Calculator):
 
 
 def oxygen_hydrogen(atoms: Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices of every O and H, and the vectors from the one to the other [n, 3]."""
+    """Return the indices of all pairs of O and H, and the vectors from O to H [n, 3]."""
     i, j = np.meshgrid(np.flatnonzero(atoms.numbers == 8), np.flatnonzero(atoms.numbers == 1))
     i, j = i.ravel(), j.ravel()
     return i, j, atoms.positions[j] - atoms.positions[i]
@@ -73,7 +73,7 @@ def invariant() -> LennardJones:
 
 @pytest.fixture
 def one_water() -> Atoms:
-    """A symmetric molecule without a cell, turned to a general orientation."""
+    """Return a symmetric molecule without a cell, in a general orientation."""
     atoms = molecule("H2O")
     atoms.rotate(40, (1, 2, 3))
     return atoms

@@ -1,4 +1,4 @@
-"""The probe as a user types it."""
+"""The command ``pet-driver probe``."""
 
 import json
 from pathlib import Path

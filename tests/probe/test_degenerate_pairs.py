@@ -1,10 +1,9 @@
-"""Structures that distances cannot tell apart: a network of distances fails, PET does not."""
+"""Structures with the same distances: a network of distances cannot distinguish them, PET can."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,14 @@ import torch
 from ase import Atoms
 
 import pet_driver
+from pet_driver.checkpoints import Source
 from pet_driver.errors import PetDriverError
-from pet_driver.model.archive import Archive, save
+from pet_driver.model.archive import save
 from pet_driver.network import PET, Hypers
 from pet_driver.probe import degenerate_pair, distances_coincide
 
 DISTANCES = 1e-12  # A
-APART = 1e-5  # eV, ten thousand times what rounding leaves
+DIFFERENT = 1e-5  # eV, ten thousand times the rounding error
 
 PAIRS = {
     # An octahedron of one element, stretched and flattened along a threefold axis.
@@ -30,7 +30,7 @@ PAIRS = {
 
 
 class DistanceNetwork(torch.nn.Module):
-    """Message passing on distances and elements, with random weights, in float64."""
+    """Message passing over distances and elements, with random weights, in float64."""
 
     def __init__(self, cutoff: float = 4.5, width: int = 16, layers: int = 4) -> None:
         super().__init__()
@@ -69,21 +69,20 @@ def pair(request: pytest.FixtureRequest) -> tuple[Atoms, Atoms]:
 
 @pytest.fixture(scope="module")
 def random_pet(tmp_path_factory: pytest.TempPathFactory) -> pet_driver.Model:
-    """A small PET with random weights, in float64."""
+    """Return a small PET with random weights, in float64."""
     torch.manual_seed(7)
     hypers = Hypers(
         d_pet=16, d_head=16, d_node=16, d_feedforward=16, num_heads=1, num_attention_layers=1
     )
     weights = {k: v.detach().double() for k, v in PET(hypers, 2).state_dict().items()}
-    source = Archive.load("water-small").source()
-    # Untrained energies hardly vary; the scale makes them as large as those of molecules.
-    source = replace(source, hypers=hypers, weights=weights, scale=1000.0)
+    # Untrained energies hardly vary; with the scale they are as large as those of molecules.
+    source = Source(hypers, weights, [1, 8], scale=1000.0, composition=[0.0, 0.0])
     path = tmp_path_factory.mktemp("random") / "random.pt"
     save(source, path, dtype="float64")
     return pet_driver.load(path)
 
 
-def test_distances_coincide_after_any_messages(pair: tuple[Atoms, Atoms]) -> None:
+def test_distance_graphs_are_equal(pair: tuple[Atoms, Atoms]) -> None:
     for cutoff in (np.inf, 3.0, 2.5, 2.0):
         assert distances_coincide(*pair, cutoff=cutoff, tolerance=DISTANCES)
     nudged = pair[0].copy()
@@ -91,8 +90,8 @@ def test_distances_coincide_after_any_messages(pair: tuple[Atoms, Atoms]) -> Non
     assert not distances_coincide(nudged, pair[1], tolerance=DISTANCES)
 
 
-def test_messages_carry_what_one_look_does_not() -> None:
-    """A chain of six and two of three with one bond length look alike but for the far ends."""
+def test_refinement_distinguishes_chains_by_their_ends() -> None:
+    """A chain of six atoms, and chains of three, or of four and two, with one bond length."""
     chain = Atoms("H6", [(i, 0, 0) for i in range(6)])
     two = Atoms("H6", [(i, 10 * k, 0) for k in range(2) for i in range(3)])
     four = Atoms("H6", [(i, 0, 0) for i in range(4)] + [(i, 10, 0) for i in range(2)])
@@ -101,14 +100,14 @@ def test_messages_carry_what_one_look_does_not() -> None:
     assert not distances_coincide(two, four, cutoff=1.1), "as many ends, but not their neighbours"
 
 
-def test_the_structures_are_not_congruent(pair: tuple[Atoms, Atoms]) -> None:
+def test_structures_are_not_congruent(pair: tuple[Atoms, Atoms]) -> None:
     """Congruent structures have triangles of the same perimeters."""
     first, second = (triangles(atoms) for atoms in pair)
     assert np.abs(first - second).max() > 0.05
 
 
 def triangles(atoms: Atoms) -> np.ndarray:
-    """Perimeters of all triangles (A), sorted."""
+    """Return the sorted perimeters of all triangles (A)."""
     distances = np.linalg.norm(atoms.positions[:, None] - atoms.positions, axis=2)
     n = range(len(atoms))
     perimeters = [
@@ -121,17 +120,17 @@ def triangles(atoms: Atoms) -> np.ndarray:
     return np.sort(perimeters)
 
 
-def test_a_network_of_distances_cannot_tell(pair: tuple[Atoms, Atoms]) -> None:
+def test_network_of_distances_gives_equal_energies(pair: tuple[Atoms, Atoms]) -> None:
     network = DistanceNetwork()
     first, second = network(pair[0]), network(pair[1])
     assert abs(first - second) < 1e-12
     stretched = pair[0].copy()
     stretched.positions *= 1.01
-    assert abs(network(stretched) - first) > APART, "it sees what distances show"
+    assert abs(network(stretched) - first) > DIFFERENT, "it depends on distances"
 
 
 @pytest.mark.parametrize("weights", ["random", "shipped"])
-def test_pet_tells_them_apart(
+def test_pet_gives_different_energies(
     weights: str,
     pair: tuple[Atoms, Atoms],
     random_pet: pet_driver.Model,
@@ -140,16 +139,16 @@ def test_pet_tells_them_apart(
     """Averaged over rotations, so that the difference is not one of orientation."""
     model, grid = (random_pet, "4i") if weights == "random" else (shipped_f64, "3i")
     first, second = model.evaluate(pair, grid)
-    turned = [atoms.copy() for atoms in pair]
-    for atoms in turned:
+    rotated = [atoms.copy() for atoms in pair]
+    for atoms in rotated:
         atoms.rotate(50, (1, 2, 3))
-    left = max(
+    residue = max(
         abs(one.energy - other.energy)
-        for one, other in zip((first, second), model.evaluate(turned, grid), strict=True)
+        for one, other in zip((first, second), model.evaluate(rotated, grid), strict=True)
     )
     difference = abs(first.energy - second.energy)
-    assert difference > APART
-    assert difference > 20.0 * left, "far more than what the average leaves of the orientation"
+    assert difference > DIFFERENT
+    assert difference > 20.0 * residue, "far more than the remaining dependence on orientation"
 
 
 @pytest.mark.parametrize(
@@ -161,12 +160,12 @@ def test_pet_tells_them_apart(
         ((("H",) * 3, (1.0, 1.0, 1.0), (0.9, 0.9, 0.9)), "take smaller"),
     ],
 )
-def test_bad_input(arguments: tuple, message: str) -> None:
+def test_wrong_arguments_are_refused(arguments: tuple, message: str) -> None:
     with pytest.raises(PetDriverError, match=message):
         degenerate_pair(*arguments)
 
 
-def test_the_example(tmp_path: Path) -> None:
+def test_example_script(tmp_path: Path) -> None:
     script = Path(__file__).parents[2] / "inputs" / "degenerate-pairs" / "make_pairs.py"
     command = [sys.executable, str(script), "--output", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

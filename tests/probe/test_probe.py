@@ -1,4 +1,4 @@
-"""The probe finds nothing where nothing is broken, and what was planted where it was."""
+"""The probe finds no error in invariant potentials, and known errors with their size."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ase.constraints import FixAtoms
 import pet_driver
 from pet_driver.errors import PetDriverError
 from pet_driver.probe import GridDeviation, probe, recommend
-from pet_driver.probe.molecules import torques, whole_molecules
+from pet_driver.probe.molecules import torques, unwrapped_molecules
 from pet_driver.symmetry import rotation_grid
 from tests.probe.conftest import DefectiveLennardJones
 
 ROUNDING = 1e-12  # eV, eV/A
-PLANTED = 1e-10  # relative, of a power: quadrature is exact, energies are good to rounding
+POWER = 1e-10  # relative error of a power: the quadrature is exact, energies have rounding errors
 
 
 def distorted(atoms: Atoms) -> Atoms:
@@ -27,7 +27,7 @@ def distorted(atoms: Atoms) -> Atoms:
     return copy
 
 
-def test_nothing_in_an_invariant_potential(one_water: Atoms, invariant: LennardJones) -> None:
+def test_invariant_potential_has_no_error(one_water: Atoms, invariant: LennardJones) -> None:
     found = probe(invariant, [one_water, distorted(one_water)])
     for d in found.deviations:
         values = [d.energy, d.forces, d.forces_rms, d.virial_per_atom, d.torque, d.molecular_torque]
@@ -37,11 +37,13 @@ def test_nothing_in_an_invariant_potential(one_water: Atoms, invariant: LennardJ
     assert found.recommendation.grid == "0"
 
 
-def test_nothing_in_an_invariant_crystal() -> None:
+def test_invariant_crystal_has_no_error() -> None:
     crystal = bulk("Cu", cubic=True)
     crystal.rattle(0.05, seed=1)
     found = probe(EMT(), crystal, grids=["0", "i"], reference="2", resolution=2)
-    assert found.deviations[0].torque is None, "forces do not tell the torque of a periodic box"
+    assert found.deviations[0].torque is None, (
+        "forces do not give the torque of a periodic structure"
+    )
     assert found.deviations[0].molecular_torque is None, "a metal has no molecules"
     for d in found.deviations:
         assert max(d.energy, d.forces, d.virial_per_atom) < 1e-11
@@ -49,26 +51,26 @@ def test_nothing_in_an_invariant_crystal() -> None:
 
 
 @pytest.mark.parametrize("momentum", [1, 2, 3])
-def test_a_planted_defect_is_found_with_its_size(momentum: int, one_water: Atoms) -> None:
+def test_known_error_is_found_with_its_size(momentum: int, one_water: Atoms) -> None:
     atoms = distorted(one_water)
-    planted = DefectiveLennardJones(momentum, amplitude=0.01)
-    found = probe(planted, atoms)
-    expected = planted.power(atoms)
+    defective = DefectiveLennardJones(momentum, amplitude=0.01)
+    found = probe(defective, atoms)
+    expected = defective.power(atoms)
     assert expected > 1e-7
     power = found.components.power.copy()
-    assert power[momentum, momentum % 2] == pytest.approx(expected, rel=PLANTED)
-    assert found.components.variance == pytest.approx(expected, rel=PLANTED)
+    assert power[momentum, momentum % 2] == pytest.approx(expected, rel=POWER)
+    assert found.components.variance == pytest.approx(expected, rel=POWER)
     power[momentum, momentum % 2] = 0.0
     assert np.sqrt(power).max() < ROUNDING, "and nothing else"
-    assert found.components.beyond < PLANTED * expected
+    assert found.components.beyond < POWER * expected
 
 
-def test_grids_remove_what_they_promise(one_water: Atoms) -> None:
+def test_grids_remove_their_components(one_water: Atoms) -> None:
     """l = 3 is odd: i is exact, 2 (l up to 2) is not, 3 (l up to 4) is."""
-    turned = [distorted(one_water) for _ in range(3)]
-    for angle, atoms in enumerate(turned):
+    rotated = [distorted(one_water) for _ in range(3)]
+    for angle, atoms in enumerate(rotated):
         atoms.rotate(70 * angle, (3, 1, -2))
-    found = probe(DefectiveLennardJones(3, 0.01), turned, resolution=0)
+    found = probe(DefectiveLennardJones(3, 0.01), rotated, resolution=0)
     error = {d.grid: d.energy for d in found.deviations}
     assert error["0"] > 1e-4 and error["2"] > 1e-5
     assert max(error["i"], error["2i"], error["3"]) < ROUNDING
@@ -76,26 +78,26 @@ def test_grids_remove_what_they_promise(one_water: Atoms) -> None:
 
 
 def test_torque_is_the_derivative_by_a_rotation(one_water: Atoms) -> None:
-    """Of a raw defect, from its forces, against finite differences of its energy."""
+    """The torque from forces equals finite differences of the energy."""
     atoms = distorted(one_water)
-    planted = DefectiveLennardJones(3, 0.01)
+    defective = DefectiveLennardJones(3, 0.01)
     torque = np.zeros(3)
     for axis in range(3):
         energies = []
         for angle in (-0.01, 0.01):
             copy = atoms.copy()
             copy.rotate(angle, np.eye(3)[axis])
-            copy.calc = planted
+            copy.calc = defective
             energies.append(copy.get_potential_energy())
         torque[axis] = -(energies[1] - energies[0]) / np.radians(0.02)
-    found = probe(planted, atoms, resolution=0).deviations[0]
+    found = probe(defective, atoms, resolution=0).deviations[0]
     assert np.linalg.norm(torque) > 1e-3
     assert found.torque == pytest.approx(np.linalg.norm(torque), rel=1e-6)
     assert found.molecular_torque == pytest.approx(found.torque, rel=1e-9)
 
 
-def test_constraints_of_a_structure_do_not_matter(one_water: Atoms) -> None:
-    """ASE leaves out the forces on atoms that are held fixed."""
+def test_constraints_of_a_structure_are_ignored(one_water: Atoms) -> None:
+    """ASE sets the forces on fixed atoms to zero."""
     atoms = distorted(one_water)
     free = probe(DefectiveLennardJones(3, 0.01), atoms, resolution=0).deviations[0]
     atoms.set_constraint(FixAtoms([0]))
@@ -103,10 +105,10 @@ def test_constraints_of_a_structure_do_not_matter(one_water: Atoms) -> None:
     assert fixed.forces == free.forces > 1e-4
 
 
-def test_torque_of_an_archive_is_that_of_its_forces(
+def test_torque_of_a_model_equals_that_of_its_forces(
     one_water: Atoms, model_f64: pet_driver.Model
 ) -> None:
-    """From the antisymmetric virial on one side, from the forces on the other."""
+    """The probe computes it from the antisymmetric virial."""
     found = probe(model_f64, one_water, grids=["0"], reference="2", resolution=0).deviations[0]
     forces = model_f64.evaluate(one_water, "0").forces
     torque = np.cross(one_water.positions - one_water.positions.mean(axis=0), forces).sum(axis=0)
@@ -115,7 +117,7 @@ def test_torque_of_an_archive_is_that_of_its_forces(
 
 
 def test_torque_on_molecules_across_a_cell(small_box: Atoms) -> None:
-    """Molecules are put together again, wherever the cell cuts them."""
+    """Molecules that cross a face of the cell are unwrapped."""
     forces = np.random.default_rng(0).normal(size=(len(small_box), 3))
     forces -= np.repeat(forces.reshape(-1, 3, 3).mean(axis=1), 3, axis=0)
     expected = [
@@ -125,13 +127,13 @@ def test_torque_on_molecules_across_a_cell(small_box: Atoms) -> None:
     wrapped = small_box.copy()
     wrapped.wrap()
     assert np.abs(wrapped.positions - small_box.positions).max() > 1.0
-    molecules = whole_molecules(wrapped)
+    molecules = unwrapped_molecules(wrapped)
     assert [len(indices) for indices, _ in molecules] == [3] * 8
     assert np.allclose(torques(molecules, forces), expected, atol=1e-10)
 
 
-def test_archive_and_calculator_agree(one_water: Atoms, model_f64: pet_driver.Model) -> None:
-    """One batched call of the archive, and the same model turned by turned structures."""
+def test_model_and_calculator_agree(one_water: Atoms, model_f64: pet_driver.Model) -> None:
+    """One batch of rotations, and the same model with rotated structures one by one."""
     one = probe(model_f64, one_water, grids=["0"], reference="i", resolution=2)
     calculator = pet_driver.PETCalculator(model_f64, grid="0")
     two = probe(calculator, one_water, grids=["0"], reference="i", resolution=2)
@@ -184,7 +186,9 @@ def test_recommendation_is_the_cheapest_within_both_tolerances() -> None:
         ({"potential": 3.0}, "cannot be probed"),
     ],
 )
-def test_bad_input(options: dict, message: str, one_water: Atoms, invariant: LennardJones) -> None:
+def test_wrong_arguments_are_refused(
+    options: dict, message: str, one_water: Atoms, invariant: LennardJones
+) -> None:
     arguments = {"potential": invariant, "structures": one_water} | options
     with pytest.raises(PetDriverError, match=message):
         probe(**arguments)

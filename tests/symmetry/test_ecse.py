@@ -1,4 +1,4 @@
-"""Exact symmetrization: invariant to rounding, smooth, and the same in every way it is run."""
+"""Exact symmetrization: invariant to rounding, smooth, and independent of how it is run."""
 
 import functools
 from collections.abc import Callable
@@ -18,14 +18,14 @@ from pet_driver.model.cost import predict_cost
 from pet_driver.neighbors.neighbor_list import find_edges
 from pet_driver.neighbors.structure import Structure
 from pet_driver.network import PET, Hypers
-from pet_driver.probe.potentials import turn
+from pet_driver.probe.potentials import rotate
 from pet_driver.symmetry import SymmetrizedPotential
 from pet_driver.symmetry.grid_names import BY_ENVIRONMENT, POOLED
 from tests.conftest import lattice_water
 
 ENERGY = 1e-9  # eV
 FORCE = 1e-8  # eV/A
-BROKEN = 1e-4  # eV, the least that a raw network must be wrong by
+BROKEN = 1e-4  # eV, the least symmetry error of a raw network with which a test is meaningful
 
 SMALL = {"cutoff": 3.2, "d_pet": 8, "d_head": 8, "d_node": 16, "d_feedforward": 8, "num_heads": 2}
 KINDS = {
@@ -42,7 +42,7 @@ KINDS = {
 
 
 def random_source(kind: str, **changes) -> Source:
-    """A network with random weights, rough enough to break the symmetry by much."""
+    """Return a network with random weights that strongly break the symmetry."""
     hypers = Hypers(**(SMALL | KINDS[kind] | changes))
     torch.manual_seed(3)
     network = PET(hypers, 2).to(torch.float64)
@@ -57,7 +57,7 @@ def random_source(kind: str, **changes) -> Source:
 def get_model(
     tmp_path_factory: pytest.TempPathFactory, archive_f64: Path
 ) -> Callable[[str], pet_driver.Model]:
-    """Models to be symmetrized exactly, written and read once each."""
+    """Return a function that loads each kind of model once."""
     folder = tmp_path_factory.mktemp("ecse")
 
     @functools.cache
@@ -78,13 +78,13 @@ def water_molecule() -> Atoms:
 
 
 def collinear_cluster() -> Atoms:
-    """A linear triple, a second one at an angle, and an atom out of everybody's reach."""
+    """Return a linear triple of atoms, a second one at an angle, and an isolated atom."""
     line = [[0, 0, 0], [0.96, 0, 0], [-0.97, 0, 0], [2.0, 0.4, 0.1], [2.9, 0.85, 0.2], [9, 0, 0]]
     return Atoms("OHHOHH", positions=line)
 
 
 def box(n_side: int = 2) -> Atoms:
-    """8 molecules in a skewed, periodic cell."""
+    """Return 8 molecules in a triclinic cell."""
     atoms = lattice_water(n_side)
     atoms.set_cell(np.array(atoms.cell) + [[0, 0, 0], [0.7, 0, 0], [0.3, -0.4, 0]])
     return atoms
@@ -100,16 +100,16 @@ STRUCTURES = {
 }
 
 
-def turned(atoms: Atoms, seed: int) -> tuple[Atoms, np.ndarray, np.ndarray]:
-    """A rotated and reordered copy, the rotation (x -> x R) and the new order."""
+def transformed(atoms: Atoms, seed: int) -> tuple[Atoms, np.ndarray, np.ndarray]:
+    """Return a rotated and reordered copy, the rotation (x -> x R) and the new order."""
     rng = np.random.default_rng(seed)
     matrix = Rotation.random(random_state=rng).as_matrix()
     order = rng.permutation(len(atoms))
-    return turn(atoms, matrix)[order], matrix, order
+    return rotate(atoms, matrix)[order], matrix, order
 
 
 def evaluate(potential: torch.nn.Module, atoms: Atoms, cutoff: float, **changes) -> tuple:
-    """Call an archive's function: energies, by atom, gradients, by rotation."""
+    """Call ``SymmetrizedPotential.forward`` for one structure."""
     structure = Structure.from_ase(atoms)
     edges = find_edges(structure, cutoff)
     n_atoms = len(atoms)
@@ -138,7 +138,7 @@ CASES = [(kind, "ecse") for kind in KINDS] + [("two layers", "ecse-pooled")]
     [(*case, name) for case in CASES for name in STRUCTURES]
     + [("shipped", "ecse", name) for name in ("molecule", "linear")],
 )
-def test_rotations_and_permutations_change_nothing(
+def test_energy_is_invariant_and_forces_covariant(
     kind: str, grid: str, name: str, get_model
 ) -> None:
     atoms = STRUCTURES[name]()
@@ -147,7 +147,7 @@ def test_rotations_and_permutations_change_nothing(
     assert here.antisymmetric_virial < FORCE
     differences = []
     for seed in range(2):
-        copy, matrix, order = turned(atoms, seed)
+        copy, matrix, order = transformed(atoms, seed)
         there = model.evaluate(copy, grid)
         assert abs(there.energy - here.energy) < ENERGY
         assert np.abs(there.energies - here.energies[order]).max() < ENERGY
@@ -184,7 +184,7 @@ def test_forces_are_the_gradient(kind: str, grid: str, name: str, get_model) -> 
 
 
 def inner_radius_path(along: float) -> Atoms:
-    """A hydrogen comes in from afar to become the nearest neighbour but one."""
+    """Move a hydrogen from a distance to the place of the second nearest neighbour."""
     positions = np.array(
         [[0, 0, 0], [0.95, 0.1, 0], [-0.2, 1.6, 0.1], [-1.1, -1.2, 1.4], [-0.5, 0.3, -0.81]]
     )
@@ -193,20 +193,23 @@ def inner_radius_path(along: float) -> Atoms:
 
 
 def collinear_path(along: float) -> Atoms:
-    """A bent triple straightens and bends to the other side."""
+    """Bend a triple of atoms through the linear geometry."""
     angle = np.radians(140.0 + 80.0 * along)
     arm = 1.1 * np.array([np.cos(angle), np.sin(angle), 0.0])
     return Atoms("HOH", positions=[[0.95, 0, 0], [0, 0, 0], arm])
 
 
 def force_steps(model: pet_driver.Model, path: Callable, points: np.ndarray) -> np.ndarray:
-    """Largest change of any force from each of the points on a path to the next."""
+    """Return the largest change of any force between neighbouring points of a path."""
     forces = np.stack([r.forces for r in model.evaluate([path(along) for along in points])])
     return np.abs(np.diff(forces, axis=0)).max(axis=(1, 2))
 
 
 def remaining_jump(model: pet_driver.Model, path: Callable) -> float:
-    """The largest of 1,000 steps along a path, cut into 16: the largest part of it, over all."""
+    """Return which part of the largest of 1,000 steps of a path remains in one of its 16 parts.
+
+    It is 1/16 for a linear change, and 1 for a jump.
+    """
     points = np.linspace(0.0, 1.0, 1001)
     steps = force_steps(model, path, points)
     at = int(steps.argmax())
@@ -220,39 +223,39 @@ def test_forces_are_continuous(path: Callable, grid: str, get_model) -> None:
     assert remaining_jump(model, path) < 0.25
 
 
-def test_a_jump_would_be_seen(get_model) -> None:
+def test_continuity_test_detects_a_jump(get_model) -> None:
     model = pet_driver.load(get_model("one layer").path, grid="ecse")
     model.archive.module.frames.negligible = 0.3
     assert remaining_jump(model, inner_radius_path) > 0.9
 
 
-def test_an_axis_is_enough_for_linear_molecules(get_model) -> None:
-    """A diatomic and an atom keep the energy of the network, on an axis."""
+def test_diatomic_has_the_energy_of_the_network_along_x(get_model) -> None:
+    """An atom has the energy of the network, too."""
     model = get_model("two layers")
     atom, pair = Atoms("O"), Atoms("OH", positions=[[0, 0, 0], [0.97, 0, 0]])
     assert abs(model.evaluate(atom).energy - model.evaluate(atom, "0").energy) < ENERGY
     flipped = pair.copy()
     flipped.positions *= -1.0
     there, back = (model.evaluate(atoms, "0").energies for atoms in (pair, flipped))
-    # Each atom sees its neighbour along +x: the first here, the second in the flipped pair.
+    # Each atom has its neighbour along +x: the first in this pair, the second in the flipped one.
     assert abs(model.evaluate(pair).energy - (there[0] + back[1])) < ENERGY
 
 
-def test_neighbours_are_seen_up_to_the_cutoff(tmp_path: Path) -> None:
-    """Of a network that looks far, in a crystal in which the nearest is far away."""
+def test_frames_use_neighbours_up_to_the_cutoff(tmp_path: Path) -> None:
+    """A network with a long cutoff, for atoms far from each other."""
     save(random_source("one layer", cutoff=7.5), tmp_path / "far.pt", dtype="float64")
     model = pet_driver.load(tmp_path / "far.pt", grid="ecse")
     pair = Atoms("OH", positions=[[0, 0, 0], [5.6, 0, 0]])
     assert np.abs(model.evaluate(pair).forces).max() > BROKEN
     square = Atoms("O4", positions=[[0, 0, 0], [5.6, 0, 0], [0, 5.6, 0.3], [5.6, 5.6, 0]])
-    turned = square.copy()
-    turned.rotate(41, (1, 2, 3))
-    results = model.evaluate([square, turned])
+    rotated = square.copy()
+    rotated.rotate(41, (1, 2, 3))
+    results = model.evaluate([square, rotated])
     assert abs(results[0].energy - results[1].energy) < ENERGY
     assert np.abs(results[0].forces).max() > BROKEN
 
 
-def test_an_atom_that_leaves_is_alone_in_the_end(get_model) -> None:
+def test_energy_is_continuous_at_the_cutoff(get_model) -> None:
     model = get_model("two layers")
     near, far = (Atoms("OH", positions=[[0, 0, 0], [0, 0, d]]) for d in (model.cutoff - 1e-4, 20.0))
     assert abs(model.evaluate(near).energy - model.evaluate(far).energy) < ENERGY
@@ -260,22 +263,20 @@ def test_an_atom_that_leaves_is_alone_in_the_end(get_model) -> None:
 
 
 @pytest.mark.parametrize("grid", ["ecse", "ecse-pooled"])
-def test_a_batch_is_its_members(grid: str, get_model) -> None:
+def test_batch_equals_separate_evaluations(grid: str, get_model) -> None:
     model = get_model("two layers")
     structures = [build() for build in STRUCTURES.values()]
     separate = [model.evaluate(atoms, grid) for atoms in structures]
-    for together, alone in zip(model.evaluate(structures, grid), separate, strict=True):
-        assert abs(together.energy - alone.energy) < ENERGY
-        assert np.abs(together.forces - alone.forces).max() < FORCE
+    for in_batch, alone in zip(model.evaluate(structures, grid), separate, strict=True):
+        assert abs(in_batch.energy - alone.energy) < ENERGY
+        assert np.abs(in_batch.forces - alone.forces).max() < FORCE
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("frames", [BY_ENVIRONMENT, POOLED])
-def test_scripted_is_eager(kind: str, frames: int, get_model) -> None:
+def test_torchscript_equals_python(kind: str, frames: int, get_model) -> None:
     source = random_source(kind)
-    eager = SymmetrizedPotential(
-        source.build(torch.float64), source.hypers, torch.float64, [1, 8], 1.0, source.composition
-    )
+    eager = SymmetrizedPotential(source.build(torch.float64), source.parameters(torch.float64))
     model = get_model(kind)
     for atoms in (collinear_cluster(), box()):
         one = evaluate(eager, atoms, model.cutoff, frames=frames)
@@ -285,7 +286,7 @@ def test_scripted_is_eager(kind: str, frames: int, get_model) -> None:
 
 
 @pytest.mark.parametrize("kind", ["one layer", "two layers"])
-def test_a_memory_bound_changes_nothing(kind: str, get_model) -> None:
+def test_results_do_not_depend_on_max_edges(kind: str, get_model) -> None:
     module, cutoff = get_model(kind).archive.module, get_model(kind).cutoff
     wide = evaluate(module, box(), cutoff, max_edges=10**8)
     for narrow in (evaluate(module, box(), cutoff, max_edges=bound) for bound in (150, 700)):
@@ -293,8 +294,8 @@ def test_a_memory_bound_changes_nothing(kind: str, get_model) -> None:
             assert (a - b).abs().max() < ENERGY
 
 
-def test_parts_add_up_to_the_whole(get_model) -> None:
-    """Two processes that own some atoms each, the others being ghosts."""
+def test_results_of_owned_atoms_add_up(get_model) -> None:
+    """Two processes own some atoms each; the others are ghosts."""
     module, cutoff = get_model("two layers").archive.module, get_model("two layers").cutoff
     atoms = box()
     whole = evaluate(module, atoms, cutoff)
@@ -305,15 +306,15 @@ def test_parts_add_up_to_the_whole(get_model) -> None:
         assert (parts[0][index] + parts[1][index] - whole[index]).abs().max() < ENERGY
 
 
-def test_pooled_frames_are_not_distributed(get_model) -> None:
+def test_pooled_frames_need_all_atoms(get_model) -> None:
     module, cutoff = get_model("two layers").archive.module, get_model("two layers").cutoff
     owned = torch.tensor([True, True, False])
     with pytest.raises(Exception, match="use the grid ecse"):
         evaluate(module, water_molecule(), cutoff, owned=owned, frames=POOLED)
 
 
-def test_inversion_comes_with_an_i(get_model) -> None:
-    """Frames are proper rotations; with the inversion the mirror image has the same energy."""
+def test_ecsei_is_invariant_under_inversion(get_model) -> None:
+    """Frames are proper rotations: ``ecse`` is not invariant under inversion."""
     model = get_model("one layer")
     atoms = box()
     mirrored = atoms.copy()
@@ -329,7 +330,7 @@ def test_inversion_comes_with_an_i(get_model) -> None:
     assert both[0].rotation_std == pytest.approx(abs(plain[0] - plain[1]) / 2, abs=ENERGY)
 
 
-def test_the_cost_is_known_before_and_linear(get_model) -> None:
+def test_predicted_cost_is_linear_in_the_number_of_atoms(get_model) -> None:
     one, two = get_model("one layer"), get_model("two layers")
     small = box(3)
     large = small.repeat(2)

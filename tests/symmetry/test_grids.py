@@ -1,4 +1,4 @@
-"""Rotation grids: the published rotations, and what each set integrates exactly."""
+"""Rotation grids: published rotations, and components that each set integrates exactly."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ SIZES = {
 }
 IMPROPER = ("T_d", "O_h", "I_h")
 
-# The largest l up to which all components vanish: of those even under inversion and of those odd.
+# The largest l up to which all components vanish: even ones under inversion, and odd ones.
 ODD = 99
 DEGREES = {
     **{str(n): (2 * n - 2, 2 * n - 2) for n in range(1, 7)},
@@ -46,7 +46,7 @@ def test_sizes_weights_and_orthogonality(name: str) -> None:
 
 
 @pytest.mark.parametrize("order", [2, 3, 4, 5, 6])
-def test_published_rotations(order: int) -> None:
+def test_euler_grids_are_the_published_ones(order: int) -> None:
     """Extrinsic zxz Euler angles: equal steps about z, Gauss-Legendre nodes in cos nu."""
     nodes, _ = np.polynomial.legendre.leggauss(order)
     steps = 2 * np.pi * np.arange(2 * order - 1) / (2 * order - 1)
@@ -63,11 +63,11 @@ def test_published_rotations(order: int) -> None:
 
 
 @pytest.mark.parametrize("name", DEGREES)
-def test_exactness(name: str) -> None:
-    """The mean Wigner matrix vanishes in every component up to the degree, and not just beyond.
+def test_components_vanish_up_to_the_degree(name: str) -> None:
+    """The mean Wigner matrix is zero up to the degree, and not zero for the next one.
 
-    A rotation together with the inversion has the Wigner matrix of the rotation, with a minus sign
-    for the components that are odd under inversion.
+    The product of a rotation and the inversion has the Wigner matrix of the rotation, with a minus
+    sign for the components that are odd under inversion.
     """
     rotations, weights = rotation_grid(name)
     signs = np.sign(np.linalg.det(rotations))
@@ -86,7 +86,7 @@ def test_exactness(name: str) -> None:
 
 
 def mean_wigner(rotations: np.ndarray, weights: np.ndarray, ell: int) -> float:
-    """The largest component of sum_r w_r D^l(R_r), for proper rotations."""
+    """Return the largest component of sum_r w_r D^l(R_r), for proper rotations."""
     m = np.arange(-ell, ell + 1)
     raising = np.diag(np.sqrt(ell * (ell + 1) - m[:-1] * (m[:-1] + 1)), -1)
     values, vectors = np.linalg.eigh((raising - raising.T) / 2j)
@@ -105,8 +105,8 @@ def mean_wigner(rotations: np.ndarray, weights: np.ndarray, ell: int) -> float:
     return float(np.abs(mean).max())
 
 
-def test_mean_wigner_is_that_of_spherical_harmonics() -> None:
-    """The measure of the test above: the same mean, from rotated spherical harmonics."""
+def test_mean_wigner_agrees_with_spherical_harmonics() -> None:
+    """Check the function of the test above against rotated spherical harmonics."""
     rotations, weights = rotation_grid("random3")
     directions = np.random.default_rng(0).normal(size=(40, 3))
     for ell in (1, 2, 5):
@@ -144,7 +144,7 @@ def test_point_groups_are_groups(name: str) -> None:
         assert len(set(distances.argmin(axis=1))) == len(elements)
 
 
-def test_the_tables_of_the_archive_are_small() -> None:
+def test_tables_in_an_archive_are_small() -> None:
     tensors = RotationGrids().buffers()
     assert sum(t.numel() * t.element_size() for t in tensors) < 150_000
 
@@ -156,7 +156,7 @@ def test_the_tables_of_the_archive_are_small() -> None:
     + ["random+random", "random@3-each", "random@" + "9" * 19]
     + ["ecse2", "ecse+random", "ecse@3", "ecse-each", "2i-pooled", "Ecse", "ecsei-"],
 )
-def test_unknown_names(name: str, model_f64: pet_driver.Model) -> None:
+def test_unknown_names_are_refused(name: str, model_f64: pet_driver.Model) -> None:
     with pytest.raises(ValueError, match="unknown grid"):
         rotation_grid(name)
     with pytest.raises(pet_driver.PetDriverError, match="unknown grid") as caught:
@@ -165,7 +165,7 @@ def test_unknown_names(name: str, model_f64: pet_driver.Model) -> None:
 
 
 @pytest.mark.parametrize(("name", "passes"), [("0", 1), ("i", 2), ("O_h", 48), ("2i", 37)])
-def test_the_raw_network_is_evaluated_once(
+def test_identity_is_evaluated_once(
     name: str, passes: int, model_f64: pet_driver.Model, water: Atoms
 ) -> None:
     rotations, weights, _ = model_f64.rotations(name)
@@ -176,7 +176,7 @@ def test_the_raw_network_is_evaluated_once(
 
 
 @pytest.mark.parametrize("name", ["3i", "lebedev11i", "T_d", "I_h"])
-def test_the_archive_has_the_same_grids(name: str, model_f64: pet_driver.Model) -> None:
+def test_torchscript_grids_equal_python(name: str, model_f64: pet_driver.Model) -> None:
     rotations, weights, _ = model_f64.archive.module.grid(name)
     expected = RotationGrids()(name)
     for found, value in zip((rotations, weights), expected[:2], strict=True):

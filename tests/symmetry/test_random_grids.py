@@ -1,4 +1,4 @@
-"""Random rotations: uniform, a function of seed and counter alone, the same everywhere."""
+"""Random rotations: uniform, a function of seed and counter only, the same in TorchScript."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ N_DRAWS = 100_000
 
 
 def splitmix64(state: int, n: int) -> list[int]:
-    """The published generator, in Python's integers."""
+    """Return numbers of the published generator, with Python's integers."""
     values = []
     for _ in range(n):
         state = (state + 0x9E3779B97F4A7C15) & MASK
@@ -37,7 +37,7 @@ def test_bits_are_those_of_splitmix64() -> None:
 
 
 @pytest.mark.parametrize("by_counter", [False, True])
-def test_uniform_over_rotations(by_counter: bool) -> None:
+def test_rotations_are_uniform(by_counter: bool) -> None:
     """Moments of R within 5 standard errors: <R_ij> = 0, <R_ij R_kl> = delta_ik delta_jl / 3."""
     if by_counter:
         n = N_DRAWS // 10
@@ -57,7 +57,7 @@ def test_uniform_over_rotations(by_counter: bool) -> None:
 
 
 def test_draws_are_independent_of_each_other() -> None:
-    """Neighbouring counters and seeds have nothing in common."""
+    """Rotations of consecutive counters and seeds are not correlated."""
     n = 5000
     first = [haar_rotations(0, counter, 1)[0] for counter in range(n + 1)]
     seeds = [haar_rotations(seed, 0, 1)[0] for seed in range(n + 1)]
@@ -68,7 +68,7 @@ def test_draws_are_independent_of_each_other() -> None:
 
 
 @pytest.mark.parametrize("name", ["random", "random7", "random3i@12", "2i+random@5", "O+random"])
-def test_the_archive_draws_the_same(name: str, model_f64: pet_driver.Model) -> None:
+def test_torchscript_draws_equal_python(name: str, model_f64: pet_driver.Model) -> None:
     eager = RotationGrids()
     for counter in (0, 1, 10**12):
         expected = eager(name, counter)
@@ -81,24 +81,24 @@ def test_the_archive_draws_the_same(name: str, model_f64: pet_driver.Model) -> N
     assert not torch.equal(eager(name, 0)[0], for_other_seed)
 
 
-def test_a_turned_grid_is_the_grid_of_a_turned_structure() -> None:
-    turn = rotation_grid("random@4", 9)[0][0]
-    turned, weights = rotation_grid("3i+random@4", 9)
+def test_random_rotation_is_applied_to_the_whole_grid() -> None:
+    rotation = rotation_grid("random@4", 9)[0][0]
+    rotated, weights = rotation_grid("3i+random@4", 9)
     plain, expected = rotation_grid("3i")
-    assert np.abs(turned - turn @ plain).max() < 1e-15
+    assert np.abs(rotated - rotation @ plain).max() < 1e-15
     assert np.array_equal(weights, expected)
 
 
-def test_names_taken_apart() -> None:
+def test_names_are_parsed() -> None:
     parsed = parse_grid_name("2i+random-each@17")
-    assert (parsed.base, parsed.random, parsed.turned, parsed.each, parsed.seed) == (
+    assert (parsed.base, parsed.random, parsed.rotated, parsed.each, parsed.seed) == (
         *("2i", True, True, True, 17),
     )
     assert not parse_grid_name("2i").random
     assert [draws(name, 8) for name in ("2i", "random", "random4-each")] == [0, 1, 8]
 
 
-def test_one_set_of_rotations_for_a_batch(water: Atoms, model_f64: pet_driver.Model) -> None:
+def test_batch_shares_one_draw(water: Atoms, model_f64: pet_driver.Model) -> None:
     model = pet_driver.load(model_f64.path, grid="random2@3")
     first, second = model.evaluate([water, water])
     assert abs(first.energy - second.energy) < ENERGY
@@ -107,12 +107,12 @@ def test_one_set_of_rotations_for_a_batch(water: Atoms, model_f64: pet_driver.Mo
     assert model.counter == 2
     assert abs(third.energy - first.energy) > 1e-5
     again = model.evaluate(water, counter=0)
-    assert model.counter == 2, "a call that names its draw leaves the count alone"
+    assert model.counter == 2, "a call that names its draw does not advance the counter"
     assert abs(again.energy - first.energy) < ENERGY
     assert abs(again.raw_energy - model_f64.evaluate(water, "0").energy) < ENERGY
 
 
-def test_own_rotations_for_each_structure(water: Atoms, model_f64: pet_driver.Model) -> None:
+def test_each_draws_for_every_structure(water: Atoms, model_f64: pet_driver.Model) -> None:
     model = pet_driver.load(model_f64.path, grid="2+random-each@3")
     model.counter = 5
     found = model.evaluate([water, water, water])
@@ -124,7 +124,7 @@ def test_own_rotations_for_each_structure(water: Atoms, model_f64: pet_driver.Mo
     assert abs(found[0].energy - found[1].energy) > 1e-6
 
 
-def test_random_averages_lead_to_the_invariant_energy(
+def test_random_averages_converge_to_the_invariant_energy(
     water: Atoms, model_f64: pet_driver.Model
 ) -> None:
     exact = model_f64.evaluate(water, "4i")
@@ -135,7 +135,7 @@ def test_random_averages_lead_to_the_invariant_energy(
     assert abs(mean - exact.energy) < 4 * error
 
 
-def test_ase_counts_its_calculations(water: Atoms, model_f64: pet_driver.Model) -> None:
+def test_ase_calculator_advances_the_counter(water: Atoms, model_f64: pet_driver.Model) -> None:
     water.calc = pet_driver.PETCalculator(model_f64, grid="random", counter=40)
     energies = []
     for _ in range(2):

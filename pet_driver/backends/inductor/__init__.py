@@ -1,9 +1,9 @@
-"""The network compiled ahead of time by torch's own compiler, for one kind of processor or GPU.
+"""Networks compiled ahead of time by AOTInductor, for one kind of processor or GPU.
 
-A transformer of a few dozen features is a thousand small operations, forward and back, and a GPU
-spends more time on starting them than on doing them. AOTInductor fuses them into a few kernels,
-once, when the archive is written. The archive stays what it is: TorchScript that runs everywhere,
-with the compiled network as one more entry of the file for the machines that it was made for.
+A transformer of a few dozen features consists of a thousand small operations, forward and backward,
+and a GPU needs more time to launch them than to run them. AOTInductor fuses them into a few
+kernels, once, when the archive is written. The archive still holds TorchScript that runs on every
+machine; the compiled network is an additional entry, used on the machines it was compiled for.
 """
 
 from pet_driver.backends.inductor.binding import attach

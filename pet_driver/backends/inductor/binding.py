@@ -1,4 +1,4 @@
-"""The compiled network as an operator of torch, and as one that stands in for an archive's own."""
+"""Compiled networks as a torch operator, and as the network of an archive."""
 
 import warnings
 import weakref
@@ -7,7 +7,7 @@ from importlib import import_module
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,26 +22,29 @@ _handles = count()
 
 
 def attach(
-    module: torch.jit.ScriptModule, package: bytes, made_for: dict[str, Any], device: torch.device
+    module: torch.jit.ScriptModule,
+    package: bytes,
+    compiled_for: dict[str, Any],
+    device: torch.device,
 ) -> bool:
-    """Let a compiled network stand in for that of an archive's ``module``.
+    """Replace the network of an archive by a compiled one, if it was compiled for this machine.
 
     Args:
-        module: of the archive, on ``device``.
+        module: module of the archive, on ``device``.
         package: see :func:`pet_driver.backends.inductor.compile_network`.
-        made_for: the archive's own words on it: "device", "target" and "torch".
-        device: where it is to run.
+        compiled_for: "device", "target" and "torch" that it was compiled for, from the metadata.
+        device: device that runs the module.
 
     Returns:
-        True if the compiled network now runs; False on another device and, with a warning, on
+        True if the compiled network is used; False on another device and, with a warning, on
         another kind of processor, with another torch, or if the package cannot be loaded.
     """
-    if made_for["device"] != device.type:
+    if compiled_for["device"] != device.type:
         return False
     for key, here in conditions(device).items():
-        if made_for[key] != here:
+        if compiled_for[key] != here:
             warnings.warn(
-                f"the network was compiled for {key} {made_for[key]}, this is {here}: it runs "
+                f"the network was compiled for {key} {compiled_for[key]}, this is {here}: it runs "
                 "uncompiled; export the archive again here with --format pt2",
                 stacklevel=2,
             )
@@ -49,12 +52,12 @@ def attach(
     handle = next(_handles)
     index = -1 if device.index is None else device.index
     try:
-        import_module("torch._inductor.codecache")  # torch 2.10 forgets that loading needs it
+        import_module("torch._inductor.codecache")  # torch 2.10 needs it and does not import it
         with TemporaryDirectory() as folder:
             path = Path(folder) / PACKAGE_FILE
             path.write_bytes(package)
             _networks[handle] = torch._inductor.aoti_load_package(str(path), device_index=index)
-    except Exception as error:  # an older C library or driver, another CUDA: any type of torch's
+    except Exception as error:  # torch raises many types: an older C library, another CUDA
         warnings.warn(
             f"the compiled network cannot be loaded here ({error}): it runs uncompiled; export the "
             "archive again here with --format pt2",
@@ -67,22 +70,22 @@ def attach(
 
 
 class CompiledNetwork(nn.Module):
-    """A network in a compiled package; see :class:`pet_driver.network.DifferentiableNetwork`.
+    """Network in a compiled package; see :class:`pet_driver.network.DifferentiableNetwork`.
 
     Args:
-        plain: the same in TorchScript, for what was not compiled: structures without sizes.
-        handle: of the package.
+        plain: the same network in TorchScript, used for fewer than two atoms or edges.
+        handle: handle of the package.
     """
 
     plain: DifferentiableNetwork
 
     def __init__(self, plain: torch.jit.ScriptModule, handle: int) -> None:
         super().__init__()
-        self.plain = plain
+        self.plain = cast(DifferentiableNetwork, plain)
         self.handle = handle
 
     def forward(self) -> None:
-        """There is nothing to call but :meth:`differentiate`."""
+        """Do nothing: TorchScript needs a forward method."""
 
     @torch.jit.export
     def differentiate(
@@ -95,6 +98,7 @@ class CompiledNetwork(nn.Module):
         reverse: Tensor,
         seeds: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Implement :class:`pet_driver.network.DifferentiableNetwork`."""
         if species.shape[0] < 2 or centers.shape[0] < 2:
             return self.plain.differentiate(
                 species, vectors, factors, centers, neighbors, reverse, seeds
@@ -105,6 +109,7 @@ class CompiledNetwork(nn.Module):
 
 
 def _differentiate(handle: int, species: Tensor, *others: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Run a compiled network; see the signature of the operator below."""
     *graph, grad_outputs = others
     centers = graph[2]
     width = table_width(centers, species.shape[0])
@@ -114,7 +119,7 @@ def _differentiate(handle: int, species: Tensor, *others: Tensor) -> tuple[Tenso
         )
     columns = torch.arange(width, device=centers.device)
     inputs = [tensor.contiguous() for tensor in (species, *graph, grad_outputs.to(torch.float64))]
-    # its events are made on the thread's own device
+    # CUDA events of the package are created on the current device of the thread.
     with torch.no_grad(), torch.cuda.device_of(species):
         energies, by_vector, by_factor = _networks[handle](*inputs, columns)
     return energies, by_vector, by_factor

@@ -1,4 +1,4 @@
-"""Tracing the network with its gradient, and compiling what comes out."""
+"""Compile a network and its gradient with AOTInductor."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from pet_driver.errors import PetDriverError
 from pet_driver.network import PET
 
 PACKAGE_FILE = "network.pt2"  # the entry of an archive that holds the compiled network
-# Instruction sets as torch and as the compiler call them; without, torch compiles for this machine
-# and no other.
+# Instruction sets by the names of torch and of the compiler. Without one torch compiles for the
+# processor of this machine only.
 MARCH = {"AVX2": "x86-64-v3", "AVX512": "x86-64-v4"}
-# Atoms, edges of each and columns of the example: sizes that are the same would be taken as one. On
-# a GPU the compiler chooses the blocks of its kernels by them.
+# Atoms, edges of each, and columns of the example. The tracer would take equal sizes as the same
+# dimension. On a GPU the compiler chooses the blocks of its kernels by them.
 _SIZES = {"cpu": (5, 3, 7), "cuda": (997, 29, 41)}
 _LARGEST = 2**31 - 1
-# With this bound the compiler knows that tables may have more than 2^31 entries, and counts in 64
-# bits.
+# With this bound the compiler knows that padded rows may have more than 2^31 entries, and uses
+# 64-bit indices.
 LARGEST_WIDTH = 4096
 
 
 def conditions(device: torch.device) -> dict[str, str]:
-    """What a network compiled here runs on and nowhere else.
+    """Return the conditions under which a network compiled on this machine can run.
 
     Returns:
-        "device", the kind of it; "target", the instruction set or the kind of GPU; "torch".
+        "device", its type; "target", the instruction set or the GPU architecture; "torch", the
+        version.
     """
     if device.type == "cuda":
         target = "sm_{}{}".format(*torch.cuda.get_device_capability(device))
@@ -41,16 +42,16 @@ def conditions(device: torch.device) -> dict[str, str]:
 
 
 def compile_network(network: PET, device: torch.device) -> bytes:
-    """Compile energies and gradients of a network for any number of atoms and edges above one.
+    """Compile a network and its gradient for any number of atoms and edges above one.
 
     Args:
-        network: with its weights, which become constants.
-        device: to compile for: this machine's CPU, or a GPU of it.
+        network: the network; its weights become constants.
+        device: the CPU of this machine, or one of its GPUs.
 
     Returns:
         a package of AOTInductor. Its function takes the arguments of
-        :meth:`pet_driver.network.DifferentiableNetwork.differentiate`, and indices [W] of the
-        columns of its tables, whose number is all that counts: see
+        :meth:`pet_driver.network.DifferentiableNetwork.differentiate`, and a tensor [W] whose
+        length is the width of the padded edge rows: see
         :class:`pet_driver.network.transformer.Layout`.
 
     Raises:
@@ -72,15 +73,14 @@ def compile_network(network: PET, device: torch.device) -> bytes:
                 package_path=str(Path(folder) / PACKAGE_FILE),
                 inductor_configs=_options(device),
             )
-        except Exception as error:  # whatever the compiler's many layers may raise
+        except Exception as error:  # the layers of the compiler raise many types
             raise PetDriverError(f"torch cannot compile the network{remedy}: {error}") from error
         return Path(path).read_bytes()
 
 
 def _find_toolkit() -> str:
-    """Name CUDA's toolkit to the linker, which finds it by ``CUDA_HOME`` alone; or what is to be
-    done."""
-    from torch.utils.cpp_extension import CUDA_HOME  # late: slow, and only this asks
+    """Set ``CUDA_HOME``, by which the linker finds the CUDA toolkit; return a remedy if unset."""
+    from torch.utils.cpp_extension import CUDA_HOME  # here because it is slow to import
 
     if CUDA_HOME is None:
         return " (it finds no toolkit of CUDA; set CUDA_HOME to the folder of one)"
@@ -89,7 +89,8 @@ def _find_toolkit() -> str:
 
 
 def _options(device: torch.device) -> dict[str, Any]:
-    # torch is told how many threads to use when it runs, not when it compiles.
+    """Return options of the compiler."""
+    # The number of threads is set when the network runs, not when it is compiled.
     options: dict[str, Any] = {"cpp.dynamic_threads": True}
     march = MARCH.get(conditions(device)["target"])
     if march and hasattr(torch._inductor.config.cpp, "march"):
@@ -98,20 +99,22 @@ def _options(device: torch.device) -> dict[str, Any]:
 
 
 def _trace(network: PET, arguments: tuple[Tensor, ...]) -> nn.Module:
-    """The network and its gradient as one graph, without autograd."""
-    from torch.fx.experimental.proxy_tensor import make_fx  # late: slow, and only this asks
+    """Return the network and its gradient as one graph, without autograd."""
+    from torch.fx.experimental.proxy_tensor import make_fx  # here because it is slow to import
 
     def differentiate(*inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        *known, columns = inputs
-        return network.differentiate_in_tables(*known, columns.shape[0])
+        """Run the network with the width of the last input."""
+        species, vectors, factors, centers, neighbors, reverse, grad_outputs, columns = inputs
+        edges = (vectors, factors, centers, neighbors, reverse)
+        return network.differentiate_padded(species, *edges, grad_outputs, columns.shape[0])
 
-    with torch.autograd.set_multithreading_enabled(False):  # other threads do not trace
+    with torch.autograd.set_multithreading_enabled(False):  # only this thread is traced
         trace = make_fx(differentiate, tracing_mode="symbolic", _allow_non_fake_inputs=True)
         return trace(*arguments)
 
 
 def _example(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
-    """Arguments of the right kinds, of sizes that all differ."""
+    """Return arguments of the right types, with sizes that all differ."""
     n_atoms, neighbors, width = _SIZES[device.type]
     centers = torch.arange(n_atoms).repeat_interleave(neighbors)
     n_edges = len(centers)

@@ -21,7 +21,8 @@ from pet_driver.engines.thresholds import Thresholds
 from pet_driver.errors import PetDriverError
 from pet_driver.model.cost import predict_cost
 from pet_driver.model.ensemble import Ensemble
-from pet_driver.model.evaluator import Model, Results
+from pet_driver.model.evaluator import Model
+from pet_driver.model.results import Results
 from pet_driver.neighbors.structure import Structure
 from pet_driver.symmetry.grid_names import NO_FRAMES, draws, parse_grid_name
 

@@ -12,7 +12,7 @@ import yaml
 from ase.data import atomic_numbers
 
 from pet_driver.errors import PetDriverError
-from pet_driver.model.shipped import beside
+from pet_driver.model.shipped import resolve_relative_to
 from pet_driver.network import Hypers
 
 OPTIMIZERS = ("adam", "soap")
@@ -143,7 +143,7 @@ def read_settings(path: Path, frames: int | None = None) -> Settings:
         entries["name"] = f"{entries.get('name', path.stem)}-{frames}"
     entries.setdefault("name", path.stem)
     if isinstance(entries.get("start"), str):
-        entries["start"] = beside(entries["start"], path.parent)
+        entries["start"] = resolve_relative_to(entries["start"], path.parent)
     try:
         settings = _build(entries)
         _check(settings)
