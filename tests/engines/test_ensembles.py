@@ -13,7 +13,7 @@ from ase.io import read
 import pet_driver
 from pet_driver.engines.ipi.driver import PETDriver
 from pet_driver.engines.ipi.potential import HARTREE_PER_EV
-from tests.conftest import perturbed
+from tests.conftest import write_perturbed
 from tests.engines.ipi_tools import (
     direct,
     finish,
@@ -217,7 +217,7 @@ def test_lammps_errors(case: str, members: list[Path], tmp_path: Path) -> None:
     for name, member in zip(("a.pt", "b.pt"), members, strict=False):
         (tmp_path / name).symlink_to(member)
     if "averaged" in arguments:
-        perturbed(tmp_path / "averaged.pt", 9, grid="i")
+        write_perturbed(tmp_path / "averaged.pt", 9, grid="i")
     process = run_lammps(tmp_path, arguments, ranks=2 if case == "grids" else 1)
     assert process.returncode != 0
     assert (process.stdout + process.stderr).count(f"ERROR: pair_style pet: {message}") == 1
