@@ -12,7 +12,7 @@ from ase.io import read
 import pet_driver
 from pet_driver.engines.ipi.driver import PETDriver
 from pet_driver.engines.ipi.potential import HARTREE_PER_EV
-from tests.conftest import perturbed
+from tests.conftest import write_perturbed
 from tests.engines.ipi_tools import (
     command_line_client,
     ffdirect,
@@ -207,7 +207,7 @@ def test_lammps_refuses_invalid_arguments(case: str, members: list[Path], tmp_pa
     for name, member in zip(("a.pt", "b.pt"), members, strict=False):
         (tmp_path / name).symlink_to(member)
     if "averaged" in arguments:
-        perturbed(tmp_path / "averaged.pt", 9, grid="i")
+        write_perturbed(tmp_path / "averaged.pt", 9, grid="i")
     process = run_lammps(tmp_path, arguments, ranks=2 if case == "grids" else 1)
     assert process.returncode != 0
     assert (process.stdout + process.stderr).count(f"ERROR: pair_style pet: {message}") == 1

@@ -36,7 +36,7 @@ def test_forces_are_the_gradient(grid: str, small_box: Atoms, model_f64: pet_dri
             moved.positions += step * direction
             return model_f64.evaluate(moved, grid).energy
 
-        slope = -central_difference(energy, 1e-3)
+        slope = -central_difference(energy, 2e-4)
         assert abs(slope) > 0.1
         assert abs((forces * direction).sum() - slope) < RELATIVE * abs(slope)
 
