@@ -12,24 +12,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pet_driver.backends.shared_rules import (
+    ALLOCATOR_VARIABLES,
+    LARGEST_MMAP_THRESHOLDS,
+    MALLOPT_MMAP_THRESHOLD,
+    MALLOPT_SETTINGS,
+    OUT_OF_MEMORY_TEXTS,
+)
 from pet_driver.errors import PetDriverError
-
-# Of mallopt, in malloc.h of the GNU C library: what to set to which value.
-TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
-# Smaller buffers come from the heap, which stays. Older libraries take no more than 32 MB.
-LARGEST_MMAP_THRESHOLDS = (2**31 - 1, 32 << 20)
-SETTINGS = (
-    (TRIM_THRESHOLD, -1),  # the heap does not shrink
-    (ARENA_MAX, 1),  # further heaps, of other threads, could not hold large buffers
-)
-
-
-# Of torch's messages for GPUs and for CPUs, of the kernels', and of cuBLAS, whose handle needs
-# memory too. That of a compiled network names no reason, which stands before it on the screen.
-NOT_ENOUGH = (
-    *("out of memory", "can't allocate memory"),
-    *("CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"),
-)
 
 
 @contextmanager
@@ -45,7 +35,7 @@ def explained_shortage(max_edges: int) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # TorchScript makes it of whatever its operators raise
-        if not any(text in str(error) for text in NOT_ENOUGH):
+        if not any(text in str(error) for text in OUT_OF_MEMORY_TEXTS):
             raise
         raise PetDriverError(
             f"out of memory with passes of {max_edges} edges times rotations: ask for fewer by "
@@ -60,11 +50,11 @@ def keep_freed_memory() -> bool:
     Environment variables of the GNU C library that say otherwise (``MALLOC_...``,
     ``GLIBC_TUNABLES``) are obeyed; other C libraries are left as they are.
     """
-    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+    if any(name.startswith(ALLOCATOR_VARIABLES) for name in os.environ):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is None or not any(
-        mallopt(MMAP_THRESHOLD, size) for size in LARGEST_MMAP_THRESHOLDS
+        mallopt(MALLOPT_MMAP_THRESHOLD, size) for size in LARGEST_MMAP_THRESHOLDS
     ):
         return False
-    return all(mallopt(*setting) for setting in SETTINGS)
+    return all(mallopt(*setting) for setting in MALLOPT_SETTINGS)

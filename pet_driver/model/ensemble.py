@@ -15,6 +15,7 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
+from pet_driver.backends.shared_rules import IDENTITY_ENTRIES
 from pet_driver.errors import PetDriverError
 from pet_driver.model.evaluator import Model, Results, weighted_std
 from pet_driver.model.evaluator import load as load_one
@@ -184,8 +185,8 @@ def _check_members(members: Sequence[Model]) -> None:
 
 
 def _identity(member: Model) -> tuple[str, ...]:
-    """What forces depend on: the weights, their scale, and the repulsion beside them."""
-    return tuple(str(member.metadata.get(k)) for k in ("weights_sha256", "scale", "zbl_radii"))
+    """Return what forces depend on: the weights, their scale, and the repulsion."""
+    return tuple(str(member.metadata.get(entry)) for entry in IDENTITY_ENTRIES)
 
 
 def _common_grid(members: Sequence[Model]) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 from pet_driver.backends.cpu import binding
 from pet_driver.backends.devices import check_device
 from pet_driver.backends.memory import explained_shortage, keep_freed_memory
+from pet_driver.backends.shared_rules import MAX_EDGES_CPU, MAX_EDGES_CUDA
 from pet_driver.errors import PetDriverError
 from pet_driver.model.archive import Archive
 from pet_driver.neighbors.edges import forces_and_virials
@@ -26,10 +27,7 @@ from pet_driver.neighbors.verlet_list import AtomBatch, EdgeBatch, VerletLists
 from pet_driver.symmetry.grid_names import NO_FRAMES, draws, parse_grid_name
 
 PORTION = 20_000  # atoms whose neighbours are looked for at once
-# Edges times rotations in one pass of the network: large enough to keep two CPU cores or a GPU
-# busy, small enough for the memory of either: TorchScript holds 25 kB for each of water-small (peak
-# on a CPU, without the kernels) until its gradient is done.
-DEFAULT_MAX_EDGES = {"cpu": 20_000, "cuda": 300_000}
+DEFAULT_MAX_EDGES = {"cpu": MAX_EDGES_CPU, "cuda": MAX_EDGES_CUDA}
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ class Model:
         self.counter = 0
         if self.device.type == "cpu":
             keep_freed_memory()
-        self._by_kernels = binding.level(archive.module) is not None
+        self._by_kernels = binding.instruction_set(archive.module) is not None
         self._lists = VerletLists(self.cutoff, self.device, self._by_kernels)
         self._grids: dict[str, tuple[Tensor, Tensor, int]] = {}
         self.rotations(self.default_grid)
