@@ -148,10 +148,8 @@ def load_library() -> ctypes.CDLL:
     kernels.pet_instruction_set.restype = c_char_p
     kernels.pet_instruction_set.argtypes = [c_void_p]
     kernels.pet_destroy.argtypes = [c_void_p]
-    kernels.pet_run.argtypes = [
-        *(c_void_p, c_int64, c_int64, *[c_void_p] * 8, c_int, *[c_void_p] * 3),
-        *(c_char_p, c_int64),
-    ]
+    kernels.pet_run.argtypes = [c_void_p, c_int64, c_int64, *[c_void_p] * 8, c_int]
+    kernels.pet_run.argtypes += [*[c_void_p] * 3, c_char_p, c_int64]
     kernels.pet_near.argtypes = [c_int64, *[c_void_p] * 5, c_double, c_int, *[c_void_p] * 5]
     kernels.pet_forces.argtypes = [*[c_int64] * 3, *[c_void_p] * 6, c_int, *[c_void_p] * 2]
     return kernels
