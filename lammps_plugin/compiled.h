@@ -1,38 +1,33 @@
-// Lets a network that torch compiled ahead of time stand in for that of an archive.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// A network that torch compiled ahead of time (AOTInductor) as the network of an archive.
 
 #ifndef PET_COMPILED_H
 #define PET_COMPILED_H
 
-#include <ATen/core/Tensor.h>
+#include "network_backend.h"
+
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
-#include <torch/csrc/jit/api/module.h>
 
 #include <memory>
 #include <string>
-#include <tuple>
 
 namespace pet {
 
-/// A compiled network.  The module that it was attached to must not outlive it.
-class Compiled {
+class Compiled : public NetworkBackend {
  public:
-  /// Null, with the reason in ``note`` if there is one, where the archive holds none for here.
-  ///
-  /// ``package`` is the entry of the archive that holds it.
-  static std::unique_ptr<Compiled> attach(torch::jit::Module &module, const std::string &package,
+  /// Replaces the network of an archive by the compiled one in `package`, the content of an entry
+  /// of the file.  Returns null if the archive has none for this machine; `note` then receives the
+  /// reason, if the user should know it.
+  static std::unique_ptr<Compiled> attach(torch::jit::Module &archive, const std::string &package,
                                           at::Device device, std::string &note);
 
-  /// The operator that an archive calls.
-  std::tuple<at::Tensor, at::Tensor, at::Tensor>
-  differentiate(const at::Tensor &species, const at::Tensor &vectors, const at::Tensor &factors,
-                const at::Tensor &centers, const at::Tensor &neighbors, const at::Tensor &reverse,
-                const at::Tensor &seeds);
+  NetworkOutput differentiate(const NetworkInput &input) override;
 
  private:
-  Compiled(const std::string &path, c10::DeviceIndex index) : loader_(path, "model", false, 1, index)
-  {
-  }
+  Compiled(const std::string &path, c10::DeviceIndex index, torch::jit::Module plain);
   torch::inductor::AOTIModelPackageLoader loader_;
+  torch::jit::Module plain_;    // in TorchScript, for graphs that the compiled network cannot take
 };
 
 }    // namespace pet

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "ensemble.h"
 
 #include <algorithm>
@@ -26,33 +28,31 @@ pet::Ensemble::Ensemble(const OpenOptions &options)
     one.name = path;
     members_.push_back(Archive::open(one));
   }
-  join_cards();
+  metadata_ = members_[0]->metadata();
+  for (std::size_t m = 1; m < members_.size(); m++) add_metadata(m);
 }
 
-void pet::Ensemble::join_cards()
+/// Checks that a member fits to those before it, by the rules of pet_driver/model/ensemble.py.
+void pet::Ensemble::add_metadata(std::size_t member)
 {
-  card_ = members_[0]->card();
-  for (std::size_t m = 1; m < members_.size(); m++) {
-    const Card &other = members_[m]->card();
-    const std::string &first = members_[0]->card().path;
-    if (other.atomic_numbers != card_.atomic_numbers)
-      throw std::runtime_error("members of an ensemble must know the same elements: " + first +
-                               " knows " + joined(card_.symbols) + ", but " + other.path + " " +
-                               joined(other.symbols) + "; leave one of them out");
-    for (std::size_t k = 0; k < m; k++)
-      if (other.metadata == members_[k]->card().metadata)
-        throw std::runtime_error("members " + members_[k]->card().path + " and " + other.path +
-                                 " of an ensemble are one and the same model, and would never "
-                                 "differ; leave one of them out");
-    if (other.grid != card_.grid)
-      throw std::runtime_error("the default grid of " + first + " is " + card_.grid + ", that of " +
-                               other.path + " is " + other.grid + ": choose one for the ensemble "
-                               "with the keyword grid");
-    card_.path += "+" + other.path;
-    if (card_.dtype.find(other.dtype) == std::string::npos) card_.dtype += ", " + other.dtype;
-    card_.cutoff = std::max(card_.cutoff, other.cutoff);
-    card_.interaction_range = std::max(card_.interaction_range, other.interaction_range);
-  }
+  const Metadata &first = members_[0]->metadata(), &other = members_[member]->metadata();
+  if (other.atomic_numbers != first.atomic_numbers)
+    throw std::runtime_error("members of an ensemble must know the same elements: " + first.path +
+                             " knows " + joined(first.symbols) + ", but " + other.path + " " +
+                             joined(other.symbols) + "; leave one of them out");
+  for (std::size_t k = 0; k < member; k++)
+    if (other.identity == members_[k]->metadata().identity)
+      throw std::runtime_error("members " + members_[k]->metadata().path + " and " + other.path +
+                               " of an ensemble are one and the same model, and would never "
+                               "differ; leave one of them out");
+  if (other.grid != first.grid)
+    throw std::runtime_error("the default grid of " + first.path + " is " + first.grid +
+                             ", that of " + other.path + " is " + other.grid + ": choose one for "
+                             "the ensemble with the keyword grid");
+  metadata_.path += "+" + other.path;
+  if (metadata_.dtype.find(other.dtype) == std::string::npos) metadata_.dtype += ", " + other.dtype;
+  metadata_.cutoff = std::max(metadata_.cutoff, other.cutoff);
+  metadata_.interaction_range = std::max(metadata_.interaction_range, other.interaction_range);
 }
 
 bool pet::Ensemble::can_exchange() const
@@ -68,18 +68,18 @@ void pet::Ensemble::set_topology(const Topology &topology)
 
 pet::Evaluation pet::Ensemble::evaluate(const std::vector<double> &positions,
                                         const std::array<double, 9> &cell, const Request &request,
-                                        MemberEvaluations &apart)
+                                        MemberResults &members)
 {
-  apart = {};
+  members = {};
   if (members_.size() == 1) return members_[0]->evaluate(positions, cell, request);
   const std::size_t count = members_.size();
   Evaluation mean;
-  apart.forces.resize(positions.size() * count);
+  members.forces.resize(positions.size() * count);
   for (std::size_t m = 0; m < count; m++) {
     const Evaluation one = members_[m]->evaluate(positions, cell, request);
-    apart.energies.push_back(one.energy);
+    members.energies.push_back(one.energy);
     for (std::size_t k = 0; k < positions.size(); k++)
-      apart.forces[3 * (k / 3 * count + m) + k % 3] = one.forces[k];
+      members.forces[3 * (k / 3 * count + m) + k % 3] = one.forces[k];
     mean.energy += one.energy / static_cast<double>(count);
     for (int k = 0; k < 6; k++) mean.virial[k] += one.virial[k] / static_cast<double>(count);
     add(mean.rotation_energies, one.rotation_energies);
@@ -102,7 +102,7 @@ pet::Workload pet::Ensemble::workload(const std::vector<double> &positions,
   return all;
 }
 
-double pet::spread(const std::vector<double> &values, const std::vector<double> &weights)
+double pet::weighted_std(const std::vector<double> &values, const std::vector<double> &weights)
 {
   double mean = 0.0, variance = 0.0;
   for (std::size_t k = 0; k < values.size(); k++) mean += weights[k] * values[k];

@@ -1,4 +1,6 @@
-// Several archives as one potential: their mean, and how far they are apart.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Several archives as one potential: their mean and their standard deviation.
 //
 // Names neither torch nor LAMMPS.  A single archive is an ensemble of one, at no extra cost.
 
@@ -13,8 +15,8 @@
 
 namespace pet {
 
-/// What the members say one by one, beside their mean; empty for an ensemble of one.
-struct MemberEvaluations {
+/// Results of the single members; empty for an ensemble of one.
+struct MemberResults {
   std::vector<double> energies;    // [M] sum over owned atoms
   std::vector<double> forces;      // [N, M, 3]
 };
@@ -22,56 +24,59 @@ struct MemberEvaluations {
 class Ensemble {
  public:
   /// Opens all archives of `options.name`, which may be several names: "a.pt+b.pt".  Throws
-  /// std::runtime_error where one cannot be opened, or they do not fit together.
+  /// std::runtime_error if one cannot be opened or if they do not fit together.
   explicit Ensemble(const OpenOptions &options);
 
   int size() const { return static_cast<int>(members_.size()); }
 
-  /// What holds for the ensemble: the largest cutoff and range; path and dtype name all of them.
-  const Card &card() const { return card_; }
+  /// Returns properties of the ensemble: the largest cutoff and interaction range, and the paths
+  /// and precisions of all members.
+  const Metadata &metadata() const { return metadata_; }
 
   const std::vector<double> &weights(bool raw) const { return members_[0]->weights(raw); }
 
-  /// Whether a topology may have an exchange: it may if it may for every archive.
+  /// Returns whether every member allows a topology with an exchange.
   bool can_exchange() const;
 
-  /// One graph for all, with the edges of the largest cutoff: each archive drops its longer ones.
+  /// Sets one graph for all members, with the edges of the largest cutoff.  Members with a shorter
+  /// cutoff drop the longer edges.
   void set_topology(const Topology &topology);
 
-  /// The mean of the members; `apart` receives what each of them says.
+  /// Returns the mean of the members; `members` receives the results of each.
   Evaluation evaluate(const std::vector<double> &positions, const std::array<double, 9> &cell,
-                      const Request &request, MemberEvaluations &apart);
+                      const Request &request, MemberResults &members);
 
-  /// Edges of all members, frames and raw edges of the first.
+  /// Returns the edges of all members, and the frames and raw edges of the first one.
   Workload workload(const std::vector<double> &positions, const std::array<double, 9> &cell);
 
  private:
   std::vector<std::unique_ptr<Archive>> members_;
-  Card card_;
+  Metadata metadata_;
 
-  void join_cards();
+  void add_metadata(std::size_t member);
 };
 
-/// Standard deviation of values with weights that sum to one.
-double spread(const std::vector<double> &values, const std::vector<double> &weights);
+/// Returns the standard deviation of values with weights that add up to one.
+double weighted_std(const std::vector<double> &values, const std::vector<double> &weights);
 
-/// Root mean square distance from their mean of the M vectors in forces[0 .. 3 M].
+/// Returns the force standard deviation of one atom: the root mean square deviation of M vectors
+/// forces[M, 3] from their mean.
 double force_std(const double *forces, int members);
 
-/// Words with commas between.
+/// Joins words with commas.
 std::string joined(const std::vector<std::string> &words);
 
-/// When the largest force standard deviation is worth a warning, or the end.
+/// Thresholds for the largest force standard deviation, as in pet_driver/engines/thresholds.py.
 class Thresholds {
  public:
-  double warn = 0.0;    // in the units of the input; zero: never
+  double warn = 0.0;    // in the force units of the input; zero: never
   double stop = 0.0;
 
   bool any() const { return warn > 0.0 || stop > 0.0; }
-  bool exceeds_stop(double largest) const { return stop > 0.0 && largest > stop; }
+  bool exceeds_stop(double largest) const { return stop > 0.0 && !(largest <= stop); }
 
-  /// True the first time that `warn` is exceeded, and again each time that the largest spread has
-  /// doubled since it was true.
+  /// Returns true when `warn` is exceeded for the first time, and then each time that the value is
+  /// more than twice that of the last warning.
   bool deserves_warning(double largest);
 
  private:

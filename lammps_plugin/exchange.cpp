@@ -14,25 +14,25 @@ using namespace LAMMPS_NS;
 
 namespace {
 
-/// What the other rank needs to recognise an edge; sent as bytes.
+/// The data by which the other rank recognises an edge; sent as bytes.
 struct Label {
   tagint center, neighbor;
   double vector[3];
 };
 
-/// Edges that a rank has to another one, by the IDs of both ends.
+/// Edges from this rank to another one, by the IDs of both atoms.
 using Index = std::multimap<std::pair<tagint, tagint>, int>;
 
-/// The edge that is the reverse of `label`, or -1.
+/// Returns the reverse of the edge with this label, or -1.
 int find_reverse(const Label &label, const Index &index, const std::vector<RemoteEdge> &edges)
 {
-  constexpr double TOLERANCE = 1e-3;    // A; images of one atom are farther apart
+  constexpr double TOLERANCE = 1e-3;    // A; the distance between images of an atom is larger
   const auto [begin, end] = index.equal_range({label.neighbor, label.center});
   for (auto entry = begin; entry != end; ++entry) {
     const auto &v = edges[entry->second].vector;
-    double apart = 0.0;
-    for (int k = 0; k < 3; k++) apart = std::max(apart, std::abs(v[k] + label.vector[k]));
-    if (apart < TOLERANCE) return entry->second;
+    double difference = 0.0;
+    for (int k = 0; k < 3; k++) difference = std::max(difference, std::abs(v[k] + label.vector[k]));
+    if (difference < TOLERANCE) return entry->second;
   }
   return -1;
 }
@@ -89,7 +89,7 @@ void PETExchange::swap(const void *outgoing, void *incoming, std::int64_t row_by
   const char *out = static_cast<const char *>(outgoing);
   char *in = static_cast<char *>(incoming);
   std::memset(in, 0, size_ * row_bytes);
-  // Bytes may be more than an int counts; rows are not.
+  // MPI counts with int, which is too small for the number of bytes, but not of rows.
   MPI_Datatype row;
   MPI_Type_contiguous(static_cast<int>(row_bytes), MPI_BYTE, &row);
   MPI_Type_commit(&row);

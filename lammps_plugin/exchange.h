@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Messages of edges between ranks.
+// The exchange of messages of edges between ranks.
 //
-// An edge from an atom here to one of another rank has its reverse edge there, and in every layer of
-// message passing each needs the other.  Which of them belong together is settled when the graph is
-// built: the lower of two ranks sends IDs and vectors of its edges to the other one, and that order
-// holds for both.  An edge without counterpart, longer than the cutoff by a skin and by rounding,
-// gets zeros.
+// An edge from an atom of this rank to one of another rank has its reverse edge there, and in every
+// message-passing layer each needs the message of the other.  The pairs of edges are found when the
+// graph is built: the lower of two ranks sends IDs and vectors of its edges to the other one, and
+// both keep this order.  An edge at the outer end of the skin may lack its reverse edge, because of
+// rounding; it receives zeros.
 
 #ifndef PET_EXCHANGE_H
 #define PET_EXCHANGE_H
@@ -25,8 +25,8 @@ class PETExchange : public pet::Exchange, protected Pointers {
   using Pointers::Pointers;
   ~PETExchange() noexcept override = default;
 
-  /// Finds the counterparts of `edges`; `owners[ghost]` is the rank of a LAMMPS index.  All ranks
-  /// call this together.
+  /// Finds the reverse edges of `edges` on other ranks; `owners[ghost]` is the rank that owns a
+  /// ghost.  All ranks must call this.
   void rebuild(const std::vector<RemoteEdge> &edges, const std::vector<int> &owners);
 
   std::int64_t size() const override { return size_; }
@@ -35,7 +35,7 @@ class PETExchange : public pet::Exchange, protected Pointers {
  private:
   struct Partner {
     int rank;
-    std::vector<int> edges;    // in the order of both; -1: the other one's has no counterpart here
+    std::vector<int> edges;    // in the order of both ranks; -1: this rank has no reverse edge
     std::vector<char> out, in;
   };
 

@@ -22,7 +22,7 @@ constexpr int SHIFT_BIAS = 128;
 constexpr int SHIFT_MAX = SHIFT_BIAS - 1;
 
 constexpr std::size_t IMAGES_CHECKED = 64;
-constexpr double FRACTION_TOLERANCE = 1e-8;    // of cell vectors, between an atom and its images
+constexpr double FRACTION_TOLERANCE = 1e-8;    // deviation from whole cell vectors
 
 std::uint64_t pack(int node, const std::array<int, 3> &shift)
 {
@@ -42,14 +42,14 @@ std::array<int, 3> shift_of(std::uint64_t key)
           static_cast<int>(key & mask) - SHIFT_BIAS};
 }
 
-/// The edge `key` of `node`, seen from its other end.
+/// Returns the key of the reverse of edge `key` of `node`.
 std::uint64_t reversed(int node, std::uint64_t key)
 {
   const auto s = shift_of(key);
   return pack(node, {-s[0], -s[1], -s[2]});
 }
 
-/// Keeps `number` of the values, or a few more, from all over.
+/// Keeps `number` values, or a few more, at regular intervals.
 template <typename Value> void thin_out(std::vector<Value> &values, std::size_t number)
 {
   const std::size_t stride = std::max<std::size_t>(1, values.size() / number);
@@ -109,7 +109,7 @@ void PETGraph::label_nodes(const std::vector<int> &numbers, std::size_t owned)
 
 void PETGraph::add_nearest_ghosts(const std::vector<int> &numbers, double reach)
 {
-  // The box around the local atoms, in heights above the faces of the cell.
+  // The box around the local atoms, in terms of heights above the faces of the cell.
   constexpr double infinity = std::numeric_limits<double>::infinity();
   std::array<double, 3> low{infinity, infinity, infinity};
   std::array<double, 3> high{-infinity, -infinity, -infinity};
@@ -128,7 +128,7 @@ void PETGraph::add_nearest_ghosts(const std::vector<int> &numbers, double reach)
       largest = std::max(largest, d);
       square += d * d;
     }
-    // In a skewed cell the heights are not orthogonal; the largest still bounds the distance.
+    // In a triclinic cell the heights are not orthogonal; the largest is a lower bound.
     return domain->triclinic ? largest : std::sqrt(square);
   };
 
@@ -193,7 +193,7 @@ void PETGraph::find_edges(const NeighList *list, double cutoff)
   }
 }
 
-/// The neighbour of a remote edge is a node of its own, which comes after all others.
+/// Adds edges to atoms of other ranks, each with a node of its own after all other nodes.
 void PETGraph::add_remote_edges(const NeighList *list, const std::vector<int> &numbers,
                                 double cutoff)
 {
@@ -213,8 +213,8 @@ void PETGraph::add_remote_edges(const NeighList *list, const std::vector<int> &n
   }
 }
 
-/// Every edge needs its reverse.  At the rim of the ghost shell the image that would give it may
-/// lie outside; it exists by periodicity all the same.
+/// Adds missing reverse edges.  At the outer end of the ghost shell, the image that would give one
+/// may be outside; by periodicity the edge exists nevertheless.
 void PETGraph::close_under_reversal()
 {
   std::vector<std::pair<int, Key>> missing;
@@ -263,7 +263,7 @@ bool PETGraph::has_edge(int node, Key key) const
   return std::binary_search(rows_[node].begin(), rows_[node].end(), key);
 }
 
-/// Whole cell vectors from the atom behind a node to one of its images.
+/// Returns the whole cell vectors from the atom of a node to one of its images.
 std::array<int, 3> PETGraph::shift(int image, int node) const
 {
   const double *x = atom->x[image], *origin = atom->x[atoms_[node]], *inverse = domain->h_inv;
@@ -275,11 +275,11 @@ std::array<int, 3> PETGraph::shift(int image, int node) const
     const double rounded = std::round(fractions[k]);
     if (std::abs(fractions[k] - rounded) > FRACTION_TOLERANCE)
       throw std::runtime_error("two atoms have the ID " + std::to_string(atom->tag[image]) +
-                               ", and are not whole cell vectors apart: give every atom its own "
-                               "(reset_atoms id). Styles that strain atoms without the cell, such "
-                               "as fix numdiff/virial and compute born/matrix numdiff, do not work "
-                               "with PET: take the virial from compute pressure, and strain with "
-                               "change_box");
+                               ", but are not periodic images of each other: give every atom its "
+                               "own ID (reset_atoms id). Styles that strain atoms without the "
+                               "cell, such as fix numdiff/virial and compute born/matrix numdiff, "
+                               "do not work with PET: take the virial from compute pressure, and "
+                               "strain with change_box");
     if (std::abs(rounded) > SHIFT_MAX)
       throw std::runtime_error("the cell is too small: an edge would cross more than " +
                                std::to_string(SHIFT_MAX) + " of its images; replicate it");
@@ -298,9 +298,8 @@ void PETGraph::check_types(const std::vector<int> &numbers) const
   for (std::size_t i = 0; i < types_.size(); i++)
     if ((numbers[types_[i]] == 0) != (numbers[atom->type[i]] == 0))
       throw std::runtime_error("atom " + std::to_string(atom->tag[i]) + " changed between types "
-                               "with and without an element (NULL) while a neighbour list was in "
-                               "use, which has not its pairs: use `neigh_modify every 1 delay 0 "
-                               "check no`");
+                               "with and without an element (NULL), and the current neighbour list "
+                               "lacks its pairs: use `neigh_modify every 1 delay 0 check no`");
 }
 
 void PETGraph::check_images() const
@@ -308,7 +307,7 @@ void PETGraph::check_images() const
   for (const auto &[image, node] : images_) shift(image, node);
 }
 
-/// Heights of a point above the three faces of the cell that meet in the origin.
+/// Returns the heights of a point above the three faces of the cell that meet in the origin.
 std::array<double, 3> PETGraph::heights(const double *position) const
 {
   if (!domain->triclinic) return {position[0], position[1], position[2]};

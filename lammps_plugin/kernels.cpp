@@ -1,34 +1,20 @@
-// The kernels as an operator of torch, which TorchScript can call.
+// SPDX-License-Identifier: BSD-3-Clause
 
 #include "kernels.h"
 
-#include "interface.h"
-#include "backend.h"
-
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <torch/library.h>
 
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
-#include <tuple>
 #include <vector>
 
 namespace {
 
 constexpr std::int64_t MESSAGE_LENGTH = 500;
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor>
-differentiate(std::int64_t handle, const at::Tensor &species, const at::Tensor &vectors,
-              const at::Tensor &factors, const at::Tensor &centers, const at::Tensor &neighbors,
-              const at::Tensor &reverse, const at::Tensor &seeds)
-{
-  return reinterpret_cast<const pet::Kernels *>(handle)->differentiate(
-      species, vectors, factors, centers, neighbors, reverse, seeds);
-}
-
-/// For the kernels, which know no exceptions of others; the message lives until the next one.
+/// The exchange as a C function, which must not throw.  The message is valid until the next call.
 const char *swap_rows(void *context, const void *outgoing, void *incoming, std::int64_t row_bytes)
 {
   thread_local std::string message;
@@ -41,20 +27,8 @@ const char *swap_rows(void *context, const void *outgoing, void *incoming, std::
   }
 }
 
-TORCH_LIBRARY(PET_OPERATORS, library)
-{
-  library.def("differentiate" PET_NETWORK_SCHEMA, &differentiate);
-}
-
-constexpr const char *DIFFERENTIATE = R"(
-def differentiate(self, species: Tensor, vectors: Tensor, factors: Tensor, centers: Tensor,
-                  neighbors: Tensor, reverse: Tensor,
-                  seeds: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-    return operators.differentiate(self.handle, species, vectors, factors, centers, neighbors,
-                                   reverse, seeds)
-)";
-
-/// Hands the weights of a network to the kernels; null, with a message, if they refuse.
+/// Copies the weights of a network into the kernels.  Returns null, with a message, if they do not
+/// support it.
 void *create(const torch::jit::Module &network, std::string &message)
 {
   std::vector<std::string> names;
@@ -75,39 +49,37 @@ void *create(const torch::jit::Module &network, std::string &message)
   const bool single = (*network.parameters().begin()).scalar_type() == at::kFloat;
   char text[MESSAGE_LENGTH] = "";
   void *handle = pet_create(single, static_cast<int>(network.attr("num_heads").toInt()),
-                            network.attr("temperature").toDouble(), network.attr("pre_norm").toBool(),
-                            "", static_cast<int>(names.size()), name_pointers.data(),
-                            values.data(), rows.data(), columns.data(), text, MESSAGE_LENGTH);
+                            network.attr("temperature").toDouble(),
+                            network.attr("pre_norm").toBool(), "", static_cast<int>(names.size()),
+                            name_pointers.data(), values.data(), rows.data(), columns.data(), text,
+                            MESSAGE_LENGTH);
   message = text;
   return handle;
 }
 
 }    // namespace
 
-std::unique_ptr<pet::Kernels> pet::Kernels::attach(torch::jit::Module &module)
+std::unique_ptr<pet::Kernels> pet::Kernels::attach(torch::jit::Module &archive)
 {
-  const char *wish = std::getenv("PET_DRIVER_KERNELS");
-  const std::string mode = wish ? wish : "auto";
+  const char *value = std::getenv("PET_DRIVER_KERNELS");
+  const std::string mode = value ? value : "auto";
   if (mode != "auto" && mode != "on" && mode != "off")
     throw std::runtime_error("PET_DRIVER_KERNELS is '" + mode + "': set it to auto, on or off");
   if (mode == "off") return nullptr;
 
   std::string message;
-  void *network = create(module.attr("network").toModule(), message);
+  void *network = create(archive.attr("network").toModule(), message);
   if (network == nullptr && mode == "on")
-    throw std::runtime_error("the kernels refuse the network: " + message);
+    throw std::runtime_error("the kernels cannot run the network: " + message);
   if (network == nullptr) return nullptr;
   std::unique_ptr<Kernels> kernels(new Kernels(network));
-
-  torch::jit::Module backend("__torch__.KernelNetwork");
-  backend.register_attribute("handle", c10::IntType::get(),
-                              reinterpret_cast<std::int64_t>(kernels.get()));
-  backend.define(DIFFERENTIATE, std::make_shared<OperatorResolver>());
-  module.setattr("network", backend._ivalue());
+  kernels->attach_to(archive);
   return kernels;
 }
 
 pet::Kernels::~Kernels() { pet_destroy(network_); }
+
+const char *pet::Kernels::instruction_set() const { return pet_instruction_set(network_); }
 
 void pet::Kernels::exchange_with(Exchange *exchange, std::int64_t owned)
 {
@@ -115,29 +87,25 @@ void pet::Kernels::exchange_with(Exchange *exchange, std::int64_t owned)
   owned_ = owned;
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor>
-pet::Kernels::differentiate(const at::Tensor &species, const at::Tensor &vectors,
-                            const at::Tensor &factors, const at::Tensor &centers,
-                            const at::Tensor &neighbors, const at::Tensor &reverse,
-                            const at::Tensor &seeds) const
+pet::NetworkOutput pet::Kernels::differentiate(const NetworkInput &input)
 {
   const auto indices = [](const at::Tensor &tensor) { return tensor.to(at::kLong).contiguous(); };
-  const at::Tensor s = indices(species), c = indices(centers), n = indices(neighbors),
-                   r = indices(reverse), v = vectors.contiguous(), f = factors.contiguous(),
-                   w = seeds.to(at::kDouble).contiguous();
+  const at::Tensor species = indices(input.species), centers = indices(input.centers),
+                   neighbors = indices(input.neighbors), reverse = indices(input.reverse),
+                   vectors = input.vectors.contiguous(), factors = input.factors.contiguous(),
+                   grad_outputs = input.grad_outputs.to(at::kDouble).contiguous();
   const bool exchanges = exchange_.swap != nullptr;
-  const at::Tensor energies = at::zeros({s.size(0)}, at::kDouble);
-  const at::Tensor by_vector = at::empty_like(v), by_factor = at::empty_like(f);
+  const at::Tensor energies = at::zeros({species.size(0)}, at::kDouble);
+  const at::Tensor by_vector = at::empty_like(vectors), by_factor = at::empty_like(factors);
   char message[MESSAGE_LENGTH] = "";
   const int failed = pet_run(
-      network_, exchanges ? owned_ : s.size(0), c.size(0), s.const_data_ptr<std::int64_t>(),
-      v.const_data_ptr(), f.const_data_ptr(), c.const_data_ptr<std::int64_t>(),
-      n.const_data_ptr<std::int64_t>(), r.const_data_ptr<std::int64_t>(),
-      w.const_data_ptr<double>(), exchanges ? &exchange_ : nullptr, at::get_num_threads(),
+      network_, exchanges ? owned_ : species.size(0), centers.size(0),
+      species.const_data_ptr<std::int64_t>(), vectors.const_data_ptr(), factors.const_data_ptr(),
+      centers.const_data_ptr<std::int64_t>(), neighbors.const_data_ptr<std::int64_t>(),
+      reverse.const_data_ptr<std::int64_t>(), grad_outputs.const_data_ptr<double>(),
+      exchanges ? &exchange_ : nullptr, at::get_num_threads(),
       energies.mutable_data_ptr<double>(), by_vector.mutable_data_ptr(),
       by_factor.mutable_data_ptr(), message, MESSAGE_LENGTH);
   if (failed) throw std::runtime_error(message);
   return {energies, by_vector, by_factor};
 }
-
-const char *pet::Kernels::level() const { return pet_level(network_); }

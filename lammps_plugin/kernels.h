@@ -1,39 +1,35 @@
-// Lets the C++ kernels stand in for the network of an archive on the CPU.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The C++ kernels for CPUs as the network of an archive.
 
 #ifndef PET_KERNELS_H
 #define PET_KERNELS_H
 
 #include "archive.h"
 #include "interface.h"
-
-#include <torch/csrc/jit/api/module.h>
+#include "network_backend.h"
 
 #include <memory>
 
 namespace pet {
 
-/// The network in the kernels.  The module that it was attached to must not outlive it.
-class Kernels {
+class Kernels : public NetworkBackend {
  public:
-  /// Null if the environment switches them off (PET_DRIVER_KERNELS=off), or the processor is too
-  /// old and the environment does not insist (PET_DRIVER_KERNELS=on).
-  static std::unique_ptr<Kernels> attach(torch::jit::Module &module);
+  /// Replaces the network of an archive by the kernels.  Returns null if the environment switches
+  /// them off (PET_DRIVER_KERNELS=off), or if they do not support the network or the processor and
+  /// the environment does not demand them (PET_DRIVER_KERNELS=on).  Throws std::runtime_error.
+  static std::unique_ptr<Kernels> attach(torch::jit::Module &archive);
 
-  ~Kernels();
-  Kernels(const Kernels &) = delete;
-  Kernels &operator=(const Kernels &) = delete;
+  ~Kernels() override;
 
-  /// The instruction set in use.
-  const char *level() const;
+  /// Returns the name of the instruction set in use.
+  const char *instruction_set() const;
 
-  /// From now on nodes beyond ``owned`` stand for remote edges of ``exchange``, which may be null.
+  /// Makes nodes beyond the first `owned` ones the neighbours of remote edges of `exchange`, which
+  /// may be null.
   void exchange_with(Exchange *exchange, std::int64_t owned);
 
-  /// The operator that an archive calls, with what it says about the graph.
-  std::tuple<at::Tensor, at::Tensor, at::Tensor>
-  differentiate(const at::Tensor &species, const at::Tensor &vectors, const at::Tensor &factors,
-                const at::Tensor &centers, const at::Tensor &neighbors, const at::Tensor &reverse,
-                const at::Tensor &seeds) const;
+  NetworkOutput differentiate(const NetworkInput &input) override;
 
  private:
   explicit Kernels(void *network) : network_(network) {}

@@ -2,8 +2,8 @@
 
 #include "pair_pet.h"
 
-#include "heap.h"
-#include "node.h"
+#include "allocator.h"
+#include "host.h"
 
 #include "atom.h"
 #include "citeme.h"
@@ -39,10 +39,10 @@ PairPET::PairPET(LAMMPS *lmp) : Pair(lmp), graph_(lmp), exchange_(lmp)
   restartinfo = 0;
   one_coeff = 1;
   manybody_flag = 1;
-  // PET is not exactly invariant: sum r (x) f over atoms would have an antisymmetric part.
+  // PET is not exactly invariant under rotations: sum r (x) f would have an antisymmetric part.
   no_virial_fdotr_compute = 1;
   centroidstressflag = CENTROID_NOTAVAIL;
-  ghostneigh = 1;    // other styles of a hybrid must not shorten the lists of ghosts
+  ghostneigh = 1;    // keeps other styles of a hybrid from shortening the lists of ghosts
   comm_forward = 1;
   nextra = 4;
   pvector = new double[nextra]{};
@@ -74,7 +74,7 @@ void PairPET::allocate()
 
 void PairPET::settings(int narg, char **arg)
 {
-  // A caller that goes on after an error has no archive, and none of the old settings.
+  // After an error, a caller such as a Python session must not continue with the old settings.
   ensemble_.reset();
   is_set_up_ = false;
   pet::Settings settings;
@@ -103,49 +103,49 @@ void PairPET::settings(int narg, char **arg)
 
 void PairPET::open_ensemble(pet::OpenOptions options)
 {
-  // Ranks on this node.  Without a word from the launcher only the ranks of this partition are
-  // counted: a collective call over all partitions would hang where one of them uses another style.
-  MPI_Comm node;
-  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, comm->me, MPI_INFO_NULL, &node);
+  // Ranks on this host.  If the launcher does not tell, only the ranks of this partition count: a
+  // collective call over all partitions would hang if one of them used another pair style.
+  MPI_Comm host;
+  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, comm->me, MPI_INFO_NULL, &host);
   int local_rank = 0, local_size = 1;
-  MPI_Comm_rank(node, &local_rank);
-  MPI_Comm_size(node, &local_size);
+  MPI_Comm_rank(host, &local_rank);
+  MPI_Comm_size(host, &local_size);
   const pet::CPUs own = pet::allowed_cpus();
-  pet::CPUs together{};
-  MPI_Allreduce(own.data(), together.data(), static_cast<int>(own.size()), MPI_UINT64_T, MPI_BOR,
-                node);
-  MPI_Comm_free(&node);
+  pet::CPUs all{};
+  MPI_Allreduce(own.data(), all.data(), static_cast<int>(own.size()), MPI_UINT64_T, MPI_BOR, host);
+  MPI_Comm_free(&host);
   if (universe->existflag) local_rank += universe->root_proc[universe->iworld];
   if (pet::launcher_local_rank() >= 0) local_rank = pet::launcher_local_rank();
   if (pet::launcher_local_size() > 0) local_size = pet::launcher_local_size();
 
   options.local_rank = local_rank;
-  if (options.threads == 0) options.threads = pet::default_threads(own, together, local_size);
+  if (options.threads == 0) options.threads = pet::default_threads(own, all, local_size);
 
   std::string failure;
   try {
     ensemble_ = std::make_unique<pet::Ensemble>(options);
     if (thresholds_.any() && ensemble_->size() == 1)
       throw std::runtime_error("warn and stop need an ensemble, such as a.pt+b.pt: " +
-                               ensemble_->card().path + " is a single model");
+                               ensemble_->metadata().path + " is a single model");
   } catch (const std::exception &e) {
     failure = e.what();
   }
-  all_or_none(failure);
+  stop_if_any_failed(failure);
   comm_reverse = ensemble_->size() > 1 ? 3 * ensemble_->size() : 0;
 }
 
 void PairPET::print_summary() const
 {
   if (comm->me != 0) return;
-  const pet::Card &card = ensemble_->card();
-  const std::string threads = " (" + std::to_string(card.threads) + " thread(s) a rank)";
+  const pet::Metadata &metadata = ensemble_->metadata();
+  std::string threads;
+  if (metadata.device == "cpu") threads = fmt::format(" ({} thread(s) a rank)", metadata.threads);
   utils::logmesg(lmp, "pair_style pet: {} ({}, {}) on {}{}, grid {} with {} rotation(s), "
                  "cutoff {:.6g} A, interaction range {:.6g} A\n",
-                 card.path, card.dtype, card.network, card.device, card.device == "cpu" ? threads : "",
-                 card.grid,
-                 ensemble_->weights(false).size(), card.cutoff, card.interaction_range);
-  if (!card.note.empty()) error->warning(FLERR, "pair_style pet: {}", card.note);
+                 metadata.path, metadata.dtype, metadata.network, metadata.device, threads,
+                 metadata.grid, ensemble_->weights(false).size(), metadata.cutoff,
+                 metadata.interaction_range);
+  if (!metadata.note.empty()) error->warning(FLERR, "pair_style pet: {}", metadata.note);
 }
 
 void PairPET::coeff(int narg, char **arg)
@@ -159,26 +159,26 @@ void PairPET::coeff(int narg, char **arg)
                "{} atom types", atom->ntypes);
   if (narg - 2 != atom->ntypes)
     error->all(FLERR, "pair_style pet: pair_coeff gives {} element(s) for {} atom type(s): give "
-               "one for every type, NULL where the potential does not apply",
+               "one for every type, and NULL for a type that the potential ignores",
                narg - 2, atom->ntypes);
   map_element2type(narg - 2, arg + 2);
   find_numbers();
 }
 
-/// The atomic numbers of the mapped types, if the archive knows their elements; or else none.
+/// Finds the atomic numbers of the types.  Leaves none if the archive does not know an element.
 void PairPET::find_numbers()
 {
-  const pet::Card &card = ensemble_->card();
+  const pet::Metadata &metadata = ensemble_->metadata();
   numbers_.clear();
   std::vector<int> numbers(atom->ntypes + 1, 0);
   for (int type = 1; type <= atom->ntypes; type++) {
     if (map[type] < 0) continue;
     const std::string symbol = elements[map[type]];
-    const auto place = std::find(card.symbols.begin(), card.symbols.end(), symbol);
-    if (place == card.symbols.end())
-      error->all(FLERR, "pair_style pet: unknown element {}: {} knows {}", symbol, card.path,
-                 pet::joined(card.symbols));
-    numbers[type] = static_cast<int>(card.atomic_numbers[place - card.symbols.begin()]);
+    const auto place = std::find(metadata.symbols.begin(), metadata.symbols.end(), symbol);
+    if (place == metadata.symbols.end())
+      error->all(FLERR, "pair_style pet: unknown element {}: {} knows {}", symbol, metadata.path,
+                 pet::joined(metadata.symbols));
+    numbers[type] = static_cast<int>(metadata.atomic_numbers[place - metadata.symbols.begin()]);
   }
   numbers_ = std::move(numbers);
 }
@@ -197,22 +197,23 @@ void PairPET::init_style()
   is_set_up_ = true;
 }
 
-/// A full list; with the neighbours of ghosts, as far as energies reach, where a rank has to compute
-/// what others compute too.
+/// Requests a full neighbour list.  A rank that computes ghosts also needs the neighbours of
+/// ghosts, and all ghosts within the interaction range.
 void PairPET::request_ghosts()
 {
   const bool alone = comm->nprocs == 1 || exchanges_;
   neighbor->add_request(this, NeighConst::REQ_FULL | (alone ? 0 : NeighConst::REQ_GHOST));
   if (alone) return;
-  comm->cutghostuser = std::max(comm->cutghostuser, ensemble_->card().interaction_range + skin());
+  const double reach = ensemble_->metadata().interaction_range + skin();
+  comm->cutghostuser = std::max(comm->cutghostuser, reach);
 }
 
 double PairPET::init_one(int i, int j)
 {
   if (setflag[i][j] == 0) error->all(FLERR, "pair_style pet: All pair coeffs are not set");
   pairs_++;
-  cutghost[i][j] = cutghost[j][i] = ensemble_->card().cutoff;
-  return ensemble_->card().cutoff;
+  cutghost[i][j] = cutghost[j][i] = ensemble_->metadata().cutoff;
+  return ensemble_->metadata().cutoff;
 }
 
 double PairPET::skin() const { return neighbor->skin; }
@@ -230,31 +231,32 @@ void PairPET::compute(int eflag, int vflag)
   if (neighbor->ago == 0 || begins) rebuild_graph(skin());
   else if (types_changed()) follow_types();
   if (begins) {
-    print_shares();
+    print_rank_costs();
     print_cost();
   }
-  together([&] { check_positions(); });
+  on_every_rank([&] { check_positions(); });
   const pet::Evaluation result = evaluate();
-  together([&] { check_finite(result); });
+  on_every_rank([&] { check_finite(result); });
   measure_force_std();
   tally(result);
 }
 
-/// `margin` beyond the cutoff: edges that may come to count before the next neighbour list.
+/// `margin` is added to the cutoff, for edges that may become shorter than the cutoff before the
+/// next neighbour list.
 void PairPET::rebuild_graph(double margin)
 {
-  const pet::Card &card = ensemble_->card();
-  const double cutoff = card.cutoff + margin;
-  together([&] {
+  const pet::Metadata &metadata = ensemble_->metadata();
+  const double cutoff = metadata.cutoff + margin;
+  on_every_rank([&] {
     if (exchanges_) graph_.rebuild_local(list, numbers_, cutoff, &exchange_);
-    else graph_.rebuild(list, numbers_, cutoff, card.interaction_range + margin);
+    else graph_.rebuild(list, numbers_, cutoff, metadata.interaction_range + margin);
   });
-  if (exchanges_) exchange_.rebuild(graph_.remote(), sent_to_ghosts({}, comm->me));
-  together([&] { ensemble_->set_topology(graph_.topology()); });
+  if (exchanges_) exchange_.rebuild(graph_.remote(), copy_to_ghosts({}, comm->me));
+  on_every_rank([&] { ensemble_->set_topology(graph_.topology()); });
   graph_is_fresh_ = true;
 }
 
-/// On any rank.
+/// Returns whether atoms on any rank have changed their type since the graph was built.
 bool PairPET::types_changed() const
 {
   const int mine = graph_.types_changed();
@@ -263,31 +265,33 @@ bool PairPET::types_changed() const
   return any != 0;
 }
 
-/// Atoms may become others between two neighbour lists, as for a trial of Monte Carlo.  Ghosts take
-/// the types of their atoms, and the graph all pairs of the list: some are farther apart than when
-/// it was made, and may come back.
+/// Follows changes of atom types between two neighbour lists, as in a Monte Carlo trial.  Ghosts
+/// get the types of their atoms.  The new graph contains all pairs of the list, because pairs that
+/// are now longer than when the list was built may become shorter again.
 void PairPET::follow_types()
 {
-  together([&] { graph_.check_types(numbers_); });
+  on_every_rank([&] { graph_.check_types(numbers_); });
   const int *types = atom->type;
-  const std::vector<int> sent = sent_to_ghosts({types, types + atom->nlocal}, 0);
+  const std::vector<int> sent = copy_to_ghosts({types, types + atom->nlocal}, 0);
   std::copy(sent.begin() + atom->nlocal, sent.end(), atom->type + atom->nlocal);
   rebuild_graph(2.0 * skin());
 }
 
-/// Frames may cost hundreds of raw evaluations: say so before the first one.
+/// Prints the cost of local reference frames before the first step: it may be that of hundreds of
+/// raw evaluations.
 void PairPET::print_cost()
 {
   pet::Workload mine;
-  together([&] {
+  on_every_rank([&] {
     if (!graph_.atoms().empty()) mine = ensemble_->workload(graph_.positions(), graph_.cell());
   });
   const double counts[3] = {mine.frames, mine.edges, mine.raw_edges};
   double sums[3] = {0.0, 0.0, 0.0};
   MPI_Reduce(counts, sums, 3, MPI_DOUBLE, MPI_SUM, 0, world);
   if (sums[0] == 0.0) return;    // no frames, or not the first rank
-  utils::logmesg(lmp, "pair_style pet: {:.0f} frames for {} atoms, as many edges as in {:.1f} raw "
-                 "evaluations a step\n", sums[0], atom->natoms, sums[1] / std::max(1.0, sums[2]));
+  utils::logmesg(lmp, "pair_style pet: {:.0f} local reference frames for {} atoms, with as many "
+                 "edges as {:.1f} raw evaluations a step\n", sums[0], atom->natoms,
+                 sums[1] / std::max(1.0, sums[2]));
 }
 
 pet::Evaluation PairPET::evaluate()
@@ -297,17 +301,17 @@ pet::Evaluation PairPET::evaluate()
   request.virial = vflag_global != 0;
   request.atomic_virials = vflag_atom != 0;
   request.step = update->ntimestep;
-  apart_ = {};    // an empty domain has none
+  member_results_ = {};    // stays empty in an empty domain
   if (graph_.atoms().empty()) return {};
   try {
-    return ensemble_->evaluate(graph_.positions(), graph_.cell(), request, apart_);
+    return ensemble_->evaluate(graph_.positions(), graph_.cell(), request, member_results_);
   } catch (const std::exception &e) {
-    stop_alone(e.what());
+    stop_this_rank(e.what());
   }
   return {};
 }
 
-// ---------------------------------------------------------------- handing results to LAMMPS
+// ---------------------------------------------------------------- results for LAMMPS
 
 void PairPET::tally(const pet::Evaluation &result)
 {

@@ -4,24 +4,29 @@
 //                  [max_edges N] [threads N] [warn F] [stop F] [exchange auto|on|off]
 //   pair_coeff * * <element or NULL for every LAMMPS type>
 //
-// Units metal or real.  `compute pair` gives four numbers: the energy of the raw, unrotated network,
-// the standard deviation of the energy over the rotations of the grid, that over the members of an
-// ensemble, and the largest force standard deviation of any atom; the last two are zero for a single archive.
+// Units are metal or real.  `compute pair` returns four numbers: the energy of the raw, unrotated
+// network; the standard deviation of the energy over the rotations of the grid; the standard
+// deviation of the energy over the members of an ensemble; and the largest force standard deviation
+// of any atom.  The last two are zero for a single archive.
 //
-// The force standard deviation of an atom is the root mean square, over the members, of how far a member's force
-// is from the mean: `fix pair ... pet force_std 0` gives it by atom.  Above warn there is a
-// warning, above stop an error (in the force units of the input).  Several ranks send the forces of
-// every member on ghosts home, for which the pair style's own reverse communication serves.
+// The force standard deviation of an atom is the root mean square deviation of the members' forces
+// from their mean.  `fix pair ... pet force_std 0` returns it by atom.  A value above warn gives a
+// warning, a value above stop an error (both in the force units of the input).  On several ranks,
+// the reverse communication of the pair style adds up the forces of every member on ghosts.
 //
-// Several ranks: on CPUs every rank computes its own atoms, and ranks exchange the messages of edges
-// between them in every layer, forward and back.  With exchange off, and where it cannot be (on GPUs,
-// without the kernels, with adaptive cutoffs, for grids with frames), every rank computes its own
-// atoms and all ghosts within the archive's interaction range.  Either way the energies of its own
-// atoms count, and derivatives give forces on atoms and ghosts, which LAMMPS sends home.
-// Per-atom virials: half of an edge's -r (x) dE/dr goes to either end.
-// Random grids (random, 2i+random@SEED, ...) draw anew at every time step, as a function of the seed
-// and the step: a restarted run draws what the uninterrupted one would have drawn.
-// Restart files keep no settings: give pair_style and pair_coeff again after read_restart.
+// Several ranks: on CPUs every rank computes its own atoms, and in every message-passing layer
+// ranks exchange the messages of edges between them, in the forward and in the backward pass.  With
+// exchange off, and where exchange is not possible (on GPUs, without the kernels, with adaptive
+// cutoffs, for grids with local reference frames), every rank computes its own atoms and all ghosts
+// within the interaction range of the archive.  In both cases a rank adds up the energies of its
+// own atoms only; the derivatives are forces on atoms and ghosts, which LAMMPS adds up.
+//
+// Per-atom virials: either atom of an edge gets half of -r (x) dE/dr.
+//
+// Random grids (random, 2i+random@SEED, ...) draw new rotations at every time step.  They are a
+// function of seed and step, so that a restarted run has those of the uninterrupted run.
+//
+// Restart files contain no settings: give pair_style and pair_coeff again after read_restart.
 
 #ifndef LMP_PAIR_PET_H
 #define LMP_PAIR_PET_H
@@ -64,16 +69,16 @@ class PairPET : public Pair {
   PETExchange exchange_;
   pet::ExchangeMode exchange_mode_ = pet::ExchangeMode::AUTO;
   bool exchanges_ = false;         // messages with other ranks
-  std::vector<int> sent_;          // [atoms and ghosts] numbers on their way to ghosts
-  std::vector<int> numbers_;       // [types + 1] atomic number of a type, 0 where it is ignored
-  int pairs_ = 0;                  // of types that LAMMPS leaves to this style
+  std::vector<int> sent_;          // [atoms and ghosts] numbers that are copied to ghosts
+  std::vector<int> numbers_;       // [types + 1] atomic number of a type, 0 for an ignored type
+  int pairs_ = 0;                  // number of pairs of types that this style computes
   double energy_unit_ = 1.0;       // eV in the energy unit of the input
   bool is_set_up_ = false;         // by init_style, since the last pair_style or pair_coeff
   bool graph_is_fresh_ = false;
-  pet::MemberEvaluations apart_;         // of this step
+  pet::MemberResults member_results_;    // of this step
   std::vector<double> member_forces_;    // [atoms and ghosts, members, 3] eV/A
-  std::vector<double> force_std_;     // [atoms] in the units of the input
-  double largest_spread_ = 0.0;          // of any atom on any rank
+  std::vector<double> force_std_;        // [atoms] in the units of the input
+  double largest_force_std_ = 0.0;       // of any atom on any rank
 
   void allocate();
   void open_ensemble(pet::OpenOptions options);
@@ -85,8 +90,8 @@ class PairPET : public Pair {
   void check_pairs() const;
   void request_ghosts();
   bool choose_exchange() const;
-  std::vector<int> sent_to_ghosts(std::vector<int> mine, int otherwise);
-  void print_shares();
+  std::vector<int> copy_to_ghosts(std::vector<int> local, int fill);
+  void print_rank_costs();
   void rebuild_graph(double margin);
   bool types_changed() const;
   void follow_types();
@@ -95,14 +100,14 @@ class PairPET : public Pair {
   pet::Evaluation evaluate();
   void check_finite(const pet::Evaluation &result) const;
   void measure_force_std();
-  void find_largest_spread();
+  void check_largest_force_std();
   void tally(const pet::Evaluation &result);
   void tally_atoms(const pet::Evaluation &result);
   void summarize(const pet::Evaluation &result);
   std::vector<double> sum_over_ranks(std::vector<double> mine, std::size_t size) const;
-  void together(const std::function<void()> &action) const;
-  void all_or_none(const std::string &failure) const;
-  [[noreturn]] void stop_alone(const std::string &failure) const;
+  void on_every_rank(const std::function<void()> &action) const;
+  void stop_if_any_failed(const std::string &failure) const;
+  [[noreturn]] void stop_this_rank(const std::string &failure) const;
   double skin() const;
 };
 

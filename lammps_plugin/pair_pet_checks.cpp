@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The part of `pair_style pet` that knows what it cannot do, and stops all ranks with one message.
+// Checks of `pair_style pet`, and errors that stop all ranks with one message.
 
 #include "pair_pet.h"
+
+#include "lammps_compatibility.h"
 
 #include "atom.h"
 #include "comm.h"
@@ -22,18 +24,14 @@ using namespace LAMMPS_NS;
 
 namespace {
 
-constexpr double MASS_RATIO = 3.1;    // between a mass and what is expected; tritium passes
-constexpr std::chrono::milliseconds FORWARDING{300};    // of a last message by the launcher
+constexpr double MASS_RATIO = 3.1;    // of a mass to the expected one; allows for tritium
+constexpr std::chrono::milliseconds FORWARDING{300};    // time that a launcher needs for a message
 
 bool all_finite(const std::vector<double> &values)
 {
-  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+  return std::all_of(values.begin(), values.end(),
+                     [](double value) { return std::isfinite(value); });
 }
-
-/// The group of `comm_modify group`, which LAMMPS shows to its own styles of communication alone.
-struct BorderGroup : Comm {
-  static int of(const Comm &comm) { return comm.*&BorderGroup::bordergroup; }
-};
 
 }    // namespace
 
@@ -43,7 +41,7 @@ void PairPET::check_environment() const
   if (!atom->tag_enable)
     error->all(FLERR, "pair_style pet needs atom IDs: remove `atom_modify id no`");
   if (!force->newton_pair)
-    error->all(FLERR, "pair_style pet sends forces on ghosts home: use `newton on`");
+    error->all(FLERR, "pair_style pet adds forces on ghosts to their atoms: use `newton on`");
   if (domain->dimension != 3) error->all(FLERR, "pair_style pet needs `dimension 3`");
   if (comm->mode != Comm::SINGLE)
     error->all(FLERR, "pair_style pet needs one ghost cutoff: use `comm_modify mode single`");
@@ -51,22 +49,22 @@ void PairPET::check_environment() const
     error->all(FLERR, "pair_style pet needs all ghosts: remove `comm_modify group`");
 }
 
-/// Without its archive, as after a pair_style that failed.
+/// Stops if there is no archive, as after a pair_style command that failed.
 void PairPET::require_ensemble() const
 {
   if (!ensemble_) error->all(FLERR, "pair_style pet has no archive: give pair_style again");
 }
 
-/// What makes no sense, and yet may be meant.
+/// Warns of settings that are probably mistakes.
 void PairPET::warn_of_doubtful_input() const
 {
   if (comm->me != 0) return;
-  if (update->whichflag == 2 && ensemble_->card().grid.find("random") != std::string::npos)
-    error->warning(FLERR, "pair_style pet: a minimizer stops early where random rotations change "
-                   "the energy with every evaluation: choose a grid without");
+  if (update->whichflag == 2 && ensemble_->metadata().grid.find("random") != std::string::npos)
+    error->warning(FLERR, "pair_style pet: a minimizer stops early if random rotations change the "
+                   "energy with every evaluation: choose a grid without random rotations");
   for (int type = 1; type <= atom->ntypes; type++) {
     if (numbers_[type] == 0 || atom->mass == nullptr || !atom->mass_setflag[type]) continue;
-    // An atom weighs twice its number or a bit more; hydrogen itself.
+    // An atom has about twice its atomic number as mass, and hydrogen has 1.
     const double expected = numbers_[type] == 1 ? 1.0 : 2.0 * numbers_[type];
     const double ratio = atom->mass[type] / expected;
     if (ratio > 1.0 / MASS_RATIO && ratio < MASS_RATIO) continue;
@@ -76,7 +74,8 @@ void PairPET::warn_of_doubtful_input() const
   }
 }
 
-/// What is known only when all is set up: fixes may exclude pairs, and other styles take them over.
+/// Stops if the neighbour list lacks pairs.  This is known after the setup only: fixes may exclude
+/// pairs, and other styles may compute them.
 void PairPET::check_pairs() const
 {
   const int exclusions = neighbor->nex_type + neighbor->nex_group + neighbor->nex_mol;
@@ -89,15 +88,15 @@ void PairPET::check_pairs() const
                "of them to another style; use `hybrid/overlay` to have both");
   if (atom->molecular == Atom::ATOMIC || (atom->nbonds == 0 && atom->molecular == Atom::MOLECULAR))
     return;
-  // Where an electrostatic style wants them, LAMMPS keeps them in spite of weights of zero.
+  // LAMMPS keeps pairs of bonded atoms with weight zero if an electrostatic style needs them.
   const int *flags = neighbor->special_flag;
   if (std::any_of(flags + 1, flags + 4, [](int flag) { return flag == 0; }))
     error->all(FLERR, "pair_style pet needs the pairs of bonded atoms, which LAMMPS leaves out: "
-               "use `special_bonds lj/coul 1.0 1.0 1.0`, or 1e-50 in place of 0 where another style "
-               "is to leave them out, or data without bonds");
+               "use `special_bonds lj/coul 1.0 1.0 1.0`, or 1e-50 instead of 0 if another style "
+               "has to leave them out, or data without bonds");
 }
 
-/// An atom that is nowhere has no neighbours, and the energy of one by itself.
+/// Fails if positions are not finite: such an atom would have no neighbours and a finite energy.
 void PairPET::check_positions() const
 {
   if (!all_finite(graph_.positions()))
@@ -115,8 +114,8 @@ void PairPET::check_finite(const pet::Evaluation &result) const
                              "first, or use a shorter timestep");
 }
 
-/// Does what no rank may fail at alone: the others would wait for it.
-void PairPET::together(const std::function<void()> &action) const
+/// Runs an action on every rank.  If it fails on one, all ranks stop: the others would wait for it.
+void PairPET::on_every_rank(const std::function<void()> &action) const
 {
   std::string failure;
   try {
@@ -124,11 +123,11 @@ void PairPET::together(const std::function<void()> &action) const
   } catch (const std::exception &e) {
     failure = e.what();
   }
-  all_or_none(failure);
+  stop_if_any_failed(failure);
 }
 
-/// One rank's failure stops all of them with its message.
-void PairPET::all_or_none(const std::string &failure) const
+/// Stops all ranks with the message of the first rank that failed, if any.
+void PairPET::stop_if_any_failed(const std::string &failure) const
 {
   int mine = failure.empty() ? comm->nprocs : comm->me;
   int first = mine;
@@ -142,9 +141,9 @@ void PairPET::all_or_none(const std::string &failure) const
   error->all(FLERR, "pair_style pet: {}", message);
 }
 
-/// Stops where the other ranks may be waiting for messages of this one.  The launcher kills a job
-/// that is aborted at once, and with it what it has not yet passed on to the screen.
-void PairPET::stop_alone(const std::string &failure) const
+/// Stops while other ranks may wait for messages of this one.  The launcher kills an aborted job at
+/// once, so the message needs some time to reach the screen before.
+void PairPET::stop_this_rank(const std::string &failure) const
 {
   if (comm->nprocs > 1) {
     fmt::print(stderr, "pair_style pet: {}\n", failure);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The part of `pair_style pet` that decides whether ranks exchange messages, and with whom.
+// The decision of `pair_style pet` whether ranks exchange messages, and communication with ghosts.
 
 #include "pair_pet.h"
 
@@ -13,7 +13,8 @@
 
 using namespace LAMMPS_NS;
 
-/// The ranks must agree: one of them may have a processor on which the kernels do not run.
+/// Decides whether ranks exchange messages.  All ranks must be able to: the processor of one may
+/// not support the kernels.
 bool PairPET::choose_exchange() const
 {
   if (comm->nprocs == 1 || exchange_mode_ == pet::ExchangeMode::OFF) return false;
@@ -22,12 +23,13 @@ bool PairPET::choose_exchange() const
   MPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MIN, world);
   if (all == 0 && exchange_mode_ == pet::ExchangeMode::ON)
     error->all(FLERR, "pair_style pet: exchange on needs the kernels on every rank (device cpu), a "
-               "fixed cutoff and a grid without frames: use exchange auto");
+               "fixed cutoff and a grid without local reference frames: use exchange auto");
   return all != 0;
 }
 
-/// What several ranks cost, with the skin: messages, or edges that more than one of them computes.
-void PairPET::print_shares()
+/// Prints the additional cost of several ranks, for the edges including the skin: the number of
+/// messages, or the ratio of computed edges to edges of local atoms.
+void PairPET::print_rank_costs()
 {
   if (comm->nprocs == 1) return;
   const pet::Topology &topology = graph_.topology();
@@ -39,18 +41,19 @@ void PairPET::print_shares()
   MPI_Reduce(mine, all, 3, MPI_DOUBLE, MPI_SUM, 0, world);
   if (comm->me != 0) return;
   if (exchanges_)
-    utils::logmesg(lmp, "pair_style pet: {} ranks exchange messages, of {:.0f} among {:.0f} edges\n",
-                   comm->nprocs, all[2], all[0]);
+    utils::logmesg(lmp, "pair_style pet: {} ranks exchange messages, of {:.0f} among {:.0f} "
+                   "edges\n", comm->nprocs, all[2], all[0]);
   else
     utils::logmesg(lmp, "pair_style pet: {} ranks compute {:.2f} times the edges of their atoms\n",
                    comm->nprocs, all[1] / std::max(1.0, all[0]));
 }
 
-/// Numbers of all atoms and ghosts: those of the local atoms, which ghosts take over.
-std::vector<int> PairPET::sent_to_ghosts(std::vector<int> mine, int otherwise)
+/// Returns numbers of all atoms and ghosts, given those of local atoms; ghosts get the number of
+/// their atom.  Local atoms without a number get `fill`.
+std::vector<int> PairPET::copy_to_ghosts(std::vector<int> local, int fill)
 {
-  sent_ = std::move(mine);
-  sent_.resize(atom->nlocal + atom->nghost, otherwise);
+  sent_ = std::move(local);
+  sent_.resize(atom->nlocal + atom->nghost, fill);
   comm->forward_comm(this);
   return std::move(sent_);
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Registers the pair style with LAMMPS.  LAMMPS loads every `*plugin.so` that it finds in the
-// folders of LAMMPS_PLUGIN_PATH and calls lammpsplugin_init once.
+// Registers the pair style with LAMMPS, which loads every `*plugin.so` in the folders of
+// LAMMPS_PLUGIN_PATH and calls lammpsplugin_init once.
 
-#include "lammps_abi.h"
-#include "library.h"
+#include "lammps_compatibility.h"
 #include "pair_pet.h"
 
 #include <cstdio>
@@ -19,9 +18,7 @@ extern "C" __attribute__((visibility("default")))
 void lammpsplugin_init(void *lammps, void *handle, void *register_function)
 {
   const auto *lmp = static_cast<LAMMPS_NS::LAMMPS *>(lammps);
-  // Classes of another version, or with longer integers, have another layout.
-  if (lmp->num_ver != PET_LAMMPS_VERSION ||
-      lammps_extract_setting(lammps, "tagint") != sizeof(LAMMPS_NS::tagint)) {
+  if (!LAMMPS_NS::fits(lammps)) {
     std::fprintf(stderr, "pet-driver: this plugin is for LAMMPS %d with %zu-byte atom IDs, and not "
                  "for this LAMMPS (%d): there is no pair_style pet. Use the lmp of the environment "
                  "that pet-driver is in, or unset LAMMPS_PLUGIN_PATH\n",

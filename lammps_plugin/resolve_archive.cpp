@@ -1,6 +1,9 @@
-// From what the user wrote to a readable file, with the checks that need no torch.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Finds the file of a model by its name, by the rules of pet_driver/model/shipped.py.
 
 #include "archive.h"
+#include "ensemble.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -12,46 +15,45 @@ namespace fs = std::filesystem;
 
 namespace {
 
-#ifndef PET_DRIVER_MODELS
-#define PET_DRIVER_MODELS ""
-#endif
-
-constexpr const char *ENSEMBLE = ".members";    // a file that names those of a shipped ensemble
-
-fs::path models_folder()
-{
-  const char *folder = std::getenv("PET_DRIVER_MODELS");
-  return folder != nullptr ? fs::path(folder) : fs::path(PET_DRIVER_MODELS);
-}
+const fs::path SHIPPED = PET_DRIVER_MODELS;     // folder of the shipped models
+constexpr const char *ENSEMBLE = ".members";    // a file with the names of the members
 
 std::string shipped_names()
 {
   std::vector<std::string> names;
   std::error_code ignored;
-  for (const auto &entry : fs::directory_iterator(models_folder(), ignored))
+  for (const auto &entry : fs::directory_iterator(SHIPPED, ignored))
     if (const auto kind = entry.path().extension(); kind == ".pt" || kind == ENSEMBLE)
       names.push_back(entry.path().stem().string());
   std::sort(names.begin(), names.end());
-  std::string text;
-  for (const auto &name : names) text += (text.empty() ? "" : ", ") + name;
-  return text.empty() ? "none" : text;
+  return names.empty() ? "none" : pet::joined(names);
 }
 
-/// The file of that name, or else that of a shipped model, which need not exist.
-fs::path place_of(const std::string &name)
+/// Replaces "~/" at the beginning of a path by the home folder.
+fs::path expand_user(const std::string &name)
+{
+  const char *home = std::getenv("HOME");
+  if (name.rfind("~/", 0) != 0 || home == nullptr) return name;
+  return fs::path(home) / name.substr(2);
+}
+
+/// Returns the file of that name, or else that of the shipped model, which may not exist.
+fs::path path_of(const std::string &name)
 {
   std::error_code ignored;
-  if (fs::is_regular_file(name, ignored) || name.find('/') != std::string::npos) return name;
-  return models_folder() / (name + ".pt");
+  const fs::path path = expand_user(name);
+  if (fs::is_regular_file(path, ignored) || name.find('/') != std::string::npos) return path;
+  return SHIPPED / (name + ".pt");
 }
 
-/// The members of a shipped ensemble, with plus signs between; empty if there is none of that name.
+/// Returns the members of a shipped ensemble, joined by plus signs, or nothing without such
+/// ensemble.
 std::string members_of(const std::string &name)
 {
   std::error_code ignored;
   std::string members;
   if (name.find('/') == std::string::npos && !fs::is_regular_file(name, ignored)) {
-    std::ifstream list(models_folder() / (name + ENSEMBLE));
+    std::ifstream list(SHIPPED / (name + ENSEMBLE));
     std::getline(list, members);
   }
   return members;
@@ -62,16 +64,12 @@ std::string members_of(const std::string &name)
 std::string pet::resolve_archive(const std::string &name)
 {
   std::error_code ignored;
-  const fs::path path = place_of(name);
-  if (!fs::exists(path, ignored) && fs::exists(name, ignored))
-    throw std::runtime_error("'" + name + "' is not a file: give the path of an archive");
-  if (!fs::exists(path, ignored))
-    throw std::runtime_error("there is no archive '" + name + "': it is neither a file nor the "
-                             "name of a shipped model (" + shipped_names() + ")");
+  const fs::path path = path_of(name);
   if (!fs::is_regular_file(path, ignored))
-    throw std::runtime_error("'" + path.string() + "' is not a file: give the path of an archive");
+    throw std::runtime_error("'" + name + "' is neither a file nor a shipped model; shipped are: " +
+                             shipped_names());
 
-  // TorchScript files are zip files; torch's own message about anything else helps nobody.
+  // TorchScript files are zip files; torch's own message about any other file does not help.
   std::ifstream stream(path, std::ios::binary);
   if (!stream)
     throw std::runtime_error("cannot read '" + path.string() + "': check its permissions");
@@ -88,11 +86,11 @@ std::vector<std::string> pet::resolve_archives(const std::string &names)
   std::vector<std::string> paths;
   std::size_t begin = 0;
   while (begin <= names.size()) {
-    // The longest name that exists: plus signs may stand in names of files and folders.
+    // Take the longest name that exists: names of files and folders may contain plus signs.
     std::error_code ignored;
     std::size_t end = names.size();
     const auto name = [&] { return names.substr(begin, end - begin); };
-    while (name().find('+') != std::string::npos && !fs::is_regular_file(place_of(name()), ignored))
+    while (name().find('+') != std::string::npos && !fs::is_regular_file(path_of(name()), ignored))
       end = begin + name().rfind('+');
     if (const std::string members = members_of(name()); members.empty())
       paths.push_back(resolve_archive(name()));

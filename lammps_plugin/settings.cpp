@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "settings.h"
 
 #include <algorithm>
@@ -35,7 +37,8 @@ double positive_number(const std::string &keyword, const std::string &word)
   char *end = nullptr;
   const double value = std::strtod(word.c_str(), &end);
   if (word.empty() || *end != '\0' || !std::isfinite(value) || value <= 0.0)
-    throw std::runtime_error(keyword + " needs a force standard deviation above zero, not '" + word + "'");
+    throw std::runtime_error(keyword + " needs a force standard deviation above zero, not '" +
+                             word + "'");
   return value;
 }
 

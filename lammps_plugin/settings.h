@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
 // The arguments of `pair_style pet`.
 
 #ifndef PET_SETTINGS_H
@@ -11,7 +13,7 @@
 
 namespace pet {
 
-/// Whether ranks exchange messages: where they can, always, or never.
+/// Whether ranks exchange messages: if they can, always, or never.
 enum class ExchangeMode { AUTO, ON, OFF };
 
 struct Settings {
@@ -20,9 +22,9 @@ struct Settings {
   Thresholds thresholds;
 };
 
-/// Reads `<archive>[+<archive>...]` and pairs of keyword and value; pair_pet.h says which.  Throws
-/// std::runtime_error that names the word and what may stand there.  `threads` stays 0 where none
-/// is given.
+/// Parses `<archive>[+<archive>...]` and pairs of keyword and value, as described in pair_pet.h.
+/// `threads` is 0 if it is not given.  Throws std::runtime_error with the wrong word and the
+/// allowed ones.
 Settings parse_settings(const std::vector<std::string> &words);
 
 }    // namespace pet

@@ -12,24 +12,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pet_driver.backends.shared_rules import (
+    ALLOCATOR_VARIABLES,
+    LARGEST_MMAP_THRESHOLDS,
+    MALLOPT_MMAP_THRESHOLD,
+    MALLOPT_SETTINGS,
+    OUT_OF_MEMORY_TEXTS,
+)
 from pet_driver.errors import PetDriverError
-
-# Parameters of mallopt, from malloc.h of the GNU C library.
-TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
-# Smaller buffers are taken from the heap, which is kept. Older libraries accept at most 32 MB.
-LARGEST_MMAP_THRESHOLDS = (2**31 - 1, 32 << 20)
-SETTINGS = (
-    (TRIM_THRESHOLD, -1),  # the heap does not shrink
-    (ARENA_MAX, 1),  # the heaps of other threads could not hold large buffers
-)
-
-
-# Parts of the messages of torch (on GPUs and CPUs), of the C++ kernels, and of cuBLAS, whose handle
-# needs memory too. The error of a compiled network does not name its reason, which is printed.
-NOT_ENOUGH = (
-    *("out of memory", "can't allocate memory"),
-    *("CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"),
-)
 
 
 @contextmanager
@@ -45,7 +35,7 @@ def explained_shortage(max_edges: int) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # TorchScript converts all errors of its operators to this
-        if not any(text in str(error) for text in NOT_ENOUGH):
+        if not any(text in str(error) for text in OUT_OF_MEMORY_TEXTS):
             raise
         raise PetDriverError(
             f"out of memory with passes of {max_edges} edges times rotations: ask for fewer by "
@@ -60,11 +50,11 @@ def keep_freed_memory() -> bool:
     Nothing is changed if the environment has settings of the GNU C library (``MALLOC_...``,
     ``GLIBC_TUNABLES``), or if the C library is another one.
     """
-    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+    if any(name.startswith(ALLOCATOR_VARIABLES) for name in os.environ):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is None or not any(
-        mallopt(MMAP_THRESHOLD, size) for size in LARGEST_MMAP_THRESHOLDS
+        mallopt(MALLOPT_MMAP_THRESHOLD, size) for size in LARGEST_MMAP_THRESHOLDS
     ):
         return False
-    return all(mallopt(*setting) for setting in SETTINGS)
+    return all(mallopt(*setting) for setting in MALLOPT_SETTINGS)

@@ -25,6 +25,7 @@ from ase.data import chemical_symbols
 from pet_driver.backends.cpu import binding
 from pet_driver.backends.devices import check_device
 from pet_driver.backends.inductor import PACKAGE_FILE, attach, compile_network, conditions
+from pet_driver.backends.shared_rules import FORMAT_VERSION, METADATA_FILE
 from pet_driver.checkpoints.source import Source
 from pet_driver.errors import PetDriverError
 from pet_driver.files import write_atomically
@@ -33,8 +34,6 @@ from pet_driver.network import Hypers
 from pet_driver.symmetry import SymmetrizedPotential
 
 FORMAT = "pet-driver archive"
-FORMAT_VERSION = 2
-METADATA_FILE = "metadata.json"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 

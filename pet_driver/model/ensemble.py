@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pet_driver.backends.shared_rules import IDENTITY_ENTRIES
 from pet_driver.errors import PetDriverError
 from pet_driver.model.base import Evaluator
 from pet_driver.model.evaluator import Model
@@ -140,7 +141,7 @@ def _check_members(members: Sequence[Model]) -> None:
 
 def _identity(member: Model) -> tuple[str, ...]:
     """Return what the forces depend on: weights, scale, and ZBL repulsion."""
-    return tuple(str(member.metadata.get(k)) for k in ("weights_sha256", "scale", "zbl_radii"))
+    return tuple(str(member.metadata.get(entry)) for entry in IDENTITY_ENTRIES)
 
 
 def _common_grid(members: Sequence[Model]) -> str:

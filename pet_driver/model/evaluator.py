@@ -14,6 +14,7 @@ from torch import Tensor
 from pet_driver.backends.cpu import binding
 from pet_driver.backends.devices import check_device
 from pet_driver.backends.memory import explained_shortage, keep_freed_memory
+from pet_driver.backends.shared_rules import MAX_EDGES_CPU, MAX_EDGES_CUDA
 from pet_driver.errors import PetDriverError
 from pet_driver.model.archive import Archive
 from pet_driver.model.base import Evaluator
@@ -26,10 +27,7 @@ from pet_driver.symmetry.ranges import split_by_cost
 
 # Atoms whose edges are held in memory at once, a few 100 MB.
 MAX_ATOMS = 20_000
-# Edges times rotations in one pass of the network: large enough to keep two CPU cores or a GPU
-# busy, small enough for the memory of either. Without the C++ kernels TorchScript needs 25 kB for
-# each edge of water-small until the gradient is done.
-DEFAULT_MAX_EDGES = {"cpu": 20_000, "cuda": 300_000}
+DEFAULT_MAX_EDGES = {"cpu": MAX_EDGES_CPU, "cuda": MAX_EDGES_CUDA}
 
 
 class Model(Evaluator):
@@ -61,7 +59,7 @@ class Model(Evaluator):
         self.counter = 0
         if self.device.type == "cpu":
             keep_freed_memory()
-        self._use_kernels = binding.level(archive.module) is not None
+        self._use_kernels = binding.instruction_set(archive.module) is not None
         self._lists = VerletLists(self.cutoff, self.device, self._use_kernels)
         self._grids: dict[str, tuple[Tensor, Tensor, int]] = {}
         self.rotations(self.default_grid)

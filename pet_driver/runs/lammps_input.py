@@ -107,7 +107,9 @@ def with_absolute_paths(simulation_input: LAMMPSInput, folder: Path) -> str:
         return _without_spaces(simulation_input, folder, str(path.resolve()))
 
     def absolute_model(match: re.Match[str]) -> str:
-        return match[1] + _without_spaces(simulation_input, folder, shipped.resolve_relative_to(match[2], here))
+        return match[1] + _without_spaces(
+            simulation_input, folder, shipped.resolve_relative_to(match[2], here)
+        )
 
     def convert(command: str) -> str:
         if _WRITERS.match(command.lstrip()):

@@ -1,4 +1,4 @@
-"""The kernels against the network in torch, whose gradients come from autograd."""
+"""The kernels agree with the network in torch and the gradients of autograd."""
 
 import itertools
 import threading
@@ -16,8 +16,8 @@ from pet_driver.network import PET, Hypers
 from tests.conftest import lattice_water
 
 SIZES = {"d_pet": 24, "d_head": 20, "d_feedforward": 36, "cutoff": 3.5}
-# d_node = d_pet leaves the centre without maps of its own; heads of 6, 8 and 12 features fill no
-# vector, those of 24 more than one.
+# With d_node = d_pet there is no contraction and expansion of nodes. Heads of 6, 8 and 12 features
+# do not fill a SIMD vector, and heads of 24 fill more than one.
 KINDS = {
     "default": {
         "d_node": 48,
@@ -43,7 +43,7 @@ Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 def random_network(dtype: torch.dtype, **hypers) -> PET:
-    """Weights rough enough that every part of the network counts."""
+    """Return a network with noisy weights, so that every part of it affects the results."""
     torch.manual_seed(1)
     network = PET(Hypers(**(SIZES | hypers)), 2).to(dtype)
     with torch.no_grad():
@@ -66,22 +66,25 @@ def inputs_of(atoms: Atoms, dtype: torch.dtype) -> Inputs:
     )
 
 
-def assert_agree(network: PET, inputs: Inputs, level: str = "", least: float = 1e-3) -> None:
+def assert_agree(
+    network: PET, inputs: Inputs, instruction_set: str = "", least: float = 1e-3
+) -> None:
     expected = network.differentiate(*inputs)
-    handle = binding.create(network, network, level)
+    handle = binding.create(network, network, instruction_set)
     found = torch.ops.pet_driver.differentiate(handle, *inputs)
     for one, two in zip(found, expected, strict=True):
         size = two.abs().max() if two.numel() else torch.zeros(())
-        assert two.numel() == 0 or size > least  # there is something to agree on
+        assert two.numel() == 0 or size > least  # else the comparison would prove nothing
         assert one.dtype == two.dtype and one.shape == two.shape
         assert two.numel() == 0 or (one - two).abs().max() <= TOLERANCE[inputs[1].dtype] * size
 
 
-@pytest.mark.parametrize("level", ["", "avx2"])
+@pytest.mark.parametrize("instruction_set", ["", "avx2"])
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_kinds_of_networks(kind: str, dtype: torch.dtype, level: str) -> None:
-    assert_agree(random_network(dtype, **KINDS[kind]), inputs_of(lattice_water(3), dtype), level)
+def test_all_kinds_of_networks(kind: str, dtype: torch.dtype, instruction_set: str) -> None:
+    network, inputs = random_network(dtype, **KINDS[kind]), inputs_of(lattice_water(3), dtype)
+    assert_agree(network, inputs, instruction_set)
 
 
 CHOICES = {
@@ -119,7 +122,7 @@ def test_sizes_and_threads(threads: int, dtype: torch.dtype) -> None:
         torch.set_num_threads(before)
 
 
-def test_what_is_not_a_number_stays_so() -> None:
+def test_nan_positions_give_nan() -> None:
     network = random_network(torch.float32, **KINDS["default"])
     inputs = inputs_of(lattice_water(3), torch.float32)
     inputs[1][5, 1] = float("nan")
@@ -129,7 +132,7 @@ def test_what_is_not_a_number_stays_so() -> None:
     assert energies[inputs[3][5]].isnan() and by_vector[5].isnan().any()
 
 
-def test_several_threads_call_at_once() -> None:
+def test_several_threads_at_once() -> None:
     network = random_network(torch.float64, **KINDS["default"])
     handle = binding.create(network, network)
     # the last two are more than one block of rows: each call has a team of threads of its own
@@ -154,15 +157,15 @@ def test_several_threads_call_at_once() -> None:
     assert not wrong
 
 
-def test_a_network_that_they_do_not_know() -> None:
+def test_unsupported_network() -> None:
     network = random_network(torch.float32, **KINDS["default"])
     del network.featurizer.readouts[0].edge_last
     with pytest.raises(binding.PetDriverError, match="edge_last"):
         binding.create(network, network)
 
 
-@pytest.mark.parametrize("level", ["AVX2", "no-such-level"])
-def test_an_instruction_set_that_is_not_there(level: str) -> None:
+@pytest.mark.parametrize("name", ["AVX2", "no-such-set"])
+def test_unknown_instruction_set(name: str) -> None:
     network = random_network(torch.float32, **KINDS["default"])
-    with pytest.raises(PetDriverError, match=f"no instruction set {level} here; the best is"):
-        binding.create(network, network, level)
+    with pytest.raises(PetDriverError, match=f"support the instruction set {name}; the best is"):
+        binding.create(network, network, name)

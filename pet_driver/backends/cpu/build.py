@@ -1,4 +1,4 @@
-"""Compiling the kernels."""
+"""Compile the CPU kernels into a shared library."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ SOURCES = Path(__file__).parent / "cpp"
 PREBUILT = Path(__file__).parent / "prebuilt"  # exists in a platform wheel
 NAME = "libpetkernels.so"
 WHAT = "the kernels"
-# Nobody looks at floating-point exceptions, errno or the sign of zero; everything else of IEEE
-# arithmetic stays, above all NaN.
+# The kernels need no floating-point exceptions, no errno and no sign of zero. All other rules of
+# IEEE arithmetic stay in force, above all those of NaN.
 FLAGS = (
     *("-std=c++20", "-O3", "-fPIC", "-fopenmp", "-Wall", "-fvisibility=hidden"),
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"),
 )
-# Instruction sets that are compiled for, by machine, the least first; the program chooses when it
-# runs. On other machines it is what all of them have: the cache may be shared by several kinds.
-LEVELS = {
+# Instruction sets to compile for, by machine, the oldest first; the library chooses at run time. On
+# other machines only what all of them support is used, because several may share the cache.
+INSTRUCTION_SETS = {
     "x86_64": {
         "avx2": ("-march=x86-64-v3",),
         "avx512": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
@@ -111,15 +111,16 @@ def compile_for_wheel(folder: Path) -> Path:
 
 
 def _compile(compiler: str, folder: Path, verbose: bool, link_openmp: bool = True) -> Path:
-    # Of an inline function that several units have, those of the standard library above all, the
-    # linker keeps the first: it must run wherever any of them does, so the plainest units lead.
+    # The linker keeps the first copy of an inline function that several units contain, such as
+    # those of the standard library. That copy must run on every processor, so units for the oldest
+    # instruction set come first.
     units: list[tuple[str, str, tuple[str, ...]]] = [
-        (name, f"{name}.cpp", ()) for name in ("engine", "interface", "pairs")
+        (name, f"{name}.cpp", ()) for name in ("engine", "interface", "edges")
     ]
-    for level, flags in LEVELS.get(platform.machine(), {"native": ()}).items():
-        for number in ("float", "double"):
-            names = (f"-DPET_LEVEL={level}", f"-DPET_NUMBER={number}")
-            units.append((f"{level}-{number}", "level.cpp", (*flags, *names)))
+    for name, flags in INSTRUCTION_SETS.get(platform.machine(), {"native": ()}).items():
+        for real in ("float", "double"):
+            definitions = (f"-DPET_INSTRUCTION_SET={name}", f"-DPET_REAL={real}")
+            units.append((f"{name}-{real}", "instruction_set.cpp", (*flags, *definitions)))
 
     def compile_one(unit: tuple[str, str, tuple[str, ...]]) -> Path:
         name, source, flags = unit

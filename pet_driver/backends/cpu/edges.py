@@ -1,4 +1,4 @@
-"""The kernels around the network; :mod:`pet_driver.neighbors.edges` says what they compute."""
+"""Call the kernels that compute edges and forces; see :mod:`pet_driver.neighbors.edges`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,23 @@ def near(
     shift_vectors: Tensor | None,
     cutoff: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Of P pairs those nearer than ``cutoff``; see :meth:`pet_driver.neighbors.edges.Pairs.near`."""
+    """Select the edges shorter than ``cutoff`` from P pairs of atoms.
+
+    See :meth:`pet_driver.neighbors.edges.Pairs.near`.
+
+    Args:
+        positions: [N, 3] in A, float64.
+        centers, neighbors, reverse: [P]; see :class:`pet_driver.neighbors.edges.Pairs`.
+        shift_vectors: [P, 3] in A, added to the vectors; ``None`` stands for zeros.
+        cutoff: in A.
+
+    Returns:
+        the number of edges before each pair [P + 1]; vectors [E, 3], centers, neighbors and reverse
+        [E] of the edges.
+
+    Raises:
+        PetDriverError: there is too little memory.
+    """
     n_pairs = len(centers)
     place = centers.new_empty(n_pairs + 1)
     vectors = positions.new_empty(n_pairs, 3)
@@ -45,13 +61,24 @@ def forces_and_virials(
     vectors: Tensor,
     gradients: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Forces [N, 3] and virials [B, 3, 3]; see :func:`pet_driver.neighbors.edges.forces_and_virials`."""
-    inputs = [t.contiguous() for t in (structures, centers, reverse, vectors, gradients)]
-    forces = vectors.new_empty(len(structures), 3)
+    """Compute forces [N, 3] and virials [B, 3, 3] from the gradients by edges [E, 3].
+
+    See :func:`pet_driver.neighbors.edges.forces_and_virials`.
+
+    Raises:
+        PetDriverError: there is too little memory.
+    """
+    n_atoms, n_edges = len(structures), len(centers)
+    structures, centers, reverse, vectors, gradients = (
+        tensor.contiguous() for tensor in (structures, centers, reverse, vectors, gradients)
+    )
+    forces = vectors.new_empty(n_atoms, 3)
     virials = vectors.new_empty(n_structures, 3, 3)
     failed = load_library().pet_forces(
-        *(len(structures), len(centers), n_structures),
-        *(tensor.data_ptr() for tensor in inputs),
+        *(n_atoms, n_edges, n_structures),
+        *(structures.data_ptr(), centers.data_ptr()),
+        None,  # neighbours of edges to atoms of other processes, which only LAMMPS has
+        *(reverse.data_ptr(), vectors.data_ptr(), gradients.data_ptr()),
         torch.get_num_threads(),
         *(forces.data_ptr(), virials.data_ptr()),
     )
@@ -62,5 +89,5 @@ def forces_and_virials(
 def _check(failed: int) -> None:
     if failed:
         raise PetDriverError(
-            "out of memory between the atoms and the network: take fewer structures"
+            "out of memory while computing edges or forces: evaluate fewer structures at once"
         )

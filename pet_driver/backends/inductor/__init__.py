@@ -7,6 +7,7 @@ machine; the compiled network is an additional entry, used on the machines it wa
 """
 
 from pet_driver.backends.inductor.binding import attach
-from pet_driver.backends.inductor.build import PACKAGE_FILE, compile_network, conditions
+from pet_driver.backends.inductor.build import compile_network, conditions
+from pet_driver.backends.shared_rules import PACKAGE_FILE
 
 __all__ = ["PACKAGE_FILE", "attach", "compile_network", "conditions"]

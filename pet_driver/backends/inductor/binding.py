@@ -12,7 +12,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from pet_driver.backends.inductor.build import LARGEST_WIDTH, PACKAGE_FILE, conditions
+from pet_driver.backends.inductor.build import conditions
+from pet_driver.backends.shared_rules import LARGEST_WIDTH, NETWORK_SCHEMA, PACKAGE_FILE
 from pet_driver.errors import PetDriverError
 from pet_driver.network import DifferentiableNetwork
 from pet_driver.network.transformer import table_width
@@ -125,10 +126,6 @@ def _differentiate(handle: int, species: Tensor, *others: Tensor) -> tuple[Tenso
     return energies, by_vector, by_factor
 
 
-torch.library.define(
-    "pet_driver::differentiate_compiled",
-    "(int network, Tensor species, Tensor vectors, Tensor factors, Tensor centers, "
-    "Tensor neighbors, Tensor reverse, Tensor grad_outputs) -> (Tensor, Tensor, Tensor)",
-)
+torch.library.define("pet_driver::differentiate_compiled", NETWORK_SCHEMA)
 for _device in ("CPU", "CUDA"):
     torch.library.impl("pet_driver::differentiate_compiled", _device, _differentiate)

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pet_driver.backends.shared_rules import LARGEST_WIDTH, PACKAGE_FILE
 from pet_driver.errors import PetDriverError
 from pet_driver.network import PET
 
-PACKAGE_FILE = "network.pt2"  # the entry of an archive that holds the compiled network
 # Instruction sets by the names of torch and of the compiler. Without one torch compiles for the
 # processor of this machine only.
 MARCH = {"AVX2": "x86-64-v3", "AVX512": "x86-64-v4"}
@@ -22,9 +22,6 @@ MARCH = {"AVX2": "x86-64-v3", "AVX512": "x86-64-v4"}
 # dimension. On a GPU the compiler chooses the blocks of its kernels by them.
 _SIZES = {"cpu": (5, 3, 7), "cuda": (997, 29, 41)}
 _LARGEST = 2**31 - 1
-# With this bound the compiler knows that padded rows may have more than 2^31 entries, and uses
-# 64-bit indices.
-LARGEST_WIDTH = 4096
 
 
 def conditions(device: torch.device) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""LAMMPS: building, finding and running the plugin that adds ``pair_style pet``.
+"""Build, find and run the LAMMPS plugin that adds ``pair_style pet``.
 
-The plugin fits one torch, one LAMMPS and one MPI, which only the user's environment knows, so its
-C++ sources travel with the package and are compiled once into a cache folder.
+The plugin works with exactly one version of torch, LAMMPS and MPI. Therefore the package contains
+its C++ sources, which are compiled once, into a cache folder, for the versions that the user has.
 
     pet_driver.engines.lammps.build()                        # about half a minute, once
     pet_driver.engines.lammps.run(["-in", "in.water"], ranks=2)

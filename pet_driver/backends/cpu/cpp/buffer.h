@@ -1,4 +1,6 @@
-// Memory that is taken once and used again.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Aligned memory that is allocated once and reused.
 
 #ifndef PET_BUFFER_H
 #define PET_BUFFER_H
@@ -10,7 +12,7 @@
 
 namespace pet {
 
-/// Numbers that nobody initializes, aligned to a cache line.  Grows, never shrinks.
+/// An uninitialized array, aligned to a cache line.  It grows and never shrinks.
 template <typename T> class Buffer {
  public:
   Buffer() = default;
@@ -28,12 +30,12 @@ template <typename T> class Buffer {
   }
   ~Buffer() { std::free(data_); }
 
-  /// At least ``size`` numbers; what was there before is lost if that is more than there were.
+  /// Returns space for at least ``size`` numbers.  Growing discards the old content.
   T *get(std::size_t size)
   {
     if (size > size_) {
       std::free(data_);
-      // Sizes vary from step to step: a tenth more saves most of the growing.
+      // Sizes vary from step to step: a reserve of a tenth avoids most reallocations.
       size_ = size + size / 10;
       const std::size_t bytes = (size_ * sizeof(T) + 63) / 64 * 64;
       data_ = static_cast<T *>(std::aligned_alloc(64, bytes));

@@ -1,5 +1,6 @@
-// Chooses the level of the instruction set when the program runs, as one binary has to serve all
-// machines of a cluster.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Chooses the instruction set at run time, because one binary serves all machines of a cluster.
 
 #include "engine.h"
 
@@ -13,7 +14,7 @@ template <typename T>
 std::unique_ptr<Engine<T>> make_best_engine(const Weights &weights, const Options &options)
 {
 #if defined(__x86_64__)
-  if (options.level != "avx2" && __builtin_cpu_supports("avx512f") &&
+  if (options.instruction_set != "avx2" && __builtin_cpu_supports("avx512f") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq"))
     return avx512::make_engine<T>(weights, options);
@@ -31,9 +32,10 @@ template <typename T>
 std::unique_ptr<Engine<T>> make_engine(const Weights &weights, const Options &options)
 {
   auto engine = make_best_engine<T>(weights, options);
-  if (engine && !options.level.empty() && options.level != engine->level())
-    throw std::invalid_argument("there is no instruction set " + options.level +
-                                " here; the best is " + engine->level());
+  const std::string &wanted = options.instruction_set;
+  if (engine && !wanted.empty() && wanted != engine->instruction_set())
+    throw std::invalid_argument("this processor does not support the instruction set " + wanted +
+                                "; the best is " + engine->instruction_set());
   return engine;
 }
 

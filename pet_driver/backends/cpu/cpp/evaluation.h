@@ -1,8 +1,10 @@
-// Energies and gradients: forward through the layers, and back, block of atoms by block of atoms.
+// SPDX-License-Identifier: BSD-3-Clause
 //
-// Atoms know of each other through the reverse edges alone, once in a layer of message passing.
-// Between two such exchanges a block of atoms goes through everything while it stays in the cache.
-// Features of atoms are wider and their maps larger, so these take larger blocks of their own.
+// Energies and gradients: a forward and a backward pass over blocks of atoms.
+//
+// Atoms exchange information only through the reverse edges, once per message-passing layer.
+// Between two such exchanges, a block of atoms passes through all operations while its data stay in
+// the cache.  Node features are wider and their linear maps larger, so they use larger blocks.
 
 #ifndef PET_EVALUATION_H
 #define PET_EVALUATION_H
@@ -17,12 +19,11 @@
 #include <vector>
 #include <omp.h>
 
-namespace pet::PET_LEVEL {
+namespace pet::PET_INSTRUCTION_SET {
 
 template <typename T> class Evaluation {
  public:
-  /// Energies [N], without scale and composition, and the gradients by vectors [E, 3] and factors
-  /// [E] of the sum of seeds times energies.
+  /// Computes energies [N] and gradients; see Engine::run.
   void run(const Network<T> &network, const Graph<T> &graph, int threads, double *energies,
            T *dvectors, T *dfactors)
   {
@@ -37,7 +38,7 @@ template <typename T> class Evaluation {
   }
 
  private:
-  // About as many rows as keep a block's tables in the second level of cache.
+  // Rows for which the tables of a block fit into the level-2 cache.
   static constexpr std::int64_t BLOCK_ROWS = 160, NODE_ROWS = 96, THREAD_ROWS = 512;
 
   struct LayerKept {
@@ -52,18 +53,18 @@ template <typename T> class Evaluation {
   int threads_ = 1;
   Layout layout_;
   std::vector<Block> node_blocks_;
-  std::vector<std::int64_t> center_rows_;    // [N] row of each centre among all tokens
-  std::vector<std::size_t> weight_offsets_;  // [N] where each atom's attention weights are kept
+  std::vector<std::int64_t> center_rows_;    // [N] row of each central atom among all tokens
+  std::vector<std::size_t> weight_offsets_;  // [N] offset of each atom's attention weights
   std::size_t weights_ = 0;
-  std::vector<std::int32_t> species_;  // [E] of the neighbours
+  std::vector<std::int32_t> species_;  // [E] species of the neighbours
   std::vector<LayerKept> kept_;
   std::vector<Scratch<T>> scratch_;
   Remote<T> remote_;
   Buffer<T> geometry_, dgeometry_, logs_, dlogs_, dremote_;
   Buffer<T> nodes_, dnodes_, centers_, dcenters_, messages_, dmessages_[2], dboth_, dbetween_;
-  int current_ = 0;  // which of dmessages_ is read
+  int current_ = 0;  // index of the dmessages_ that is read; the other one is written
 
-  /// The feedforward featurizer turns round edge by edge: gradients take the place of messages.
+  /// In the feedforward featurizer gradients overwrite the messages, edge by edge.
   Buffer<T> &message_gradients() { return network_->residual ? dmessages_[current_] : messages_; }
 
   int width() const { return network_->width; }
@@ -74,7 +75,7 @@ template <typename T> class Evaluation {
     return {buffer.data() + first * width, width};
   }
 
-  /// Calls ``work`` for every block, by all threads.
+  /// Calls ``work`` for every block, distributed over all threads.
   template <typename Work> void over(const std::vector<Block> &blocks, Work &&work)
   {
     const auto count = static_cast<std::int64_t>(blocks.size());
@@ -94,8 +95,8 @@ template <typename T> class Evaluation {
   void prepare(int threads)
   {
     const std::int64_t n = graph_->n_atoms, e = graph_->n_edges;
-    // Where there is little to do, threads wait for each other longer than they work, above all
-    // beside other busy processes.
+    // With little work per thread, waiting at barriers costs more than the work itself, above all
+    // when other processes use the same cores.
     threads_ = static_cast<int>(std::clamp<std::int64_t>((n + e) / THREAD_ROWS, 1, threads));
     if (static_cast<int>(scratch_.size()) < threads_) scratch_.resize(threads_);
     const std::int64_t share = (n + e) / (4 * threads_);
@@ -159,7 +160,7 @@ template <typename T> class Evaluation {
       for (int axis = 0; axis < 3; axis++) geometry[axis] = v[axis];
       geometry[3] = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2] + T(1e-15));
       for (int axis = 0; axis < 4; axis++) dgeometry_.data()[4 * e + axis] = 0;
-      // A factor of zero is bounded by 1e-15, as in training, so that its gradient stays finite.
+      // The lower bound of 1e-15, as in training, keeps the gradient at a zero factor finite.
       logs_.data()[e] = std::log(std::max(graph_->factors[e], T(1e-15)));
       dlogs_.data()[e] = 0;
       dfactors_[e] = 0;
@@ -170,7 +171,7 @@ template <typename T> class Evaluation {
     for (std::int64_t i = block.first_atom; i < block.last_atom; i++) energies_[i] = 0;
   }
 
-  /// Visits the atoms of a block, for the attention.
+  /// Returns a function that calls a visitor for every atom of a block; for the attention.
   auto atoms_of(const Block &block)
   {
     return [this, &block](auto &&visit) {
@@ -187,29 +188,29 @@ template <typename T> class Evaluation {
   // forward.h
   void forward(int g);
   void embed(int g, const Block &block);
-  /// The centres' tokens for a layer, from the nodes.
+  /// Computes the tokens of central atoms for a layer from the node features.
   void contract(int g, int l, const Block &block, Scratch<T> &scratch);
-  /// What the first map of layer g makes of a block's edges, kept or not.
+  /// Returns the table for the hidden features of Compress in layer g: stored or temporary.
   Rows<T> compressed(int g, const Block &block, Scratch<T> &scratch)
   {
     if (network_->layers[g].compress.keeps_hidden())
       return rows(kept_[g].compressed, block.first_edge, width());
     return scratch.rows(Scratch<T>::HIDDEN, block.edges(), width());
   }
-  /// The messages into layer g, and the tokens of its edges.
+  /// Computes the messages into layer g and the tokens of its edges.
   void compress(int g, const Block &block, Scratch<T> &scratch);
-  /// Row ``e`` of a table of edges that are seen from their other end; ``elsewhere`` are the rows of
-  /// those whose other end is not here.
-  const T *reversed(std::int64_t e, Rows<const T> table, const Buffer<T> &elsewhere) const
+  /// Returns the row of the reverse of edge ``e``: in ``table`` [E, D], or in ``received`` [remote,
+  /// D] if another process computes the reverse edge.
+  const T *reversed(std::int64_t e, Rows<const T> table, const Buffer<T> &received) const
   {
     const std::int64_t slot = remote_.slot(e);
-    return slot < 0 ? table[graph_->reverse[e]] : elsewhere.data() + slot * width();
+    return slot < 0 ? table[graph_->reverse[e]] : received.data() + slot * width();
   }
 
-  /// Messages of a block, from the edges that layer g gave out and their reverse edges.
+  /// Updates the messages of a block from the output edges of layer g and their reverse edges.
   void exchange(int g, const Block &block, Rows<T> combined, Scratch<T> &scratch);
-  /// Each edge that layer g gave out beside its reverse edge [edges, 2 D].
-  Rows<T> both_ways(int g, const Block &block, Scratch<T> &scratch);
+  /// Returns the output edges of layer g concatenated with their reverse edges [edges, 2 D].
+  Rows<T> with_reverse(int g, const Block &block, Scratch<T> &scratch);
   void attend(int g, int l, const Block &block, Scratch<T> &scratch);
   void update_nodes(int g, int l, const Block &block, Scratch<T> &scratch);
   void read_nodes(int readout, const Block &block, Buffer<T> &dnodes, Scratch<T> &scratch);
@@ -217,23 +218,23 @@ template <typename T> class Evaluation {
                   Scratch<T> &scratch);
 
   // backward.h
-  /// The end of the way forward and the beginning of the way back for the feedforward featurizer:
-  /// the last messages, their energies, and the gradients by the edges of the last layer.
-  void turn(const Block &block, Scratch<T> &scratch);
+  /// Ends the forward pass and begins the backward pass of the feedforward featurizer: computes the
+  /// last messages, their energies, and the gradients by the edges of the last layer.
+  void read_last_messages(const Block &block, Scratch<T> &scratch);
   void combine_back(int g, const Block &block, Rows<const T> combined, Rows<const T> dmessages,
                     Scratch<T> &scratch);
   void backward(int g);
-  /// From the gradient by the nodes behind layer (g, l) to those by its centres and the nodes
-  /// before it, but for what goes through its tokens.
+  /// Propagates the gradient from the nodes after layer (g, l) to its central tokens and to the
+  /// nodes before it, except for the part that passes through the tokens.
   void nodes_back(int g, int l, const Block &block, Scratch<T> &scratch);
   void attend_back(int g, int l, const Block &block, Scratch<T> &scratch);
-  /// The gradient by the edges that layer g gives out.
+  /// Computes the gradient with respect to the output edges of layer g.
   void edges_back(int g, const Block &block, Rows<T> dedges);
   void compress_back(int g, const Block &block, Rows<const T> dtokens, Scratch<T> &scratch);
   void finish(T *dvectors);
 };
 
-}  // namespace pet::PET_LEVEL
+}  // namespace pet::PET_INSTRUCTION_SET
 
 #include "backward.h"
 #include "forward.h"

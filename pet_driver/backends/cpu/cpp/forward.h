@@ -1,4 +1,6 @@
-// The way forward: from edges to energies.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The forward pass: from edges to energies.
 
 #ifndef PET_FORWARD_H
 #define PET_FORWARD_H
@@ -7,7 +9,7 @@
 
 #include <cstring>
 
-namespace pet::PET_LEVEL {
+namespace pet::PET_INSTRUCTION_SET {
 
 template <typename T> void Evaluation<T>::forward(int g)
 {
@@ -75,12 +77,12 @@ void Evaluation<T>::exchange(int g, const Block &block, Rows<T> combined, Scratc
     return;
   }
   add<T>(block.edges(), width(), rows(kept_[g].edges, block.first_edge, width()), messages);
-  network_->combinations[g].accumulate(block.edges(), both_ways(g, block, scratch), combined,
+  network_->combinations[g].accumulate(block.edges(), with_reverse(g, block, scratch), combined,
                                        messages, scratch);
 }
 
 template <typename T>
-Rows<T> Evaluation<T>::both_ways(int g, const Block &block, Scratch<T> &scratch)
+Rows<T> Evaluation<T>::with_reverse(int g, const Block &block, Scratch<T> &scratch)
 {
   const Rows<T> both = scratch.rows(Scratch<T>::BOTH, block.edges(), 2 * width());
   const Rows<const T> edges{kept_[g].edges.data(), width()};
@@ -128,7 +130,7 @@ void Evaluation<T>::read_nodes(int readout, const Block &block, Buffer<T> &dnode
   const std::int64_t first = block.first_atom;
   network_->readouts[readout].node(
       block.atoms(), rows(nodes_, first, wide()), rows(dnodes, first, wide()),
-      [&](int r) { return static_cast<T>(graph_->seeds[first + r]); },
+      [&](int r) { return static_cast<T>(graph_->grad_outputs[first + r]); },
       [&](int r, T energy) { energies_[first + r] += energy; }, scratch);
 }
 
@@ -138,16 +140,19 @@ void Evaluation<T>::read_edges(int readout, const Block &block, Rows<const T> ed
 {
   const std::int64_t first = block.first_edge;
   const std::int64_t *centers = graph_->centers + first;
-  const auto seed = [&](int r) { return static_cast<T>(graph_->seeds[centers[r]]); };
+  const auto grad_output = [&](int r) {
+    return static_cast<T>(graph_->grad_outputs[centers[r]]);
+  };
   network_->readouts[readout].edge(
-      block.edges(), edges, dedges, [&](int r) { return seed(r) * graph_->factors[first + r]; },
+      block.edges(), edges, dedges,
+      [&](int r) { return grad_output(r) * graph_->factors[first + r]; },
       [&](int r, T energy) {
         energies_[centers[r]] += graph_->factors[first + r] * energy;
-        dfactors_[first + r] += seed(r) * energy;
+        dfactors_[first + r] += grad_output(r) * energy;
       },
       scratch);
 }
 
-}  // namespace pet::PET_LEVEL
+}  // namespace pet::PET_INSTRUCTION_SET
 
 #endif

@@ -1,7 +1,9 @@
-// Products of matrices whose one side is thin, as in a transformer on few features.
+// SPDX-License-Identifier: BSD-3-Clause
 //
-// A tile of C lives in registers while it runs over the depth.  B is read in panels as wide as the
-// tile, A one number at a time, so that neither needs more than a stride.
+// Matrix products with one small dimension, as in a transformer with few features.
+//
+// A tile of C stays in registers during the sum over the depth.  B is read in panels as wide as the
+// tile and A one number at a time, so that both may have any row stride.
 
 #ifndef PET_GEMM_H
 #define PET_GEMM_H
@@ -10,9 +12,9 @@
 
 #include <algorithm>
 
-namespace pet::PET_LEVEL {
+namespace pet::PET_INSTRUCTION_SET {
 
-/// The widest tile, in vectors, and how many rows fit beside it into the registers.
+/// The widest tile, in vectors, and the number of tile rows that fit into the registers.
 constexpr int TILE_VECTORS = REGISTERS == 32 ? 4 : 2;
 constexpr int tile_rows(int vectors)
 {
@@ -22,7 +24,7 @@ constexpr int tile_rows(int vectors)
 
 template <typename T> constexpr int PANEL = TILE_VECTORS * LANES<T>;
 
-/// Where a matrix is and how far apart its rows are.
+/// A matrix in memory: its first element and the stride between rows.
 template <typename T> struct Rows {
   T *data;
   std::ptrdiff_t stride;
@@ -33,8 +35,8 @@ template <typename T> struct Rows {
   operator Rows<const T>() const { return {data, stride}; }
 };
 
-/// C = start + bias + A B on one tile.  A(m, k) = a[m a_row + k a_column]; start (rows like those
-/// of C, or C itself) and bias (one row) may be null.
+/// Computes C = start + bias + A B on one tile.  A(m, k) = a[m a_row + k a_column].  ``start`` (a
+/// tile like C, or C itself) and ``bias`` (one row) may be null.
 template <typename T, int ROWS, int VECTORS, bool CONTIGUOUS>
 inline void tile(int depth, const T *a, std::ptrdiff_t a_row, std::ptrdiff_t a_column, const T *b,
                  std::ptrdiff_t b_row, const T *bias, const T *start, std::ptrdiff_t start_row,
@@ -67,7 +69,7 @@ inline void tile(int depth, const T *a, std::ptrdiff_t a_row, std::ptrdiff_t a_c
     for (int v = 0; v < VECTORS; v++) store(c + m * c_row + v * L, sums[m][v]);
 }
 
-/// The last strip of a panel, with fewer rows than a tile can have.
+/// Computes a tile with ``rows`` <= ROWS rows, the last ones of a panel.
 template <typename T, int ROWS, int VECTORS, bool CONTIGUOUS, typename... Arguments>
 inline void tile_of(int rows, Arguments... arguments)
 {
@@ -87,7 +89,7 @@ inline void panel(int rows, int depth, const T *a, std::ptrdiff_t a_row, std::pt
                                        start_row, c + m * c_row, c_row);
 }
 
-/// One panel of C [rows, vectors * lanes].
+/// Computes one panel of C [rows, vectors * lanes].
 template <typename T, bool CONTIGUOUS>
 inline void panel_of(int vectors, int rows, int depth, const T *a, std::ptrdiff_t a_row,
                      std::ptrdiff_t a_column, const T *b, std::ptrdiff_t b_row, const T *bias,
@@ -105,7 +107,7 @@ inline void panel_of(int vectors, int rows, int depth, const T *a, std::ptrdiff_
   }
 }
 
-/// C [rows, columns] = A [rows, depth] B [depth, columns]; columns is a multiple of the lanes.
+/// Computes C [rows, columns] = A [rows, depth] B [depth, columns]; columns is a multiple of LANES.
 template <typename T>
 inline void multiply(int rows, int columns, int depth, Rows<const T> a, Rows<const T> b, Rows<T> c)
 {
@@ -114,7 +116,7 @@ inline void multiply(int rows, int columns, int depth, Rows<const T> a, Rows<con
                       b.data + n, b.stride, nullptr, nullptr, 0, c.data + n, c.stride);
 }
 
-/// C [rows, columns] = A^T B with A [depth, rows].
+/// Computes C [rows, columns] = A^T B with A [depth, rows].
 template <typename T>
 inline void multiply_transposed(int rows, int columns, int depth, Rows<const T> a, Rows<const T> b,
                                 Rows<T> c)
@@ -124,6 +126,6 @@ inline void multiply_transposed(int rows, int columns, int depth, Rows<const T> 
                        b.data + n, b.stride, nullptr, nullptr, 0, c.data + n, c.stride);
 }
 
-}  // namespace pet::PET_LEVEL
+}  // namespace pet::PET_INSTRUCTION_SET
 
 #endif

@@ -1,4 +1,6 @@
-// The input of a network, and how it is cut into pieces that stay in a cache.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The graph that a network evaluates, and its division into blocks that fit into the cache.
 
 #ifndef PET_KERNELS_GRAPH_H
 #define PET_KERNELS_GRAPH_H
@@ -10,8 +12,8 @@
 
 namespace pet {
 
-/// Atoms and their edges, sorted by centre.  A neighbour N + s is no atom here: the reverse of that
-/// edge is computed elsewhere, and comes and goes as row s of an exchange.
+/// Atoms and their edges, sorted by central atom.  A neighbour N + s belongs to another process,
+/// which computes the reverse edge; the rows of both edges are swapped as row s of an exchange.
 template <typename T> struct Graph {
   std::int64_t n_atoms, n_edges;
   const std::int64_t *species;    // [N + remote]
@@ -20,26 +22,26 @@ template <typename T> struct Graph {
   const std::int64_t *centers;    // [E]
   const std::int64_t *neighbors;  // [E]
   const std::int64_t *reverse;    // [E]
-  const double *seeds;            // [N] how much the energy of each atom counts in the gradient
-  const pet_exchange *exchange;   // null: all reverse edges are here
+  const double *grad_outputs;     // [N] weight of each atom's energy in the gradient
+  const pet_exchange *exchange;   // null: this process computes all reverse edges
 };
 
-/// Consecutive atoms [first_atom, last_atom) and their edges.  Its tokens are rows of one matrix:
-/// the centres, then the edges.
+/// Consecutive atoms [first_atom, last_atom) and their edges.  The tokens of a block are the rows
+/// of one matrix: first the central tokens, then the edges.
 struct Block {
   std::int64_t first_atom, last_atom, first_edge, last_edge;
 
   int atoms() const { return static_cast<int>(last_atom - first_atom); }
   int edges() const { return static_cast<int>(last_edge - first_edge); }
   int rows() const { return atoms() + edges(); }
-  /// Where its tokens begin among all tokens.
+  /// Index of the first token of the block among all tokens.
   std::int64_t first_row() const { return first_atom + first_edge; }
 };
 
-/// What follows from centres alone.
+/// Blocks and the first edge of each atom, from the central atoms of the edges.
 class Layout {
  public:
-  /// Blocks of atoms with about ``rows`` tokens, or one atom.
+  /// Forms blocks of at most ``rows`` tokens, or of one atom with more.
   void build(std::int64_t n_atoms, std::int64_t n_edges, const std::int64_t *centers,
              std::int64_t rows)
   {

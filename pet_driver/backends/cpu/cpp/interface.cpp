@@ -1,4 +1,6 @@
-// The kernels as functions of C.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The C interface of the kernels.
 
 #include "interface.h"
 
@@ -16,7 +18,7 @@ struct Handle {
   std::unique_ptr<pet::Engine<double>> dual;
 };
 
-/// 0, or 1 with the message of what was thrown.
+/// Calls ``function``.  Returns 0, or 1 with the message of its exception in ``error``.
 template <typename Function> int guarded(char *error, std::int64_t size, Function &&function)
 {
   try {
@@ -34,7 +36,7 @@ template <typename T>
 void run(pet::Engine<T> &engine, std::int64_t n_atoms, std::int64_t n_edges,
          const std::int64_t *species, const void *vectors, const void *factors,
          const std::int64_t *centers, const std::int64_t *neighbors, const std::int64_t *reverse,
-         const double *seeds, const pet_exchange *exchange, int threads, double *energies,
+         const double *grad_outputs, const pet_exchange *exchange, int threads, double *energies,
          void *dvectors, void *dfactors)
 {
   const pet::Graph<T> graph{n_atoms,
@@ -45,7 +47,7 @@ void run(pet::Engine<T> &engine, std::int64_t n_atoms, std::int64_t n_edges,
                             centers,
                             neighbors,
                             reverse,
-                            seeds,
+                            grad_outputs,
                             exchange};
   engine.run(graph, threads, energies, static_cast<T *>(dvectors), static_cast<T *>(dfactors));
 }
@@ -55,7 +57,7 @@ void run(pet::Engine<T> &engine, std::int64_t n_atoms, std::int64_t n_edges,
 extern "C" {
 
 __attribute__((visibility("default"))) void *
-pet_create(int single, int num_heads, double temperature, int pre_norm, const char *level,
+pet_create(int single, int num_heads, double temperature, int pre_norm, const char *instruction_set,
            int count, const char *const *names, const double *const *values,
            const std::int64_t *rows, const std::int64_t *columns, char *error, std::int64_t size)
 {
@@ -64,7 +66,7 @@ pet_create(int single, int num_heads, double temperature, int pre_norm, const ch
     pet::Weights weights;
     for (int k = 0; k < count; k++)
       weights.add(names[k], {rows[k], columns[k], {values[k], values[k] + rows[k] * columns[k]}});
-    const pet::Options options{num_heads, temperature, pre_norm != 0, level};
+    const pet::Options options{num_heads, temperature, pre_norm != 0, instruction_set};
     handle = std::make_unique<Handle>();
     if (single) handle->single = pet::make_engine<float>(weights, options);
     else handle->dual = pet::make_engine<double>(weights, options);
@@ -80,16 +82,17 @@ __attribute__((visibility("default"))) void pet_destroy(void *handle)
   delete static_cast<Handle *>(handle);
 }
 
-__attribute__((visibility("default"))) const char *pet_level(void *handle)
+__attribute__((visibility("default"))) const char *pet_instruction_set(void *handle)
 {
   const auto *networks = static_cast<Handle *>(handle);
-  return networks->single ? networks->single->level() : networks->dual->level();
+  if (networks->single) return networks->single->instruction_set();
+  return networks->dual->instruction_set();
 }
 
 __attribute__((visibility("default"))) int
 pet_run(void *handle, std::int64_t n_atoms, std::int64_t n_edges, const std::int64_t *species,
         const void *vectors, const void *factors, const std::int64_t *centers,
-        const std::int64_t *neighbors, const std::int64_t *reverse, const double *seeds,
+        const std::int64_t *neighbors, const std::int64_t *reverse, const double *grad_outputs,
         const pet_exchange *exchange, int threads, double *energies, void *dvectors,
         void *dfactors, char *error, std::int64_t size)
 {
@@ -97,10 +100,10 @@ pet_run(void *handle, std::int64_t n_atoms, std::int64_t n_edges, const std::int
   return guarded(error, size, [&] {
     if (networks->single)
       run(*networks->single, n_atoms, n_edges, species, vectors, factors, centers, neighbors,
-          reverse, seeds, exchange, threads, energies, dvectors, dfactors);
+          reverse, grad_outputs, exchange, threads, energies, dvectors, dfactors);
     else
       run(*networks->dual, n_atoms, n_edges, species, vectors, factors, centers, neighbors, reverse,
-          seeds, exchange, threads, energies, dvectors, dfactors);
+          grad_outputs, exchange, threads, energies, dvectors, dfactors);
   });
 }
 }

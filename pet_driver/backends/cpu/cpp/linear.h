@@ -1,4 +1,6 @@
-// A linear map with its weights packed for both directions, and the norm before it.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Linear maps, with weights packed for the forward and the backward pass.
 
 #ifndef PET_LINEAR_H
 #define PET_LINEAR_H
@@ -10,10 +12,9 @@
 #include <algorithm>
 #include <vector>
 
-namespace pet::PET_LEVEL {
+namespace pet::PET_INSTRUCTION_SET {
 
-/// B [depth, columns] in panels: each holds its columns side by side, the last filled up with
-/// zeros.
+/// A matrix B [depth, columns] stored in panels of columns; the last panel is padded with zeros.
 template <typename T> class Packed {
  public:
   template <typename Element> void pack(int depth, int columns, Element &&element)
@@ -29,7 +30,7 @@ template <typename T> class Packed {
     }
   }
 
-  /// C = start + bias + A B; ``start`` may be C, and start and bias may be null.
+  /// Computes C = start + bias + A B.  ``start`` may be C; ``start`` and ``bias`` may be null.
   void multiply(int rows, Rows<const T> a, const T *bias, Rows<const T> start, Rows<T> c) const
   {
     const T *b = data_.data();
@@ -50,7 +51,7 @@ template <typename T> class Packed {
   int depth_ = 0, columns_ = 0;
   Buffer<T> data_;
 
-  /// The last panel, where its vectors reach beyond the last column.
+  /// Computes the last panel where its vectors would extend beyond the last column of C.
   void narrow(int rows, int left, Rows<const T> a, const T *b, const T *bias, Rows<const T> start,
               Rows<T> c) const
   {
@@ -68,7 +69,7 @@ template <typename T> class Packed {
   }
 };
 
-/// y = W x + b for many rows x.
+/// The map y = W x + b, applied to rows x.
 template <typename T> class Linear {
  public:
   Linear() = default;
@@ -89,22 +90,22 @@ template <typename T> class Linear {
   int inputs() const { return inputs_; }
   int outputs() const { return outputs_; }
 
-  /// y = W x + b
+  /// Computes y = W x + b.
   void apply(int rows, Rows<const T> x, Rows<T> y) const
   {
     forward_.multiply(rows, x, bias_.data(), {nullptr, 0}, y);
   }
-  /// y = start + W x + b; start may be y.
+  /// Computes y = start + W x + b; ``start`` may be y.
   void apply(int rows, Rows<const T> x, Rows<const T> start, Rows<T> y) const
   {
     forward_.multiply(rows, x, bias_.data(), start, y);
   }
-  /// dx = W^T dy
+  /// Computes dx = W^T dy.
   void back(int rows, Rows<const T> dy, Rows<T> dx) const
   {
     backward_.multiply(rows, dy, nullptr, {nullptr, 0}, dx);
   }
-  /// dx = start + W^T dy; start may be dx.
+  /// Computes dx = start + W^T dy; ``start`` may be dx.
   void back(int rows, Rows<const T> dy, Rows<const T> start, Rows<T> dx) const
   {
     backward_.multiply(rows, dy, nullptr, start, dx);
@@ -116,7 +117,7 @@ template <typename T> class Linear {
   std::vector<T> bias_;
 };
 
-/// The linear map ``name`` behind a norm, whose weight and bias it takes over.
+/// Returns the linear map ``name`` with the gain and shift of the preceding norm folded in.
 template <typename T>
 Linear<T> linear_behind(const Weights &weights, const std::string &norm, const std::string &name)
 {
@@ -132,6 +133,6 @@ Linear<T> linear_behind(const Weights &weights, const std::string &norm, const s
   return {weight, &bias};
 }
 
-}  // namespace pet::PET_LEVEL
+}  // namespace pet::PET_INSTRUCTION_SET
 
 #endif

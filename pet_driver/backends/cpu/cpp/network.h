@@ -1,4 +1,6 @@
-// The weights of PET in the form in which they are used: what is constant is worked out once.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The layers of PET, with all products of constant weights computed in advance.
 
 #ifndef PET_NETWORK_H
 #define PET_NETWORK_H
@@ -9,9 +11,9 @@
 #include <cstring>
 #include <vector>
 
-namespace pet::PET_LEVEL {
+namespace pet::PET_INSTRUCTION_SET {
 
-/// A table of vectors by species.
+/// One vector per species.
 template <typename T> struct Embedding {
   int width = 0;
   std::vector<T> values;
@@ -24,10 +26,10 @@ template <typename T> struct Embedding {
   const T *operator[](std::int64_t species) const { return values.data() + species * width; }
 };
 
-/// Geometry, species and incoming messages become the tokens of edges.
+/// The map from geometry, species and incoming messages to the tokens of edges.
 ///
-/// The map of the geometry runs straight into the first map of "compress", and what depends on the
-/// species of the neighbour alone becomes a table of biases.
+/// The linear map of the geometry is multiplied into the first map of "compress", and the
+/// contribution of the neighbour's species becomes a table of biases.
 template <typename T> class Compress {
  public:
   Compress(const Weights &weights, const std::string &name, const Matrix *first_messages)
@@ -59,10 +61,11 @@ template <typename T> class Compress {
     if (has_messages_) messages_ = Linear<T>(first.slice(2 * width, width), nullptr);
   }
 
-  /// Whether ``hidden`` is to be kept: without messages it takes next to nothing to work it out.
+  /// Whether ``hidden`` is stored: without messages it is cheaper to compute it again.
   bool keeps_hidden() const { return has_messages_; }
 
-  /// tokens [rows, D]; keeps ``hidden``.  geometry [rows, 4]; species of the neighbours [rows].
+  /// Computes tokens [rows, D] from geometry [rows, 4], neighbour species [rows] and messages
+  /// [rows, D]; stores ``hidden``.
   void forward(int rows, const T *geometry, const std::int32_t *species, Rows<const T> messages,
                Rows<T> hidden, Rows<T> tokens, Scratch<T> &scratch) const
   {
@@ -71,7 +74,7 @@ template <typename T> class Compress {
     second_.apply(rows, active, tokens);
   }
 
-  /// dgeometry += and dmessages += from dtokens; ``hidden`` is overwritten if it was not kept.
+  /// Adds to dgeometry and dmessages from dtokens; overwrites ``hidden`` if it was not stored.
   void back(int rows, const T *geometry, const std::int32_t *species, Rows<T> hidden,
             Rows<const T> dtokens, T *dgeometry, Rows<T> dmessages, Scratch<T> &scratch) const
   {
@@ -103,7 +106,7 @@ template <typename T> class Compress {
   bool has_messages_;
   Linear<T> messages_, second_;
 
-  /// The first map and its activation; ``hidden`` gets the derivative.
+  /// Computes the first map and its activation; ``hidden`` receives the derivative.
   void activate(int rows, const T *geometry, const std::int32_t *species, Rows<const T> messages,
                 Rows<T> hidden, Rows<T> active) const
   {
@@ -121,7 +124,7 @@ template <typename T> class Compress {
   }
 };
 
-/// What the feedforward featurizer makes of an edge and its reverse.
+/// The map of the feedforward featurizer from an edge and its reverse to a message.
 template <typename T> class Combination {
  public:
   Combination(const Weights &weights, const std::string &norm, const std::string &mlp)
@@ -130,7 +133,8 @@ template <typename T> class Combination {
   {
   }
 
-  /// messages += ; keeps ``hidden``; ``both`` [rows, 2D] is the edge beside its reverse.
+  /// Adds to messages from ``both`` [rows, 2D], each edge concatenated with its reverse; stores
+  /// ``hidden``.
   void accumulate(int rows, Rows<const T> both, Rows<T> hidden, Rows<T> messages,
                   Scratch<T> &scratch) const
   {
@@ -142,7 +146,7 @@ template <typename T> class Combination {
     second_.apply(rows, normed, messages, messages);
   }
 
-  /// dboth from dmessages.
+  /// Computes dboth from dmessages.
   void back(int rows, Rows<const T> both, Rows<const T> hidden, Rows<const T> dmessages,
             Rows<T> dboth, Scratch<T> &scratch) const
   {
@@ -161,7 +165,7 @@ template <typename T> class Combination {
   Linear<T> first_, second_;
 };
 
-/// Energies of rows of features, and at once the gradient of their weighted sum.
+/// The map from features to energies, evaluated together with the gradient of their weighted sum.
 template <typename T> class Head {
  public:
   Head(const Weights &weights, const std::string &head, const std::string &last)
@@ -172,11 +176,11 @@ template <typename T> class Head {
       last_.push_back(static_cast<T>(value));
   }
 
-  /// ``seed(row)`` is how much the energy of a row counts; ``energies`` gets it as a function of
-  /// it.
-  template <typename Seed, typename Energy>
-  void operator()(int rows, Rows<const T> x, Rows<T> dx, Seed &&seed, Energy &&energies,
-                  Scratch<T> &scratch) const
+  /// Calls ``add_energy(row, energy)`` for every row, and computes dx, the gradient of the sum of
+  /// ``grad_output(row)`` times energy.
+  template <typename GradOutput, typename AddEnergy>
+  void operator()(int rows, Rows<const T> x, Rows<T> dx, GradOutput &&grad_output,
+                  AddEnergy &&add_energy, Scratch<T> &scratch) const
   {
     using S = Scratch<T>;
     const int width = first_.outputs(), deep = second_.outputs();
@@ -192,8 +196,8 @@ template <typename T> class Head {
       T sum = bias_;
 #pragma omp simd reduction(+ : sum)
       for (int c = 0; c < deep; c++) sum += row[c] * last_[c];
-      energies(r, sum);
-      const T weight = seed(r);
+      add_energy(r, sum);
+      const T weight = grad_output(r);
 #pragma omp simd
       for (int c = 0; c < deep; c++) row[c] = weight * last_[c];
       scale(deep, two[r], row);
@@ -220,7 +224,7 @@ template <typename T> struct Readout {
   }
 };
 
-/// One layer of message passing.
+/// One message-passing layer.
 template <typename T> struct MessagePassing {
   Compress<T> compress;
   std::vector<TransformerLayer<T>> layers;
@@ -241,7 +245,7 @@ template <typename T> struct MessagePassing {
 };
 
 template <typename T> struct Network {
-  int width, wide;  // of edges and of nodes
+  int width, wide;  // number of features of edges and of nodes
   bool residual;
   std::vector<MessagePassing<T>> layers;
   std::vector<Combination<T>> combinations;
@@ -249,7 +253,7 @@ template <typename T> struct Network {
   Embedding<T> edges;
   std::vector<Readout<T>> readouts;
 
-  /// ``weights`` have the names of the state dict of pet_driver.network.PET.
+  /// ``weights`` has the names of the state dict of pet_driver.network.PET.
   Network(const Weights &weights, const Options &options)
       : edges(weights.at("featurizer.edge_embedder.weight"))
   {
@@ -278,6 +282,6 @@ template <typename T> struct Network {
   }
 };
 
-}  // namespace pet::PET_LEVEL
+}  // namespace pet::PET_INSTRUCTION_SET
 
 #endif

@@ -1,4 +1,6 @@
-// What acts on single rows or numbers: norms and activations, and their derivatives.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Operations on single rows or numbers: norms, activations and their derivatives.
 
 #ifndef PET_POINTWISE_H
 #define PET_POINTWISE_H
@@ -12,12 +14,12 @@
 #include <string>
 #include <vector>
 
-namespace pet::PET_LEVEL {
+namespace pet::PET_INSTRUCTION_SET {
 
-/// RMSNorm or LayerNorm of rows; its gain and shift may have gone into the map behind it.
+/// RMSNorm or LayerNorm of rows.
 template <typename T> class Norm {
  public:
-  /// A norm whose gain and shift the next linear map has taken over.
+  /// Makes a norm without gain and shift, which are folded into the next linear map.
   Norm(const Weights &weights, const std::string &name)
       : width_(static_cast<int>(weights.at(name + ".weight").rows)),
         centered_(weights.has(name + ".bias")),
@@ -26,7 +28,7 @@ template <typename T> class Norm {
   }
   Norm() = default;
 
-  /// The same with gain and shift of its own.
+  /// Makes a norm with gain and shift.
   static Norm whole(const Weights &weights, const std::string &name)
   {
     Norm norm(weights, name);
@@ -54,7 +56,7 @@ template <typename T> class Norm {
     }
   }
 
-  /// dx += the derivative, given dy, which is overwritten.
+  /// Adds to dx from dy; overwrites dy.
   void back_accumulate(int rows, Rows<const T> x, Rows<T> dy, Rows<T> dx) const
   {
     for (int r = 0; r < rows; r++) {
@@ -102,7 +104,7 @@ template <typename T> class Norm {
   }
 };
 
-/// y = x sigmoid(x); x becomes the derivative, which is all that the way back asks for.
+/// Computes y = x sigmoid(x), and replaces x by dy/dx, which is all that the backward pass needs.
 template <typename T> inline void silu(int count, T *x, T *y)
 {
 #pragma omp simd
@@ -113,14 +115,14 @@ template <typename T> inline void silu(int count, T *x, T *y)
   }
 }
 
-/// x *= y
+/// Computes x *= y.
 template <typename T> inline void scale(int count, const T *y, T *x)
 {
 #pragma omp simd
   for (int i = 0; i < count; i++) x[i] *= y[i];
 }
 
-/// PET's "SwiGLU": y = v sigmoid(g), with h = [v, g]; the sigmoid takes the place of g.
+/// Computes PET's "SwiGLU", y = v sigmoid(g) with h = [v, g]; replaces g by its sigmoid.
 template <typename T> inline void gate(int width, T *h, T *y)
 {
 #pragma omp simd
@@ -131,7 +133,7 @@ template <typename T> inline void gate(int width, T *h, T *y)
   }
 }
 
-/// dh [2 width] from dy [width], with h = [v, sigmoid(g)].
+/// Computes dh [2 width] from dy [width], with h = [v, sigmoid(g)].
 template <typename T> inline void gate_back(int width, const T *h, const T *dy, T *dh)
 {
 #pragma omp simd
@@ -157,6 +159,6 @@ template <typename T> inline void add(int rows, int width, Rows<const T> from, R
   }
 }
 
-}  // namespace pet::PET_LEVEL
+}  // namespace pet::PET_INSTRUCTION_SET
 
 #endif

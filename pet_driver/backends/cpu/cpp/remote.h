@@ -1,4 +1,6 @@
-// Edges whose reverse edge is computed elsewhere, and the exchange of their rows.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Remote edges, whose reverse edges another process computes, and the exchange of their rows.
 
 #ifndef PET_REMOTE_H
 #define PET_REMOTE_H
@@ -12,7 +14,7 @@
 #include <stdexcept>
 #include <vector>
 
-namespace pet::PET_LEVEL {
+namespace pet::PET_INSTRUCTION_SET {
 
 template <typename T> class Remote {
  public:
@@ -27,14 +29,14 @@ template <typename T> class Remote {
       if (const std::int64_t s = slot(e); s >= 0) edges_[s] = e;
   }
 
-  /// Where the reverse of an edge is among the rows of an exchange, or -1 if it is here.
+  /// Returns the row of an edge in the exchange, or -1 if this process computes its reverse edge.
   std::int64_t slot(std::int64_t edge) const
   {
     return exchange_ ? std::max<std::int64_t>(neighbors_[edge] - n_atoms_, -1) : -1;
   }
 
-  /// Fills ``incoming`` [remote, width] with the rows that the reverse edges have elsewhere, in
-  /// exchange for those in ``table``.  A row whose edge is too long at present is zero.
+  /// Sends the rows of remote edges in ``table``, and fills ``incoming`` [remote, width] with the
+  /// rows of their reverse edges.  The row of an edge that is longer than the cutoff is zero.
   void swap(Rows<const T> table, int width, Buffer<T> &incoming)
   {
     if (!exchange_) return;
@@ -54,10 +56,10 @@ template <typename T> class Remote {
   std::int64_t n_atoms_ = 0;
   const std::int64_t *neighbors_ = nullptr;
   const pet_exchange *exchange_ = nullptr;
-  std::vector<std::int64_t> edges_;  // [remote] the edge of each row, -1: none at present
+  std::vector<std::int64_t> edges_;  // [remote] edge of each row; -1: longer than the cutoff
   Buffer<T> outgoing_;
 };
 
-}  // namespace pet::PET_LEVEL
+}  // namespace pet::PET_INSTRUCTION_SET
 
 #endif

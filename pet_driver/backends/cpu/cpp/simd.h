@@ -1,7 +1,9 @@
-// Vectors of the processor at hand, by the compiler's own vector types: no intrinsics.
+// SPDX-License-Identifier: BSD-3-Clause
 //
-// Every file that is compiled once for each level of the instruction set puts its code into the
-// namespace PET_LEVEL, so that the levels can live in one library.
+// SIMD vectors, with the vector types of the compiler instead of intrinsics.
+//
+// Files that are compiled once per instruction set put their code into the namespace
+// PET_INSTRUCTION_SET, so that one library can hold all versions.
 
 #ifndef PET_SIMD_H
 #define PET_SIMD_H
@@ -11,11 +13,11 @@
 #include <cstdint>
 #include <cstring>
 
-#ifndef PET_LEVEL
-#define PET_LEVEL native
+#ifndef PET_INSTRUCTION_SET
+#define PET_INSTRUCTION_SET native
 #endif
 
-namespace pet::PET_LEVEL {
+namespace pet::PET_INSTRUCTION_SET {
 
 #if defined(__AVX512F__)
 constexpr int VECTOR_BYTES = 64;
@@ -82,15 +84,15 @@ template <> struct Bits<double> {
   static constexpr double lowest = -708.0, highest = 709.0;
 };
 
-/// e^x to the last digit or two, in a form that the compiler vectorizes: x = n ln 2 + r, and the
-/// Taylor series of e^r, |r| <= ln(2)/2, cut off below the rounding.  NaN stays NaN.
+/// Computes e^x within one or two units in the last place, in a form that the compiler vectorizes:
+/// x = n ln 2 + r, and the Taylor series of e^r for |r| <= ln(2)/2.  NaN stays NaN.
 template <typename T> inline T exponential(T x)
 {
   using B = Bits<T>;
   x = x < B::lowest ? B::lowest : x;
   x = x > B::highest ? B::highest : x;
   const T n = std::nearbyint(x * T(1.44269504088896340736));
-  // ln 2 in two parts, the first with few enough digits that n times it is exact
+  // ln 2 in two parts; the first has so few digits that its product with n is exact
   T r = x - n * T(0.693145751953125);
   r = r - n * T(1.428606820309417232e-6);
   T series = T(INVERSE_FACTORIALS[B::terms]);
@@ -104,6 +106,6 @@ template <typename T> inline T exponential(T x)
 
 template <typename T> inline T sigmoid(T x) { return T(1) / (T(1) + exponential(-x)); }
 
-}  // namespace pet::PET_LEVEL
+}  // namespace pet::PET_INSTRUCTION_SET
 
 #endif

@@ -1,4 +1,6 @@
-// One layer of the transformer on one block of atoms, and what the atoms do between layers.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// One transformer layer on a block of atoms, and the update of node features between layers.
 
 #ifndef PET_TRANSFORMER_H
 #define PET_TRANSFORMER_H
@@ -12,9 +14,9 @@
 #include <cstring>
 #include <utility>
 
-namespace pet::PET_LEVEL {
+namespace pet::PET_INSTRUCTION_SET {
 
-/// Memory of one thread, used anew by every block.
+/// Temporary memory of one thread, reused for every block.
 template <typename T> struct Scratch {
   enum Slot { NORMED, MIXED, OUT, HIDDEN, D_HIDDEN, ACTIVE, D_TOKENS, D_EDGES, D_QKV, BOTH, SLOTS };
   Buffer<T> slots[SLOTS];
@@ -26,7 +28,7 @@ template <typename T> struct Scratch {
   }
 };
 
-/// W_out act(W_in x + b) + b, gated ("SwiGLU") or with SiLU.
+/// The map W_out act(W_in x + b) + b, gated ("SwiGLU") or with SiLU.
 template <typename T> class FeedForward {
  public:
   FeedForward() = default;
@@ -37,17 +39,17 @@ template <typename T> class FeedForward {
   {
   }
 
-  /// Width of what is kept for the way back.
+  /// Number of hidden features that are stored for the backward pass.
   int kept() const { return in_.outputs(); }
 
-  /// y = start + the map of x; keeps ``hidden``; start may be y.
+  /// Computes y = start + the map of x; stores ``hidden``; ``start`` may be y.
   void apply(int rows, Rows<const T> x, Rows<const T> start, Rows<T> hidden, Rows<T> y,
              Scratch<T> &scratch) const
   {
     out_.apply(rows, activate(rows, x, hidden, scratch), start, y);
   }
 
-  /// Works ``hidden`` out again, as ``apply`` does.
+  /// Computes ``hidden`` as ``apply`` does, and returns the activated features.
   Rows<T> activate(int rows, Rows<const T> x, Rows<T> hidden, Scratch<T> &scratch) const
   {
     const int width = out_.inputs();
@@ -60,7 +62,7 @@ template <typename T> class FeedForward {
     return active;
   }
 
-  /// dx from dy.
+  /// Computes dx from dy.
   void back(int rows, Rows<const T> hidden, Rows<const T> dy, Rows<T> dx, Scratch<T> &scratch) const
   {
     const int width = out_.inputs();
@@ -80,10 +82,10 @@ template <typename T> class FeedForward {
   bool gated_ = false;
 };
 
-/// What the features of an atom (wider than its token, or the same) do around a layer.
+/// The update of node features, which may be wider than the central token, around a layer.
 template <typename T> class Center {
  public:
-  /// Kept for the way back.
+  /// Stored for the backward pass.
   struct Kept {
     Buffer<T> sums, hidden;
   };
@@ -106,21 +108,21 @@ template <typename T> class Center {
     kept.hidden.get(n_atoms * mlp_.kept());
   }
 
-  /// tokens [rows, D] from nodes [rows, N].
+  /// Computes tokens [rows, D] from nodes [rows, N].
   void contract(int rows, int width, Rows<const T> nodes, Rows<T> tokens) const
   {
     if (expanded_) contraction_.apply(rows, nodes, tokens);
     else copy<T>(rows, width, nodes, tokens);
   }
 
-  /// dnodes += from dtokens; where both are the same the token is the node.
+  /// Adds to dnodes from dtokens; without expansion it copies, because the token is the node.
   void contract_back(int rows, int width, Rows<const T> dtokens, Rows<T> dnodes) const
   {
     if (expanded_) contraction_.back(rows, dtokens, dnodes, dnodes);
     else copy<T>(rows, width, dtokens, dnodes);
   }
 
-  /// nodes, updated by their tokens; ``atom`` is the first.
+  /// Updates nodes by their tokens; ``atom`` is the index of the first one.
   void expand(std::int64_t atom, int rows, int width, Rows<const T> tokens, Rows<T> nodes,
               Kept &kept, Scratch<T> &scratch) const
   {
@@ -133,7 +135,7 @@ template <typename T> class Center {
     mlp_.apply(rows, normed, sums, hidden(kept, atom), nodes, scratch);
   }
 
-  /// dtokens from dnodes, which become the gradient by the nodes before.
+  /// Computes dtokens from dnodes, and replaces dnodes by the gradient by the nodes before.
   void expand_back(std::int64_t atom, int rows, int width, Rows<T> dnodes, Rows<T> dtokens,
                    Kept &kept, Scratch<T> &scratch) const
   {
@@ -158,11 +160,11 @@ template <typename T> class Center {
   }
 };
 
-/// Attention and feed-forward on the tokens of a block.
+/// Attention and feed-forward network on the tokens of a block.
 template <typename T> class TransformerLayer {
  public:
-  /// Kept for the way back: tokens in, queries and so on, attention weights, sums before and after
-  /// the feed-forward, its hidden features.
+  /// Stored for the backward pass: input tokens, queries, keys and values, attention weights, sums
+  /// before and after the feed-forward network, and its hidden features.
   struct Kept {
     Buffer<T> tokens, qkv, weights, sums, hidden, outputs;
     typename Center<T>::Kept center;
@@ -193,13 +195,13 @@ template <typename T> class TransformerLayer {
     center_.reserve(kept.center, n_atoms);
   }
 
-  /// Row of the tokens that the layer will take in.
+  /// Returns the input tokens of the layer, from ``row`` on.
   Rows<T> tokens(Kept &kept, std::int64_t row) const
   {
     return {kept.tokens.data() + row * width_, width_};
   }
 
-  /// edges [edges, D] and centres [atoms, D] from the tokens in ``kept``.
+  /// Computes edges [edges, D] and central tokens [atoms, D] from the tokens in ``kept``.
   template <typename Visit>
   void forward(const Block &block, Kept &kept, Visit &&visit_atoms, Rows<T> edges, Rows<T> centers,
                Scratch<T> &scratch) const
@@ -229,7 +231,7 @@ template <typename T> class TransformerLayer {
     }
   }
 
-  /// dtokens [rows, D] from the gradients by edges and centres, which are overwritten.
+  /// Computes dtokens [rows, D] from the gradients by edges and central tokens; overwrites dedges.
   template <typename Visit>
   void backward(const Block &block, Kept &kept, Visit &&visit_atoms, Rows<T> dedges,
                 Rows<const T> dcenters, Rows<T> dtokens, Scratch<T> &scratch) const
@@ -272,13 +274,13 @@ template <typename T> class TransformerLayer {
   FeedForward<T> mlp_;
   Center<T> center_;
 
-  /// A norm before a linear map leaves gain and shift to it; one after a sum keeps them.
+  /// With PreLN, gain and shift are folded into the next linear map; with PostLN the norm has them.
   Norm<T> make_norm(const Weights &weights, const std::string &name) const
   {
     return pre_norm_ ? Norm<T>(weights, name) : Norm<T>::whole(weights, name);
   }
 
-  /// The input map of the attention, with 1 / (sqrt(head size) temperature) in its queries.
+  /// Returns the input map of attention, with queries scaled by 1 / (sqrt(head size) temperature).
   static Linear<T> scaled_qkv(const Weights &weights, const std::string &name,
                               const Options &options)
   {
@@ -326,8 +328,8 @@ template <typename T> class TransformerLayer {
     mlp_.apply(block.edges(), normed, sums, hidden, edges, scratch);
   }
 
-  /// dsums += from dedges.  The hidden features are worked out again: to keep them would take a
-  /// quarter of all memory, and most of the time that it saves.
+  /// Adds to dsums from dedges.  Computes the hidden features again: storing them would take a
+  /// quarter of all memory and save little time.
   void feed_forward_pre_back(const Block &block, Rows<const T> sums, Rows<const T> dedges,
                              Rows<T> dsums, Scratch<T> &scratch) const
   {
@@ -352,8 +354,8 @@ template <typename T> class TransformerLayer {
     norm_mlp_.apply(block.edges(), outputs.from(atoms), edges);
   }
 
-  /// ``d`` [rows, D]: from the gradient by the layer's outputs to that by the sums before its
-  /// norms.
+  /// Replaces ``d`` [rows, D], the gradient by the outputs of the layer, by the gradient by the
+  /// sums before its norms.
   void feed_forward_post_back(const Block &block, Kept &kept, Rows<T> d, Scratch<T> &scratch) const
   {
     using S = Scratch<T>;
@@ -369,6 +371,6 @@ template <typename T> class TransformerLayer {
   }
 };
 
-}  // namespace pet::PET_LEVEL
+}  // namespace pet::PET_INSTRUCTION_SET
 
 #endif

@@ -1,4 +1,6 @@
-// The weights of a network by name, as they come from Python or from an archive.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The weights of a network by name, in double precision.
 
 #ifndef PET_WEIGHTS_H
 #define PET_WEIGHTS_H
@@ -22,7 +24,7 @@ struct Matrix {
     return values[row * columns + column];
   }
 
-  /// Some of the columns.
+  /// Returns ``count`` columns from ``first`` on.
   Matrix slice(std::int64_t first, std::int64_t count) const
   {
     Matrix part{rows, count, {}};
@@ -52,7 +54,7 @@ class Weights {
   const Matrix &at(const std::string &name) const
   {
     const auto found = matrices_.find(name);
-    if (found == matrices_.end()) throw std::invalid_argument("no weight is named " + name);
+    if (found == matrices_.end()) throw std::invalid_argument("the network has no weight " + name);
     return found->second;
   }
 
@@ -60,12 +62,12 @@ class Weights {
   std::unordered_map<std::string, Matrix> matrices_;
 };
 
-/// What the weights do not tell of a network.
+/// Settings of a network that do not follow from its weights.
 struct Options {
   int num_heads;
   double temperature;
   bool pre_norm;
-  std::string level = "";  // instruction set; the best if empty
+  std::string instruction_set = "";  // empty: the fastest
 };
 
 }  // namespace pet

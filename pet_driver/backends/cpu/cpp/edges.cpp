@@ -1,4 +1,6 @@
-// Around the network: from positions to edges, and from the gradients by edges to forces.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// From positions to edges, and from gradients by edges to forces and virials.
 
 #include "interface.h"
 
@@ -10,15 +12,15 @@
 
 namespace {
 
-// Fewer are done before another thread is awake.
-constexpr std::int64_t PAIRS_A_THREAD = 8192;
+// Starting another thread costs more than the work on fewer pairs.
+constexpr std::int64_t PAIRS_PER_THREAD = 8192;
 
-int worthwhile(int threads, std::int64_t n_pairs)
+int useful_threads(int threads, std::int64_t n_pairs)
 {
-  return static_cast<int>(std::min<std::int64_t>(threads, 1 + n_pairs / PAIRS_A_THREAD));
+  return static_cast<int>(std::min<std::int64_t>(threads, 1 + n_pairs / PAIRS_PER_THREAD));
 }
 
-/// Where the part of a thread begins, of `count` things.
+/// Returns the first of the ``count`` items that ``thread`` works on.
 std::int64_t begin_of(int thread, int threads, std::int64_t count)
 {
   return count * thread / threads;
@@ -48,7 +50,7 @@ pet_near(std::int64_t n_pairs, const double *positions, const std::int64_t *cent
          std::int64_t *near_centers, std::int64_t *near_neighbors, std::int64_t *near_reverse) try
 {
   const Pairs pairs{positions, centers, neighbors, shift_vectors};
-  threads = worthwhile(threads, n_pairs);
+  threads = useful_threads(threads, n_pairs);
   std::vector<unsigned char> within(n_pairs);
   std::vector<std::int64_t> kept(threads + 1, 0);
 #pragma omp parallel num_threads(threads)
@@ -62,7 +64,7 @@ pet_near(std::int64_t n_pairs, const double *positions, const std::int64_t *cent
       within[p] = r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < cutoff * cutoff;
     }
 #pragma omp barrier
-    // Rounding may put the two directions of one edge on either side of the cutoff.
+    // Rounding may put the two directions of one pair on different sides of the cutoff.
     std::int64_t count = 0;
     for (std::int64_t p = first; p < last; p++) {
       place[p] = count;
@@ -92,31 +94,37 @@ pet_near(std::int64_t n_pairs, const double *positions, const std::int64_t *cent
 __attribute__((visibility("default"))) int
 pet_forces(std::int64_t n_atoms, std::int64_t n_edges, std::int64_t n_structures,
            const std::int64_t *structures, const std::int64_t *centers,
-           const std::int64_t *reverse, const double *vectors, const double *gradients,
-           int threads, double *forces, double *virials) try
+           const std::int64_t *neighbors, const std::int64_t *reverse, const double *vectors,
+           const double *gradients, int threads, double *forces, double *virials) try
 {
-  threads = worthwhile(threads, n_edges);
+  threads = useful_threads(threads, n_edges);
   std::vector<double> parts(9 * n_structures * threads, 0.0);
 #pragma omp parallel num_threads(threads)
   {
     const int thread = omp_get_thread_num(), team = omp_get_num_threads();
     const std::int64_t first = begin_of(thread, team, n_atoms);
     const std::int64_t last = begin_of(thread + 1, team, n_atoms);
+    std::fill(forces + 3 * first, forces + 3 * last, 0.0);
+#pragma omp barrier
     std::int64_t e = std::lower_bound(centers, centers + n_edges, first) - centers;
     for (std::int64_t i = first; i < last; i++) {
       double *force = forces + 3 * i;
       double *virial = parts.data() + 9 * (n_structures * thread + structures[i]);
-      std::fill_n(force, 3, 0.0);
       for (; e < n_edges && centers[e] == i; e++) {
         const double *r = vectors + 3 * e, *g = gradients + 3 * e;
-        const double *back = gradients + 3 * reverse[e];
-        for (int k = 0; k < 3; k++) force[k] += g[k] - back[k];
+        if (reverse[e] == e) {  // remote: no other edge has this neighbour
+          double *other = forces + 3 * neighbors[e];
+          for (int k = 0; k < 3; k++) force[k] += g[k], other[k] -= g[k];
+        } else {
+          const double *back = gradients + 3 * reverse[e];
+          for (int k = 0; k < 3; k++) force[k] += g[k] - back[k];
+        }
         for (int k = 0; k < 3; k++)
           for (int l = 0; l < 3; l++) virial[3 * k + l] -= r[k] * g[l];
       }
     }
   }
-  // One thread after the other, so that the same number of them gives the same bits.
+  // The fixed order of the sum makes results reproducible for the same number of threads.
   std::fill_n(virials, 9 * n_structures, 0.0);
   for (int t = 0; t < threads; t++)
     for (std::int64_t k = 0; k < 9 * n_structures; k++)

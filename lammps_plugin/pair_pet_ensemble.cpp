@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The part of `pair_style pet` that knows how far the members of an ensemble, and the energies under
-// the rotations of a grid, are apart.
+// Standard deviations in `pair_style pet`: over the members of an ensemble and over rotations.
 
 #include "pair_pet.h"
 
@@ -16,10 +15,11 @@
 
 using namespace LAMMPS_NS;
 
-/// An atom's force is known where those on its ghosts have come home, for every member.
+/// Computes the force standard deviation of local atoms, after reverse communication has added the
+/// forces on ghosts for every member.
 void PairPET::measure_force_std()
 {
-  // never empty: a null pointer would tell `fix pair` that there is no such quantity
+  // Never empty: a null pointer would mean to `fix pair` that the quantity does not exist.
   force_std_.assign(std::max(1, atom->nlocal), 0.0);
   const int members = ensemble_->size();
   if (members == 1) return;
@@ -27,7 +27,7 @@ void PairPET::measure_force_std()
   const int width = 3 * members;
   member_forces_.assign(static_cast<std::size_t>(atom->nlocal + atom->nghost) * width, 0.0);
   for (std::size_t node = 0; node < atoms.size(); node++) {
-    const double *one = apart_.forces.data() + node * width;
+    const double *one = member_results_.forces.data() + node * width;
     double *sum = member_forces_.data() + static_cast<std::size_t>(atoms[node]) * width;
     for (int k = 0; k < width; k++) sum[k] += one[k];    // an atom may be several nodes
   }
@@ -35,30 +35,32 @@ void PairPET::measure_force_std()
   for (int i = 0; i < atom->nlocal; i++)
     force_std_[i] = energy_unit_ *
         pet::force_std(member_forces_.data() + static_cast<std::size_t>(i) * width, members);
-  if (eflag_global || thresholds_.any()) find_largest_spread();
+  if (eflag_global || thresholds_.any()) check_largest_force_std();
 }
 
-/// Compares the largest spread with the thresholds, before anything is done with the forces.
-void PairPET::find_largest_spread()
+/// Compares the largest force standard deviation with the thresholds, before LAMMPS uses the
+/// forces.
+void PairPET::check_largest_force_std()
 {
   const auto largest = std::max_element(force_std_.begin(), force_std_.end());
   const auto place = largest - force_std_.begin();
   struct {
-    double spread;
+    double value;
     int rank;
   } mine{*largest, comm->me}, all{};
   MPI_Allreduce(&mine, &all, 1, MPI_DOUBLE_INT, MPI_MAXLOC, world);
-  largest_spread_ = all.spread;
+  largest_force_std_ = all.value;
   tagint tag = place < atom->nlocal ? atom->tag[place] : 0;
   MPI_Bcast(&tag, 1, MPI_LMP_TAGINT, all.rank, world);
 
-  const std::string found = fmt::format("pair_style pet: force standard deviation of {:.4g} {} at atom {} in "
-      "step {}", largest_spread_, energy_unit_ == 1.0 ? "eV/A" : "kcal/mol/A", tag,
-      update->ntimestep);
-  if (thresholds_.exceeds_stop(largest_spread_))
+  const std::string found = fmt::format(
+      "pair_style pet: force standard deviation of {:.4g} {} at atom {} in step {}",
+      largest_force_std_, energy_unit_ == 1.0 ? "eV/A" : "kcal/mol/A", tag, update->ntimestep);
+  if (thresholds_.exceeds_stop(largest_force_std_))
     error->all(FLERR, "{} is above stop {}: the members of the ensemble disagree; look at the last "
-               "frames, or train on structures like them", found, thresholds_.stop);
-  if (thresholds_.deserves_warning(largest_spread_) && comm->me == 0)
+               "frames of the trajectory, or train on structures like them", found,
+               thresholds_.stop);
+  if (thresholds_.deserves_warning(largest_force_std_) && comm->me == 0)
     error->warning(FLERR, "{} is above warn {}: the members of the ensemble disagree; the next "
                    "warning comes when it has doubled", found, thresholds_.warn);
 }
@@ -69,14 +71,16 @@ void PairPET::summarize(const pet::Evaluation &result)
   const std::vector<double> energies =
       sum_over_ranks(result.rotation_energies, ensemble_->weights(true).size());
   pvector[0] = energy_unit_ * energies[0];
-  pvector[1] = energy_unit_ * pet::spread(energies, ensemble_->weights(true));
+  pvector[1] = energy_unit_ * pet::weighted_std(energies, ensemble_->weights(true));
   const std::vector<double> weights(ensemble_->size(), 1.0 / ensemble_->size());
-  pvector[2] = energy_unit_ * pet::spread(sum_over_ranks(apart_.energies, weights.size()), weights);
-  pvector[3] = largest_spread_;
+  const std::vector<double> of_members = sum_over_ranks(member_results_.energies, weights.size());
+  pvector[2] = energy_unit_ * pet::weighted_std(of_members, weights);
+  pvector[3] = largest_force_std_;
   if (comm->me != 0) std::fill_n(pvector, nextra, 0.0);
 }
 
-/// An empty domain has no values of its own.
+/// Adds up vectors of length `size`.  A rank without atoms has an empty vector, which counts as
+/// zero.
 std::vector<double> PairPET::sum_over_ranks(std::vector<double> mine, std::size_t size) const
 {
   std::vector<double> sums(size, 0.0);
@@ -99,7 +103,7 @@ void PairPET::unpack_reverse_comm(int n, int *list, double *buffer)
     for (std::size_t k = 0; k < width; k++) member_forces_[list[i] * width + k] += *buffer++;
 }
 
-/// For `fix pair`: the vector force_std.
+/// Returns the vector `force_std` by atom for `fix pair`.
 void *PairPET::extract_peratom(const char *name, int &columns)
 {
   if (strcmp(name, "force_std") != 0) return nullptr;

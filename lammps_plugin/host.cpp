@@ -1,4 +1,6 @@
-#include "node.h"
+// SPDX-License-Identifier: BSD-3-Clause
+
+#include "host.h"
 
 #include <sched.h>
 
@@ -20,7 +22,7 @@ int first_set(std::initializer_list<const char *> variables)
   return -1;
 }
 
-/// Those of the whole node where none are known.
+/// Returns the number of CPUs in the set, or of all CPUs of the host if the set is empty.
 int number_of(const pet::CPUs &cpus)
 {
   int number = 0;
@@ -40,11 +42,11 @@ pet::CPUs pet::allowed_cpus()
   return cpus;
 }
 
-int pet::default_threads(const CPUs &own, const CPUs &together, int ranks)
+int pet::default_threads(const CPUs &own, const CPUs &all, int ranks)
 {
   const int requested = first_set({"OMP_NUM_THREADS"});
   if (requested > 0) return requested;
-  const int share = number_of(together) / std::max(1, ranks);
+  const int share = number_of(all) / std::max(1, ranks);
   return std::max(1, std::min(number_of(own), share));
 }
 

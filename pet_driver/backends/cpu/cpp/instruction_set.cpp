@@ -1,4 +1,6 @@
-// Everything, for one level of the instruction set and one precision: compiled once for each.
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The kernels for one instruction set and one precision; compiled once for each combination.
 
 #include "engine.h"
 #include "evaluation.h"
@@ -7,17 +9,17 @@
 #include <mutex>
 #include <utility>
 
-namespace pet::PET_LEVEL {
+namespace pet::PET_INSTRUCTION_SET {
 
-template <typename T> class LevelEngine : public Engine<T> {
+template <typename T> class NetworkEngine : public Engine<T> {
  public:
-  LevelEngine(const Weights &weights, const Options &options) : network_(weights, options) {}
+  NetworkEngine(const Weights &weights, const Options &options) : network_(weights, options) {}
 
-  const char *level() const override
+  const char *instruction_set() const override
   {
 #define PET_TEXT(word) #word
 #define PET_NAME(word) PET_TEXT(word)
-    return PET_NAME(PET_LEVEL);
+    return PET_NAME(PET_INSTRUCTION_SET);
   }
 
   void run(const Graph<T> &graph, int threads, double *energies, T *dvectors, T *dfactors) override
@@ -30,7 +32,7 @@ template <typename T> class LevelEngine : public Engine<T> {
  private:
   Network<T> network_;
   std::mutex mutex_;
-  std::vector<std::unique_ptr<Evaluation<T>>> idle_;  // with the memory that they have taken
+  std::vector<std::unique_ptr<Evaluation<T>>> idle_;  // kept for the memory that they own
 
   std::unique_ptr<Evaluation<T>> take()
   {
@@ -51,9 +53,9 @@ template <typename T> class LevelEngine : public Engine<T> {
 template <typename T>
 std::unique_ptr<Engine<T>> make_engine(const Weights &weights, const Options &options)
 {
-  return std::make_unique<LevelEngine<T>>(weights, options);
+  return std::make_unique<NetworkEngine<T>>(weights, options);
 }
 
-template std::unique_ptr<Engine<PET_NUMBER>> make_engine(const Weights &, const Options &);
+template std::unique_ptr<Engine<PET_REAL>> make_engine(const Weights &, const Options &);
 
-}  // namespace pet::PET_LEVEL
+}  // namespace pet::PET_INSTRUCTION_SET
