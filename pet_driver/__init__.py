@@ -13,18 +13,29 @@ if TYPE_CHECKING:
     from pet_driver.engines.ase import PETCalculator
     from pet_driver.errors import PetDriverError
     from pet_driver.model.ensemble import Ensemble, load
-    from pet_driver.model.evaluator import Model, Results
+    from pet_driver.model.evaluator import Model
     from pet_driver.model.export import export
+    from pet_driver.model.results import Results, TensorResults
 
 __version__ = "0.1.0"
-__all__ = ["Ensemble", "Model", "PETCalculator", "PetDriverError", "Results", "export", "load"]
+__all__ = [
+    "Ensemble",
+    "Model",
+    "PETCalculator",
+    "PetDriverError",
+    "Results",
+    "TensorResults",
+    "export",
+    "load",
+]
 
 _MODULES = {
     "Ensemble": "pet_driver.model.ensemble",
     "Model": "pet_driver.model.evaluator",
     "PETCalculator": "pet_driver.engines.ase",
     "PetDriverError": "pet_driver.errors",
-    "Results": "pet_driver.model.evaluator",
+    "Results": "pet_driver.model.results",
+    "TensorResults": "pet_driver.model.results",
     "export": "pet_driver.model.export",
     "load": "pet_driver.model.ensemble",
 }

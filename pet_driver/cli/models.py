@@ -25,7 +25,7 @@ from pet_driver.errors import PetDriverError
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from pet_driver.model.evaluator import Results
+    from pet_driver.model.results import Results
 
 
 class ArchiveFormat(StrEnum):
