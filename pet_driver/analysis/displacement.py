@@ -70,7 +70,7 @@ class MeanSquareDisplacement(TimeCorrelation):
         group: atoms; of a Universe of water the oxygens are taken.
         max_lag: the longest lag in ps; ``None`` means a quarter of the run, at most 2000 frames.
         unwrap: unwrap the positions by assuming that each atom moves by less than half the cell
-            between two frames. This serves wrapped and unwrapped files alike.
+            between two frames. It has no effect on positions that are unwrapped already.
         remove_drift: subtract the motion of the center of the group.
         n_blocks: number of blocks of time origins for the error.
 

@@ -277,18 +277,7 @@ def ipi_step(comment: str) -> int:
 
 
 def scan_pdb(data: Data, path: str) -> tuple[int, list[FrameEntry]]:
-    """Find the frames of a pdb file of i-PI.
-
-    Args:
-        data: the content of the file.
-        path: its name, for messages.
-
-    Returns:
-        The number of atoms, and the frames.
-
-    Raises:
-        PetDriverError: not a pdb file of i-PI, or a damaged one.
-    """
+    """Find the frames of a pdb file of i-PI, like :func:`scan_xyz`."""
     token = b"TITLE" if data[:5] == b"TITLE" else b"CRYST1"
     starts = list(_find_all(data, token))
     if not starts or starts[0] != 0:
@@ -345,19 +334,10 @@ _TITLE_MAX = 4 * 1000
 
 
 def scan_bin(data: Data, path: str) -> tuple[int, list[FrameEntry]]:
-    """Find the frames of a binary file of i-PI (little-endian, 64-bit integers).
+    """Find the frames of a binary file of i-PI, like :func:`scan_xyz`.
 
-    The length of the title is not in the file; the title ends with the brace of ``cell{unit}``.
-
-    Args:
-        data: the content of the file.
-        path: its name, for messages.
-
-    Returns:
-        The number of atoms, and the frames.
-
-    Raises:
-        PetDriverError: not a binary file of i-PI, or a damaged one.
+    Integers are little-endian and have 64 bits. The length of the title is not in the file; the
+    title ends with the brace of ``cell{unit}``.
     """
     n_atoms, offset, size = 0, 0, len(data)
     frames: list[FrameEntry] = []

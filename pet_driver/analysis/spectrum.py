@@ -1,7 +1,7 @@
 """Power spectra of time series, and the vibrational density of states.
 
-``scipy.signal.welch`` needs the whole series in memory, for the velocities of all atoms more than
-there is, and gives no error; here Welch's method runs frame by frame.
+``scipy.signal.welch`` gives no error and needs the whole series in memory, which is too much for
+the velocities of all atoms; here Welch's method runs frame by frame.
 """
 
 from __future__ import annotations

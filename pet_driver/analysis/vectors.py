@@ -1,6 +1,6 @@
 """Vectors between points of a periodic cell.
 
-``MDAnalysis.lib.distances.minimize_vectors`` serves all cells. For orthorhombic cells, rounding
+``MDAnalysis.lib.distances.minimize_vectors`` works for all cells. For orthorhombic cells, rounding
 fractional coordinates gives the same vectors several times faster.
 """
 

@@ -18,8 +18,8 @@ COLUMNS = ("conserved", "Econserve", "TotEng")
 
 def conserved_quantity(runs: Sequence[Run]) -> Drawing:
     """Draw the conserved quantity per atom of every run, with its drift."""
-    serving = [r for r in runs if r.motion in ("nve", "nvt", "npt")]
-    groups, notes = compare(serving, _conserved, needs_partner=False)
+    suitable = [r for r in runs if r.motion in ("nve", "nvt", "npt")]
+    groups, notes = compare(suitable, _conserved, needs_partner=False)
     figure, axes = panels(len(groups))
     numbers = []
     for axis, group in zip(axes, groups, strict=True):

@@ -73,7 +73,7 @@ def _radial(runs: Sequence[Run], pairs: Sequence[str], name: str, title: str) ->
         _radial_panel(axis, group, pair)
         numbers += _maxima(group, pair)
     legend_below(figure)
-    longest = ", ".join(
+    lengths = ", ".join(
         f"{member.run.duration:.3g} ps ({group.title}, {member.label})"
         for group in groups
         for member in group.members
@@ -82,7 +82,7 @@ def _radial(runs: Sequence[Run], pairs: Sequence[str], name: str, title: str) ->
         f"Intermolecular radial distribution in bins of {BIN:g} Å, with the standard error from "
         "blocks; the first fifth of each run is left out. Circles: first maxima of revPBE0-D3 "
         "water at 300 K and experimental density, in bins of the same width, classical or with "
-        f"56 beads (Cheng et al., PNAS 2019). Lengths of the runs: {longest}."
+        f"56 beads (Cheng et al., PNAS 2019). Lengths of the runs: {lengths}."
     )
     return Drawing(name, title, caption, figure, numbers, notes=notes)
 

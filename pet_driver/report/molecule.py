@@ -32,8 +32,8 @@ HIGHEST = 4500.0  # cm^-1, above the frequency of the O-H stretch
 
 def angular_momentum(runs: Sequence[Run]) -> Drawing:
     """Draw the components and the modulus of the angular momentum of one molecule over time."""
-    serving = [r for r in runs if (r.system, r.motion, r.n_beads) == ("molecule", "nve", 1)]
-    groups, notes = compare(serving, _angular_momentum)
+    suitable = [r for r in runs if (r.system, r.motion, r.n_beads) == ("molecule", "nve", 1)]
+    groups, notes = compare(suitable, _angular_momentum)
     shown = [(group, member) for group in groups for member in group.members]
     figure, axes = panels(len(shown), width=2.6, columns=4, sharey=True)
     numbers = []
@@ -69,8 +69,8 @@ def _angular_momentum(run: Run) -> tuple[np.ndarray, np.ndarray]:
 
 def potential_spectrum(runs: Sequence[Run]) -> Drawing:
     """Draw the power spectra of the potential energy and of its part that breaks the symmetry."""
-    serving = [r for r in runs if r.system == "molecule" and r.n_beads == 1 and _has_both(r)]
-    groups, notes = compare(serving, _spectra, needs_partner=False)
+    suitable = [r for r in runs if r.system == "molecule" and r.n_beads == 1 and _has_both(r)]
+    groups, notes = compare(suitable, _spectra, needs_partner=False)
     shown = [(group, member) for group in groups for member in group.members]
     figure, axes = panels(len(shown), width=3.8, sharey=True)
     numbers = []

@@ -23,9 +23,9 @@ def test_columns_and_units(ipi_run):
 
 
 def test_repeated_rows_of_a_restart_count_once(ipi_run, restarted_run):
-    whole, again = PropertyFile(ipi_run / "run.out"), PropertyFile(restarted_run / "run.out")
+    complete, again = PropertyFile(ipi_run / "run.out"), PropertyFile(restarted_run / "run.out")
     assert len(PropertyFile(restarted_run / "run.out", duplicates="keep")) > len(again) == 11
-    np.testing.assert_allclose(again["conserved"], whole["conserved"], rtol=1e-7)
+    np.testing.assert_allclose(again["conserved"], complete["conserved"], rtol=1e-7)
 
 
 def test_restart_mask():
@@ -84,10 +84,10 @@ def test_incomplete_last_row_is_left_out(ipi_run, lammps_run, tmp_path, cut):
         copy.write_text(text[: end - cut])
         with pytest.warns(UserWarning, match="last row is incomplete"):
             found = read(copy)
-        whole = read(path)
-        assert len(found) == len(whole) - 1
+        complete = read(path)
+        assert len(found) == len(complete) - 1
         for name in found:
-            np.testing.assert_array_equal(found[name], whole[name][:-1])
+            np.testing.assert_array_equal(found[name], complete[name][:-1])
 
 
 def test_time_step_of_a_prefix_with_dots(ipi_run, tmp_path):
@@ -121,15 +121,15 @@ def test_log_without_units(lammps_run, tmp_path):
     """As after the commands log or read_restart: no units are assumed."""
     folder, units = lammps_run
     text = (folder / "log.lammps").read_text()
-    whole, path = LAMMPSLog(folder / "log.lammps"), tmp_path / "log.lammps"
+    complete, path = LAMMPSLog(folder / "log.lammps"), tmp_path / "log.lammps"
     path.write_text(text[text.index("Step") :])
     with pytest.raises(PetDriverError, match="does not give its units"):
         LAMMPSLog(path)
     with pytest.raises(PetDriverError, match="does not give its time step"):
         LAMMPSLog(path, units=units)
     found = LAMMPSLog(path, units=units, timestep={"metal": 0.001, "real": 1.0}[units])
-    np.testing.assert_array_equal(found.time(), whole.time())
-    np.testing.assert_array_equal(found.energy("KinEng"), whole.energy("KinEng"))
+    np.testing.assert_array_equal(found.time(), complete.time())
+    np.testing.assert_array_equal(found.energy("KinEng"), complete.energy("KinEng"))
     path.write_text("timestep 0.002\n" + text)
     with pytest.raises(PetDriverError, match="changes its time step"):
         LAMMPSLog(path)

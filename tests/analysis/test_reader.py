@@ -202,14 +202,14 @@ def test_truncated_last_frame(ipi_run, tmp_path, name, cut):
 def test_incomplete_frame_before_a_restart(ipi_run, tmp_path, name, cut):
     """The restarted run appends its frames to an incomplete frame."""
     data = (ipi_run / f"run.{name}").read_bytes()
-    whole = TrajectoryFile(ipi_run / f"run.{name}")
+    complete = TrajectoryFile(ipi_run / f"run.{name}")
     path = tmp_path / name
-    path.write_bytes(data[: whole.stops[7] - cut] + data[whole.starts[5] :])
+    path.write_bytes(data[: complete.stops[7] - cut] + data[complete.starts[5] :])
     with pytest.warns(UserWarning, match="incomplete"):
         file = TrajectoryFile(path)
     assert list(file.steps) == list(range(0, 21, 2))
     for k in range(11):
-        np.testing.assert_array_equal(file[k][0], whole[k][0])
+        np.testing.assert_array_equal(file[k][0], complete[k][0])
 
 
 @pytest.mark.parametrize("restarted", [True, False])
@@ -217,17 +217,17 @@ def test_incomplete_frame_before_a_restart(ipi_run, tmp_path, name, cut):
 def test_incomplete_header_of_a_frame(ipi_run, tmp_path, kept, restarted):
     """The file ends within the header, or a restarted run appends the same frame."""
     data = (ipi_run / "run.pos_0.xyz").read_bytes()
-    whole = TrajectoryFile(ipi_run / "run.pos_0.xyz")
-    comment = data.index(b"\n", whole.starts[7]) + 1
+    complete = TrajectoryFile(ipi_run / "run.pos_0.xyz")
+    comment = data.index(b"\n", complete.starts[7]) + 1
     path = tmp_path / "run.pos_0.xyz"
     incomplete = data[: comment if kept == "number of atoms" else comment + 25]
-    path.write_bytes(incomplete + (data[whole.starts[7] :] if restarted else b""))
+    path.write_bytes(incomplete + (data[complete.starts[7] :] if restarted else b""))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*incomplete")
         file = TrajectoryFile(path)
     assert list(file.steps) == list(range(0, 21 if restarted else 14, 2))
     for k in range(len(file)):
-        np.testing.assert_array_equal(file[k][0], whole[k][0])
+        np.testing.assert_array_equal(file[k][0], complete[k][0])
 
 
 def damaged(text: str, kind: str) -> str:

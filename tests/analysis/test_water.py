@@ -92,12 +92,12 @@ def test_repeated_frames_of_lammps_count_once(lammps_run, tmp_path):
     path = tmp_path / "run.lammpstrj"
     # killed within frame 3, restarted from frame 2
     path.write_bytes(data[: starts[3] + 400] + b"\n" + data[starts[2] :])
-    whole = water_universe(folder / "run.lammpstrj", timestep=1.0)
+    complete = water_universe(folder / "run.lammpstrj", timestep=1.0)
     with pytest.warns(UserWarning, match="incomplete"):
         u = water_universe(path, timestep=1.0)
     assert [ts.data["step"] for ts in u.trajectory] == [0, 5, 10, 15, 20]
     for k in (4, 1, 3):
-        np.testing.assert_array_equal(u.trajectory[k].positions, whole.trajectory[k].positions)
+        np.testing.assert_array_equal(u.trajectory[k].positions, complete.trajectory[k].positions)
     path.write_bytes(data[: starts[1] - 30])
     with pytest.raises(PetDriverError, match="no complete frame"):
         water_universe(path, timestep=1.0)

@@ -142,7 +142,7 @@ def test_orientation_of_liquids(liquids):
 def test_beads_with_different_numbers_of_frames(tmp_path):
     """As in a run that was killed between the frames of two beads."""
     run = synthetic_runs.diffusing_liquid(tmp_path / "run", "0", 0.004, n_beads=2, frames=40)
-    whole = trajectory_analysis.structure(
+    complete = trajectory_analysis.structure(
         synthetic_runs.record(
             run.folder, n_beads=2, n_atoms=81, steps=390, positions=run.positions
         ),
@@ -151,10 +151,10 @@ def test_beads_with_different_numbers_of_frames(tmp_path):
     lines = (tmp_path / "run/made.pos_1.xyz").read_text().splitlines(keepends=True)
     (tmp_path / "run/made.pos_1.xyz").write_text("".join(lines[:-83]))
     found = trajectory_analysis.structure(run, "OO")
-    assert [len(whole), len(found)] == [2, 2]
+    assert [len(complete), len(found)] == [2, 2]
     assert found[0].g.shape == found[1].g.shape
     np.testing.assert_array_equal(found[0].g, found[1].g)  # the beads are equal
-    assert not np.array_equal(found[0].g, whole[0].g)
+    assert not np.array_equal(found[0].g, complete[0].g)
     liquid.radial_distribution([run])
 
 
