@@ -216,7 +216,7 @@ def test_paths_in_lammps_variables_are_made_absolute(liquid_input, tmp_path):
 def test_files_that_are_not_input_files_are_errors(tmp_path):
     with pytest.raises(PetDriverError, match="there is no input file at"):
         execute(tmp_path / "in.water", tmp_path / "run", Settings())
-    wrong = tmp_path / "input file"
+    wrong = tmp_path / "input"
     wrong.write_text("<simulation><output>")
     with pytest.raises(PetDriverError, match="not a well-formed input of i-PI"):
         execute(wrong, tmp_path / "run")
