@@ -18,7 +18,7 @@ from pet_driver.runs.record import FILE, Run, read_run
 from pet_driver.runs.segment_files import LOCK
 from pet_driver.runs.segments import IPISegment, LAMMPSSegment, Segment
 from pet_driver.runs.settings import IDENTITY, Settings
-from pet_driver.runs.supervise import SCREEN, Outcome, supervise
+from pet_driver.runs.supervise import SCREEN, Commands, Outcome, supervise
 
 RECORD_INTERVAL = 5.0  # s between updates of run.json
 
@@ -94,21 +94,10 @@ def is_done(run: Run, total: int) -> bool:
 
 
 def _execute(segment: Segment, previous: Run | None, advance: Callable[[int, int], None]) -> Run:
+    """Run one segment and return the record of the run after it."""
     folder = segment.folder
-    before = previous.wall_time if previous else 0.0
-    # Describe first: an invalid input file must leave no files in the folder.
-    run = replace(segment.describe(), state="running", wall_time=before)
-    is_new = not (folder / FILE).is_file()
-    if previous is None:
-        run.write()  # before all other files, which without a record would be refused next time
-    try:
-        commands = segment.start(fresh=previous is None)
-    except PetDriverError:
-        if is_new:
-            (folder / FILE).unlink()
-        raise
-    run = replace(run, command=" ".join(segment.shown))
-    run.write()
+    run, commands = _prepare(segment, previous)
+    before = run.wall_time
     first = segment.last_step()
     start = recorded = time.monotonic()
 
@@ -141,6 +130,26 @@ def _execute(segment: Segment, previous: Run | None, advance: Callable[[int, int
         lines = last_lines((folder / SCREEN).read_text(errors="replace"))
         raise PetDriverError(f"the run in {folder} failed at step {step} ({run.command}):\n{lines}")
     return run
+
+
+def _prepare(segment: Segment, previous: Run | None) -> tuple[Run, Commands]:
+    """Write the record of a running run, and prepare the folder for its engine."""
+    # Describe first: an invalid input file must leave no files in the folder.
+    wall_time = previous.wall_time if previous else 0.0
+    run = replace(segment.describe(), state="running", wall_time=wall_time)
+    record = segment.folder / FILE
+    is_new = not record.is_file()
+    if previous is None:
+        run.write()  # before all other files, which without a record would be refused next time
+    try:
+        commands = segment.start(fresh=previous is None)
+    except PetDriverError:
+        if is_new:
+            record.unlink()
+        raise
+    run = replace(run, command=" ".join(segment.shown))
+    run.write()
+    return run, commands
 
 
 def last_lines(screen: str) -> str:

@@ -21,7 +21,7 @@ PATIENCE = 300  # s
 
 def copy_input(folder: Path, name: str, structure: str, *changes: tuple[str, str]) -> Path:
     """Copy an input file and its structure into a subfolder of ``folder``, with changes."""
-    folder = folder / "input files"
+    folder = folder / "inputs"
     folder.mkdir()
     shutil.copy(INPUTS / structure, folder)
     input_file = folder / Path(name).name

@@ -32,7 +32,7 @@ def copied(name: str, folder: Path) -> Path:
 
 def test_stopped_relaxation_resumes(tmp_path):
     """i-PI ends with exit code 0 both at its <total_time> and at a minimum."""
-    input_file = copied("ice-relaxation/ipi-raw.xml", tmp_path / "input file")
+    input_file = copied("ice-relaxation/ipi-raw.xml", tmp_path / "input")
     text = input_file.read_text()
     input_file.write_text(
         text.replace("<total_steps>", "<total_time> 4 </total_time>\n  <total_steps>")
@@ -46,7 +46,7 @@ def test_stopped_relaxation_resumes(tmp_path):
 
 
 def test_stopped_lammps_relaxation_resumes(tmp_path):
-    input_file = copied("ice-relaxation/in.ice", tmp_path / "input file")
+    input_file = copied("ice-relaxation/in.ice", tmp_path / "input")
     input_file.write_text(input_file.read_text().replace("restart       20 ", "restart       2 "))
     settings = Settings(time_limit=2)
     stopped = execute(input_file, tmp_path / "run", settings)

@@ -26,8 +26,8 @@ PIMD = "water-liquid-pimd/ipi-in-process.xml"
 
 def copied(folder: Path, name: str, *changes: tuple[str, str]) -> Path:
     """Copy an input file and what it refers to, and replace texts in it."""
-    copy_example(Path(name).parent.name, folder / "input files")
-    return edit(folder / "input files" / Path(name).name, *changes)
+    copy_example(Path(name).parent.name, folder / "inputs")
+    return edit(folder / "inputs" / Path(name).name, *changes)
 
 
 @pytest.mark.parametrize(("beads", "batch"), [(12, 6), (4, 4), (8, 8), (7, 7), (11, 1)])
