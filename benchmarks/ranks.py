@@ -100,12 +100,12 @@ def run(case: Case, steps: int) -> tuple[float, float, float]:
         the edges between ranks.
     """
     found = find_environment()
-    input_file = INPUT.format(
+    text = INPUT.format(
         grid=f"{case.ranks} 1 1", model=MODEL, exchange=case.exchange, skin=SKIN, steps=steps
     )
     with tempfile.TemporaryDirectory() as folder:
         write_data(Path(folder) / "start.data", case.box())
-        (Path(folder) / "in.bench").write_text(input_file)
+        (Path(folder) / "in.bench").write_text(text)
         done = subprocess.run(
             command(found, ["-in", "in.bench", "-log", "none", "-cite", "none"], case.ranks),
             cwd=folder,

@@ -109,10 +109,10 @@ def run(
 
     build()
     found = find_environment()
-    input_file = INPUT.format(model=model.resolve(), device=bench.device, warm=WARM, steps=steps)
+    text = INPUT.format(model=model.resolve(), device=bench.device, warm=WARM, steps=steps)
     with tempfile.TemporaryDirectory() as folder:
         write_data(Path(folder) / "start.data", atoms)
-        (Path(folder) / "in.bench").write_text(input_file)
+        (Path(folder) / "in.bench").write_text(text)
         done = subprocess.run(
             command(found, ["-in", "in.bench", "-log", "none", "-cite", "none"], 1),
             cwd=folder,

@@ -18,6 +18,9 @@ BEADS = 3
 IPI_GRIDS = ("0", "2", "ecse", "random", "2+random@12", "random2i-each@3", "lebedev3", "T_d")
 COUNTER = 30  # first draw of the random grids
 
+# Mark of the tests that use `in_process`: one worker runs them all, and i-PI only once for them.
+uses_in_process = pytest.mark.xdist_group("ipi-in-process")
+
 
 @pytest.fixture(scope="session")
 def in_process(archive_f64: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:

@@ -10,7 +10,7 @@ from ase.io import read
 import pet_driver
 from pet_driver.engines.ipi.potential import BOHR_PER_ANGSTROM, HARTREE_PER_EV, Potential
 from pet_driver.symmetry.grid_names import draws
-from tests.engines.conftest import BEADS, COUNTER, IPI_GRIDS
+from tests.engines.conftest import BEADS, COUNTER, IPI_GRIDS, uses_in_process
 from tests.engines.ipi_tools import (
     Trajectory,
     assert_same,
@@ -56,6 +56,7 @@ def test_units_are_those_of_ipi() -> None:
     assert unit_to_internal("energy", "electronvolt", 1.0) == HARTREE_PER_EV
 
 
+@uses_in_process
 @pytest.mark.parametrize("grid", IPI_GRIDS)
 def test_in_process_equals_evaluator(
     model_f64: pet_driver.Model, in_process: dict, grid: str
@@ -76,10 +77,11 @@ def test_unix_socket_equals_evaluator(
             trajectory = trajectory_of(process, tmp_path)
             output = finish(client)
     assert client.returncode == 0, output
-    assert "i-PI said EXIT" in output
+    assert "i-PI sent EXIT" in output
     assert_follows(model_f64, "0", trajectory)
 
 
+@uses_in_process
 def test_batch_is_one_call_of_the_model(
     archive_f64: Path, tmp_path: Path, in_process: dict
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ase.build import molecule
 
-from tests.engines.conftest import BEADS
+from tests.engines.conftest import BEADS, uses_in_process
 from tests.engines.ipi_tools import (
     Server,
     assert_same,
@@ -24,6 +24,7 @@ from tests.engines.ipi_tools import (
 )
 
 
+@uses_in_process
 @pytest.mark.parametrize(
     ("how", "mode", "batch"),
     [("kill", "unix", 1), ("kill", "inet", BEADS), ("raise", "shm", BEADS)],
@@ -48,6 +49,7 @@ def test_second_client_continues_after_the_first_fails(
     assert_same(in_process[BEADS], found, 1e-10)
 
 
+@uses_in_process
 def test_command_line_client_waits_for_its_server(
     archive_f64: Path, tmp_path: Path, in_process: dict
 ) -> None:

@@ -87,7 +87,7 @@ def test_consolidated_and_separate_messages_give_the_same(model_f64, positions):
             client.server.dispatch(asked)
         results.append(asked["result"])
         client.server.shutdown()
-        assert client.wait() == "i-PI said EXIT"
+        assert client.wait() == "i-PI sent EXIT"
         assert client.session.evaluated == 1
     assert results[0][0] == results[1][0]
     np.testing.assert_array_equal(results[0][1], results[1][1])
@@ -103,7 +103,7 @@ def test_padding_of_a_batch_is_not_evaluated(model_f64, positions):
     assert client.server.dispatch_recv_batch(asked)
     assert client.server.status & Status.Ready
     client.server.shutdown()
-    assert client.wait() == "i-PI said EXIT"
+    assert client.wait() == "i-PI sent EXIT"
     assert client.session.evaluated == 2
     for one in asked:
         alone = energy_alone(model_f64, one["pos"])

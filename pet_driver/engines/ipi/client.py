@@ -180,7 +180,7 @@ class Session:
                     "i-PI closed the connection before it asked for forces: look at its output"
                 ) from error
             return "i-PI closed the connection"
-        return "i-PI said EXIT"
+        return "i-PI sent EXIT"
 
     def _answer(self, header: str) -> None:
         if header == "STATUS":
