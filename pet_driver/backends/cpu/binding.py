@@ -9,6 +9,7 @@ import warnings
 import weakref
 from ctypes import POINTER, c_char_p, c_double, c_int, c_int64, c_void_p
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -127,7 +128,14 @@ def load_library() -> ctypes.CDLL:
     """The kernels, compiled if they are not yet; see :func:`pet_driver.backends.cpu.build`."""
     if not os.path.isfile(library()):
         print("pet-driver compiles its kernels, once: about half a minute", file=sys.stderr)
-    kernels = _open(use_prebuilt=True)
+    path = _loadable_library()
+    try:
+        kernels = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise PetDriverError(
+            f"the kernels cannot be loaded: {error}; delete {path} to have them compiled anew, or "
+            "set PET_DRIVER_CACHE to a folder of this machine's own"
+        ) from None
     kernels.pet_create.restype = c_void_p
     kernels.pet_create.argtypes = [
         *(c_int, c_int, c_double, c_int, c_char_p, c_int, POINTER(c_char_p), POINTER(c_void_p)),
@@ -145,27 +153,21 @@ def load_library() -> ctypes.CDLL:
     return kernels
 
 
-def _open(use_prebuilt: bool) -> ctypes.CDLL:
-    """Load the shared library; compile it if the one from the wheel cannot be loaded.
-
-    Raises:
-        PetDriverError: it cannot be compiled, or what was compiled cannot be loaded.
-    """
-    path = build(use_prebuilt=use_prebuilt)
+def _loadable_library() -> Path:
+    """Return the library of the wheel if it can be loaded, else one compiled on this machine."""
+    path = prebuilt()
+    if path is None:
+        return build()
     try:
-        return ctypes.CDLL(str(path))
+        ctypes.CDLL(str(path))
     except OSError as error:
-        if path == prebuilt():
-            warnings.warn(
-                f"the compiled kernels of the wheel cannot be loaded ({error}); kernels compiled "
-                "on this machine are used instead",
-                stacklevel=2,
-            )
-            return _open(use_prebuilt=False)
-        raise PetDriverError(
-            f"the kernels cannot be loaded: {error}; delete {path} to have them compiled anew, or "
-            "set PET_DRIVER_CACHE to a folder of this machine's own"
-        ) from None
+        warnings.warn(
+            f"the compiled kernels of the wheel cannot be loaded ({error}); kernels compiled on "
+            "this machine are used instead",
+            stacklevel=2,
+        )
+        return build(use_prebuilt=False)
+    return path
 
 
 def _differentiate(
