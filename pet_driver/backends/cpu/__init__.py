@@ -4,8 +4,8 @@ A transformer of a few dozen features spends most of its time in torch on moving
 between memory and processor. Here a block of atoms goes through a whole layer while it stays in the
 cache, and the gradient is written out, so that nothing is kept that it does not need. Edges out of
 positions and forces out of gradients come from here too (:mod:`pet_driver.backends.cpu.edges`). The C++
-asks for a compiler and OpenMP and nothing else. It is compiled for all instruction sets that the
-processors of a cluster may have: when the wheel is built, or else once, on first use.
+asks for a compiler and OpenMP and nothing else; it is compiled once, on first use, for all
+instruction sets that the processors of a cluster may have.
 
 ``$PET_DRIVER_KERNELS`` set to ``off`` leaves the network to TorchScript, and to ``on`` makes it an
 error if the kernels cannot be used. Nothing here imports torch; see
