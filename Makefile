@@ -41,7 +41,7 @@ experiments: .venv/.ready-for-experiments
 		--workflow-profile workflows/experiments/profiles/local
 
 clean:
-	rm -rf .venv $(RESULTS)
+	rm -rf .venv build $(RESULTS)
 
 .venv/.torch:
 	$(PYTHON) -m venv $(VENV_OPTIONS) .venv

@@ -2,6 +2,9 @@
 
 The wheel is then one for a platform, and its users need no compiler. Where the kernels cannot be
 compiled, the wheel is built without them, with a warning; they are then compiled on first use.
+
+The manylinux tag follows from the symbols that the compiled kernels need, and these from the
+compiler: to serve older systems, build the wheel in the image of an older manylinux policy.
 """
 
 from __future__ import annotations

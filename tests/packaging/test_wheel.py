@@ -126,7 +126,7 @@ def test_installed_commands_run_in_another_folder(
     program = str(installed / "bin" / "pet-driver")
     (tmp_path / "one.xyz").write_text("1\n\nO 0 0 0\n")
     said = run(program, "evaluate", "water-small", "one.xyz", env=machine, cwd=tmp_path)
-    assert "one.xyz" in said or "energy" in said.lower()
+    assert "energy" in said
     assert not Path(machine["PET_DRIVER_CACHE"]).exists(), "nothing was compiled"
 
 
