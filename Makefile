@@ -1,5 +1,5 @@
 # make run    everything the package does, on the shipped model, in minutes: see results/
-# make test   the tests
+# make test   the tests; make test-all adds those marked slow
 # make experiments   the paper's figures in small: a quarter of an hour more
 # make bench  speed, side by side with the peers: hours; BENCH=--quick for minutes
 # make lint   ruff
@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # A torch that was lent is of the version it is.
 CONSTRAINTS := $(if $(TORCH),constraints.txt,.venv/constraints.txt)
 
-.PHONY: run test experiments bench lint clean
+.PHONY: run test test-all experiments bench lint clean
 
 run: .venv/.ready
 	$(BIN)/python workflows/first_run.py --output $(RESULTS)
@@ -31,6 +31,9 @@ test: .venv/.ready-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-all: .venv/.ready-for-tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not physical"
 
 bench: .venv/.ready-for-bench
 	$(BIN)/python -m benchmarks.speed $(BENCH)

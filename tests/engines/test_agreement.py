@@ -15,7 +15,8 @@ from ase.io import read
 
 import pet_driver
 from pet_driver.engines.ipi.potential import BOHR_PER_ANGSTROM, HARTREE_PER_EV
-from pet_driver.model.archive import Archive, save
+from pet_driver.model.archive import save
+from tests.conftest import tiny_source
 
 from .ipi_tools import client, direct, new_server, seen, simulation, write_input
 from .lammps_input import evaluate, water_box
@@ -54,10 +55,9 @@ STRUCTURES = {"liquid": lambda: water_box(4, 12.42), "triclinic": triclinic, "mo
 
 @pytest.fixture(scope="session")
 def archive_zbl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped network in float64, with the repulsion between nuclei."""
+    """The network of ``archive_f64``, with the repulsion between nuclei."""
     path = tmp_path_factory.mktemp("archives") / "zbl.pt"
-    source = Archive.load("water-small").source()
-    save(replace(source, zbl_radii=[0.31, 0.66]), path, dtype="float64")
+    save(replace(tiny_source(), zbl_radii=[0.31, 0.66]), path, dtype="float64")
     return path
 
 

@@ -29,7 +29,7 @@ SECTIONS = {
     "introduction": None,
     "data": "Data and split",
     "training": "Training",
-    "accuracy": "Errors on frames held out",
+    "accuracy": "Errors on held-out frames",
     "learning-curve": "Learning curve",
     "symmetry": "Symmetry error against the grid",
     "molecule": "The molecule",

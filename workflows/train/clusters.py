@@ -54,7 +54,9 @@ def generate(
     split: Annotated[Path, typer.Option(help="folder with liquid- and molecule-train.xyz")],
     output: Annotated[Path, typer.Option("--output", "-o", help="extended XYZ")],
     frames: Annotated[int, typer.Option(help="number of frames in the file")] = 300,
-    pairs: Annotated[bool, typer.Option(help="only pairs, no clusters cut from the liquid")] = False,
+    pairs: Annotated[
+        bool, typer.Option(help="only pairs, no clusters cut from the liquid")
+    ] = False,
     first: Annotated[int, typer.Option(help="number of the first cluster, in a new file")] = 0,
     workers: Annotated[int, typer.Option(help="processes of one thread each")] = 2,
 ) -> None:

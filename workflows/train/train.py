@@ -44,9 +44,15 @@ def train(
         Path, typer.Option("--output", "-o", help="folder in which each model gets a folder")
     ],
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto (cuda if available)")] = "auto",
-    frames: Annotated[int | None, typer.Option(help="frames of the first set, for a learning curve")] = None,
-    member: Annotated[int | None, typer.Option(help="train only this member of an ensemble")] = None,
-    time_limit: Annotated[str | None, typer.Option(help="stop after this time, such as 23:30:00")] = None,
+    frames: Annotated[
+        int | None, typer.Option(help="frames of the first set, for a learning curve")
+    ] = None,
+    member: Annotated[
+        int | None, typer.Option(help="train only this member of an ensemble")
+    ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(help="stop after this time, such as 23:30:00")
+    ] = None,
     split_only: Annotated[bool, typer.Option(help="write the split and stop")] = False,
 ) -> None:
     """Train every member of a configuration, export it and write its card."""

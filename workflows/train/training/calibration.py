@@ -97,7 +97,9 @@ def draw(found: Mapping[str, Calibration], path: Path) -> None:
     figure, (axis,) = panels(1, width=3.6, height=3.2)
     for (name, one), (color, mark) in zip(found.items(), MARKS, strict=False):
         groups = np.array_split(np.argsort(one.force_stds), BINS)
-        x, y = ([_rms(values[group]) for group in groups] for values in (one.force_stds, one.errors))
+        x, y = (
+            [_rms(values[group]) for group in groups] for values in (one.force_stds, one.errors)
+        )
         axis.loglog(x, y, marker=mark, color=color, label=name)
     ends = axis.get_xlim()
     axis.loglog(ends, ends, color=GREY, lw=0.8, zorder=0)

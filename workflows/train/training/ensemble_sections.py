@@ -46,9 +46,9 @@ def introduction(subject: Subject) -> str:
     members = [f"`{Path(member.path).stem}`" for member in subject.model.members]
     return (
         f"# {subject.name}\n\n"
-        f"An ensemble of {len(members)} models, {', '.join(members[:-1])} and {members[-1]}: results "
-        "are their mean, with the standard deviation over the models. No model was trained on the "
-        "held-out frames. The training data of each are in its own record and card."
+        f"An ensemble of {len(members)} models, {', '.join(members[:-1])} and {members[-1]}: "
+        "results are their mean, with the standard deviation over the models. No model was trained "
+        "on the held-out frames. The training data of each are in its own record and card."
     )
 
 
@@ -75,8 +75,8 @@ def spread(subject: Subject) -> str:
     """Compare standard deviations with errors, as table and figure."""
     found = {name: calibration(subject.model, frames) for name, frames in subject.frames.items()}
     lines = [
-        "| set | atoms | force error | force standard deviation | error / standard deviation | rank "
-        "correlation | energy error | energy standard deviation |",
+        "| set | atoms | force error | force standard deviation | error / standard deviation "
+        "| rank correlation | energy error | energy standard deviation |",
         "|---" * 8 + "|",
     ]
     for name, one in found.items():
@@ -90,9 +90,9 @@ def spread(subject: Subject) -> str:
     ratio = one.force_error / one.force_std
     if ratio > TOO_SMALL:
         lines.append(
-            f"\nOn {name} the standard deviation is {ratio:.2g} times smaller than the error: it is no "
-            "error bar, because the members share their systematic errors. It shows which atoms are "
-            "outside the training data, see below."
+            f"\nOn {name} the standard deviation is {ratio:.2g} times smaller than the error: "
+            "it is no error bar, because the members share their systematic errors. It shows which "
+            "atoms are outside the training data, see below."
         )
     picture = subject.path.with_name(f"{subject.path.stem}-spread.svg")
     if subject.draws:

@@ -22,7 +22,7 @@ from training.settings import DataSet, Settings
 
 INDICES = "split.json"
 OWN = Path(__file__).parents[1] / "data"  # data files in the repository
-# Plausible binding energies (eV/atom, relative to isolated atoms); values outside mean that frames and
+# Plausible energies relative to isolated atoms (eV/atom); a value outside means that frames and
 # isolated atoms are on different energy scales.
 BINDING = (-20.0, 5.0)
 

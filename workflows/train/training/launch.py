@@ -3,9 +3,9 @@
     python -m training.launch [--start model.pt] soap train options.yaml ...
 
 The optimizer replaces torch's Adam, which metatrain uses. On CPUs the network is evaluated by
-:mod:`training.rows`, in as many parts at a time as torch has threads. The first stage begins with
-the weights of an archive or with random ones; in a random network the weights that embed edge vectors
-are frozen during the first stage (see `prepared`).
+:mod:`training.edge_list`, in as many parts at a time as torch has threads. The first stage begins
+with the weights of an archive or with random ones; in a random network the weights that embed edge
+vectors are frozen during the first stage (see `prepared`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from pet_driver.checkpoints.source import Source
 from pet_driver.model.archive import Archive
-from training.rows import by_rows
+from training.edge_list import evaluate_by_edge_list
 from training.soap import Soap
 from training.start import begin_with
 
@@ -76,5 +76,5 @@ if __name__ == "__main__":
     torch.optim.Adam = OPTIMIZERS[chosen.optimizer]
     trainer.LambdaLR = Schedule
     trainer.Trainer.train = prepared(trainer.Trainer.train, start)
-    trainer.evaluate_model = by_rows(trainer.evaluate_model, torch.get_num_threads())
+    trainer.evaluate_model = evaluate_by_edge_list(trainer.evaluate_model, torch.get_num_threads())
     main()

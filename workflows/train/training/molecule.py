@@ -88,7 +88,9 @@ class ReferenceSurface:
         oxygen_first = [f.positions[np.argsort(-f.numbers, kind="stable")] for f in frames]
         internal = np.array([_internal(positions) for positions in oxygen_first])
         self._centre = internal.mean(axis=0)
-        self._centre[:2] = self._centre[:2].mean()  # one centre for both bonds keeps the terms symmetric
+        self._centre[:2] = self._centre[
+            :2
+        ].mean()  # one centre for both bonds keeps the terms symmetric
         self._powers = [
             (a, b, c)
             for a, b, c in product(range(ORDER + 1), repeat=3)

@@ -92,7 +92,8 @@ def read_record(path: Path) -> Record:
         return Record(**json.loads(path.read_text()))
     except FileNotFoundError:
         raise PetDriverError(
-            f"there is no record of a training at {path}; train.py writes it to the folder of the archive"
+            f"there is no record of a training at {path}; train.py writes it to the folder of the "
+            "archive"
         ) from None
     except (json.JSONDecodeError, TypeError) as error:
         raise PetDriverError(f"{path} is not a record of a training: {error}") from None
