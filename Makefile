@@ -1,5 +1,6 @@
 # make run          run one molecule and a box of water in i-PI and LAMMPS, in minutes: see results/
 # make test         lint and run the tests
+# make test-all     run the tests that are marked slow as well
 # make lint         correct style with ruff, check types with mypy; with CI=true only report
 # make bench        measure the speed, next to other programs: hours; BENCH=--quick: minutes
 # make experiments  make the figures of the paper from short runs: a quarter of an hour
@@ -18,7 +19,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # A shared torch may have another version than the one in constraints.txt.
 CONSTRAINTS := $(if $(TORCH),constraints.txt,.venv/constraints.txt)
 
-.PHONY: run test lint bench experiments clean
+.PHONY: run test test-all lint bench experiments clean
 
 run: .venv/.ready
 	$(BIN)/python workflows/first_run.py --output $(RESULTS)
@@ -31,6 +32,9 @@ lint: .venv/.ready-for-tests
 	$(BIN)/python -m ruff check $(if $(CI),,--fix) .
 	$(BIN)/python -m ruff format $(if $(CI),--check) .
 	$(BIN)/python -m mypy
+
+test-all: .venv/.ready-for-tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not physical"
 
 bench: .venv/.ready-for-bench
 	$(BIN)/python -m benchmarks.speed $(BENCH)

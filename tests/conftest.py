@@ -18,7 +18,7 @@ from pet_driver.model.archive import save
 from pet_driver.network import PET, Hypers
 
 warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # pytest-xdist already runs a process on each core
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("PET_DRIVER_DATA", ROOT.parent / "shared" / "data"))

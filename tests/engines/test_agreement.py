@@ -17,7 +17,8 @@ from ase import Atoms
 import pet_driver
 from pet_driver.engines.ipi.client import serve
 from pet_driver.engines.ipi.potential import BOHR_PER_ANGSTROM, HARTREE_PER_EV
-from pet_driver.model.archive import Archive, save
+from pet_driver.model.archive import save
+from tests.conftest import tiny_source
 
 from .ipi_tools import (
     System,
@@ -60,10 +61,9 @@ STRUCTURES = {
 
 @pytest.fixture(scope="session")
 def archive_zbl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped network in float64 with the repulsion between nuclei."""
+    """The network of ``archive_f64``, with the repulsion between nuclei."""
     path = tmp_path_factory.mktemp("archives") / "zbl.pt"
-    source = Archive.load("water-small").source()
-    save(replace(source, zbl_radii=[0.31, 0.66]), path, dtype="float64")
+    save(replace(tiny_source(), zbl_radii=[0.31, 0.66]), path, dtype="float64")
     return path
 
 

@@ -1,7 +1,7 @@
-"""The model under test, and runs of input files with it.
+"""Fixtures of the physical validation: the model under test, and runs of input files.
 
 python -m pytest -m physical --model=my-model.pt --model-device cuda
-python -m pytest -m physical --length 0.01 -s          # a first look; -s shows the figures
+python -m pytest -m physical --length 0.01 -s          # short runs; -s shows the measured values
 python -m pytest -m physical --runs runs/physical      # keeps its runs, and resumes them
 """
 
@@ -16,13 +16,13 @@ import pet_driver
 from pet_driver.runs import Run, Settings, execute
 
 INPUTS = Path(__file__).parents[2] / "inputs"
-GRID = "2i"  # rotations to average over, where the bar is on the averaged surface
+GRID = "2i"  # rotations of averages, if a bound is for the averaged surface
 
 Execute = Callable[..., Run]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of this folder is deselected unless asked for."""
+    """Mark all tests of this folder as physical, without a time limit."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.physical)
@@ -38,15 +38,18 @@ def model(request: pytest.FixtureRequest) -> pet_driver.Model:
 
 @pytest.fixture(scope="session")
 def steps(request: pytest.FixtureRequest) -> Callable[[float], int]:
-    """Steps of 0.5 fs in so many ps, shortened by --length; 400 at least."""
+    """Function that returns the number of 0.5 fs steps for a time in ps, at least 400.
+
+    It is multiplied by --length.
+    """
     return lambda ps: max(400, round(ps * 2000 * request.config.option.length / 20) * 20)
 
 
 @pytest.fixture(scope="session")
 def run_input(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Execute:
-    """A function of an input file and of what to change in it; gives the finished run.
+    """Function that runs an input file, with changed settings, and returns the finished run.
 
-    With --runs a run that was stopped, or has fewer steps than now, is resumed.
+    With --runs, a run that was stopped or had fewer steps is resumed.
     """
 
     def run(input_file: str, **changes: object) -> Run:
@@ -65,7 +68,7 @@ def run_input(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 def check(what: str, value: float, low: float, high: float, unit: str = "") -> None:
-    """A measured value against its bar; the message, and -s, tell both."""
-    text = f"{what}: {value:.6g} {unit}, to be within [{low:.6g}, {high:.6g}]"
+    """Print a measured value and its bounds, and assert that it is within them."""
+    text = f"{what}: {value:.6g} {unit}, expected within [{low:.6g}, {high:.6g}]"
     print(text)
     assert low <= value <= high, text

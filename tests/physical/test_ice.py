@@ -1,4 +1,4 @@
-"""Ice Ih: bound as it should be, indifferent to the order of its protons, and solid."""
+"""Ice Ih: binding energy, proton order, relaxation, and stability at 200 K."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,21 +13,21 @@ import pet_driver
 from pet_driver import analysis, building
 from tests.physical.conftest import GRID, Execute, check
 
-# The data: -469.5768 eV/molecule of unrelaxed cells, -468.8232 of the molecule by itself.
+# The data: -469.5768 eV/molecule for unrelaxed cells, -468.8232 eV for an isolated molecule.
 BINDING = -0.754  # eV/molecule
 SEEDS = (1, 2, 3)
 
 
 @pytest.fixture(scope="module")
 def energies(model: pet_driver.Model) -> np.ndarray:
-    """eV/molecule of three arrangements of the protons, unrelaxed, averaged."""
+    """Energies (eV/molecule) of three unrelaxed proton arrangements, averaged over rotations."""
     cells = [building.ice_ih((2, 1, 1), seed=seed) for seed in SEEDS]
     return np.array([model.evaluate(c, GRID).energy / (len(c) / 3) for c in cells])
 
 
 def test_proton_order(energies) -> None:
-    """The data spread by 0.3 meV/molecule, in larger cells."""
-    check("spread of the energies", 1e3 * np.ptp(energies), 0.0, 5.0, "meV/molecule")
+    """In the data, with larger cells, the energies differ by 0.3 meV/molecule."""
+    check("range of the energies", 1e3 * np.ptp(energies), 0.0, 5.0, "meV/molecule")
 
 
 def test_binding(energies, water_energy: float) -> None:
@@ -37,7 +37,7 @@ def test_binding(energies, water_energy: float) -> None:
 
 @pytest.fixture(scope="module")
 def water_energy(model: pet_driver.Model) -> float:
-    """The relaxed molecule, eV."""
+    """Energy of the relaxed molecule, eV."""
     water = molecule("H2O")
     water.calc = pet_driver.PETCalculator(model, GRID)
     BFGS(water, logfile=None).run(fmax=1e-3, steps=300)
@@ -45,14 +45,14 @@ def water_energy(model: pet_driver.Model) -> float:
 
 
 def test_relaxes(run_input: Execute) -> None:
-    """96 molecules relaxed: still ice, every oxygen with four neighbours."""
+    """In relaxed ice of 96 molecules every oxygen has four neighbours."""
     run = run_input("ice-relaxation/in.ice", variables={"force": "0.02"})
     universe = analysis.water_universe(run.path(run.positions[0]))
     universe.trajectory[-1]
     oxygens = universe.select_atoms("element O")
     positions = oxygens.positions
     distances = distance_array(positions, positions, box=universe.dimensions)
-    four = np.sort(distances, axis=1)[:, 1:5]  # an atom's nearest is itself
+    four = np.sort(distances, axis=1)[:, 1:5]  # the first distance is that to the atom itself
     check("nearest O-O", four.min(), 2.55, 2.85, "A")
     check("fourth O-O", four.max(), 2.6, 3.0, "A")
 

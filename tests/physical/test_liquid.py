@@ -1,4 +1,4 @@
-"""64 molecules of liquid: whole, in structure, motion and density as the reference."""
+"""Liquid water, 64 molecules: intact molecules, structure, diffusion, density, conservation."""
 
 from collections.abc import Callable
 
@@ -14,10 +14,10 @@ INPUT = "water-liquid-nvt/in.water"
 REFERENCE = {"OO": (2.83, 2.74), "OH": (1.87, 1.30), "HH": (2.38, 1.49)}
 FIRST_SHELL = {"OO": 3.4, "OH": 2.4, "HH": 2.9}  # A, upper end
 BIN = 0.064  # A, that of the reference
-LONGEST = {300: 1.4, 600: 1.6}  # A, of a molecule that is whole, by temperature in K
-VISCOSITY = 0.85  # mPa s, experiment: what a small box takes off a diffusion coefficient
+LONGEST = {300: 1.4, 600: 1.6}  # A, O-H bound of an intact molecule, by temperature in K
+VISCOSITY = 0.85  # mPa s, experiment, for the finite-size correction of diffusion
 DRIFT = 1e-5  # eV/(atom ps)
-OSCILLATION = 0.05  # g/cm^3, of the first swing of the barostat
+OSCILLATION = 0.05  # g/cm^3, amplitude of the first oscillation of the barostat
 BAROSTAT = 0.5  # ps, its time constant
 
 
@@ -28,12 +28,12 @@ def liquid(run_input: Execute, steps: Callable[[float], int]) -> Run:
 
 
 def longest_bond(run: Run) -> float:
-    """The longest covalent O-H of any frame, A."""
+    """Return the longest covalent O-H bond (A) of all trajectory frames."""
     universe = analysis.water_universe(run.path(run.positions[0]))
     return max(float(universe.atoms.bonds.bonds().max()) for _ in universe.trajectory)
 
 
-def test_whole_at_300_K(liquid: Run) -> None:
+def test_molecules_are_intact_at_300_K(liquid: Run) -> None:
     check("longest O-H", longest_bond(liquid), 0.9, LONGEST[300], "A")
 
 
@@ -44,7 +44,7 @@ def test_structure(liquid: Run, pair: str) -> None:
     results = found.run(start=len(universe.trajectory) // 5).results
     at = int(np.where(results.r < FIRST_SHELL[pair], results.g, 0.0).argmax())
     r, height = REFERENCE[pair]
-    wide = 2 * float(results.error[at])  # of a short run
+    wide = 2 * float(results.error[at])  # wide in a short run
     check(f"g_{pair}: first maximum at", results.r[at], r - 0.05, r + 0.05, "A")
     check(f"g_{pair}: first maximum", results.g[at], height - 0.25 - wide, height + 0.25 + wide)
 
@@ -58,7 +58,7 @@ def test_diffusion(liquid: Run) -> None:
     diffusion = found.results.diffusion
     side = float(universe.trajectory[0].dimensions[0])
     value = diffusion.coefficient + diffusion.finite_size_correction(300, VISCOSITY, side)
-    wide = 2 * diffusion.error  # of a short run
+    wide = 2 * diffusion.error  # wide in a short run
     check("diffusion", value, 0.17 - wide, 0.38 + wide, "A^2/ps")
 
 
@@ -70,7 +70,7 @@ def test_density(run_input: Execute, steps: Callable[[float], int]) -> None:
     check("density", density[len(density) // 3 :].mean(), 0.89 - wide, 0.99 + wide, "g/cm^3")
 
 
-def test_whole_at_600_K(run_input: Execute, steps: Callable[[float], int]) -> None:
+def test_molecules_are_intact_at_600_K(run_input: Execute, steps: Callable[[float], int]) -> None:
     """20 ps."""
     run = run_input(INPUT, steps=steps(20), variables={"temperature": "600"})
     check("longest O-H", longest_bond(run), 0.9, LONGEST[600], "A")

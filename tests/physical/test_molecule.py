@@ -1,4 +1,4 @@
-"""One molecule, averaged over rotations: geometry, vibrations, energy conservation."""
+"""One molecule averaged over rotations: geometry, frequencies, energy conservation."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from tests.physical.conftest import GRID, Execute, check
 # energies of 600 molecules: bend, symmetric and asymmetric stretch.
 LENGTH, ANGLE = 0.9566, 106.15
 FREQUENCIES = (1656.3, 3928.0, 4026.4)
-LONGEST = 1.3  # A; no O-H of a whole molecule at 300 K is longer
+LONGEST = 1.3  # A, upper bound of O-H in an intact molecule at 300 K
 DRIFT = 1e-5  # eV/(atom ps)
 
 
@@ -42,7 +42,7 @@ def test_harmonic_frequencies(relaxed, tmp_path) -> None:
         check("frequency", value, 0.97 * reference, 1.03 * reference, "cm^-1")
 
 
-@pytest.mark.parametrize("input file", ["ipi-raw.xml", "ipi-2i.xml"])
+@pytest.mark.parametrize("input_file", ["ipi-raw.xml", "ipi-2i.xml"])
 def test_energy_is_conserved(
     run_input: Execute, steps: Callable[[float], int], input_file: str
 ) -> None:
@@ -53,5 +53,5 @@ def test_energy_is_conserved(
     universe = analysis.water_universe(run.path(run.positions[0]))
     longest = max(float(universe.atoms.bonds.bonds().max()) for _ in universe.trajectory)
     check("longest O-H", longest, 0.7, LONGEST, "A")
-    bar = max(DRIFT, 3 * drift.error)  # a short run knows its drift no better
+    bar = max(DRIFT, 3 * drift.error)  # the error of the drift is large in a short run
     check("drift", drift.slope, -bar, bar, "eV/(atom ps)")

@@ -1,4 +1,4 @@
-"""Quantum nuclei: eight beads with PIGLET against classical ones, in the liquid at 300 K."""
+"""Quantum nuclei in the liquid at 300 K: eight beads with PIGLET, compared with classical."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ def classical(run_input: Execute, steps: Callable[[float], int]) -> Run:
 
 
 def bond_lengths(run: Run) -> np.ndarray:
-    """Covalent O-H of all beads in the second half of a run, A."""
+    """Return the covalent O-H bonds (A) of all beads in the second half of a run."""
     lengths = []
     for file in run.positions:
         universe = analysis.water_universe(run.path(file))
@@ -45,7 +45,7 @@ def test_kinetic_energy(quantum: Run, element: str) -> None:
     table = analysis.PropertyFile(quantum.path(quantum.properties))
     start = float(table.time()[-1] - table.time()[0]) / 3
     found = analysis.quantum_kinetic_energy(table, {"H": 128, "O": 64}, start=start)[element]
-    wide = 2 * found.error  # of a short run
+    wide = 2 * found.error  # wide in a short run
     low, high = KINETIC[element]
     check(f"kinetic energy of {element}", found.mean, low - wide, high + wide, "eV")
 

@@ -1,10 +1,11 @@
-"""Write the card of a model: what it was trained on, its errors, how far to trust it.
+"""Write the model card: training data, errors on held-out frames, symmetry errors, limits.
 
     python workflows/train/card.py water-small --data FOLDER
     python workflows/train/card.py results/train/water-large/water-large.pt --data FOLDER
     python workflows/train/card.py water-small-ensemble --data FOLDER
 
-It needs the record of the training beside the archive, and the files that the record names.
+The record of the training (NAME.json) must be in the folder of the archive, and the data files
+that it names in FOLDER.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ import pet_driver
 from pet_driver.errors import PetDriverError
 from pet_driver.model import shipped
 
-# Title by section; None: without a title of its own.
+# Title by section; None: the section has no title.
 SECTIONS = {
     "introduction": None,
     "data": "Data and split",
     "training": "Training",
-    "accuracy": "Errors on frames held out",
+    "accuracy": "Errors on held-out frames",
     "learning-curve": "Learning curve",
     "symmetry": "Symmetry error against the grid",
     "molecule": "The molecule",
@@ -46,18 +47,18 @@ def write_card(
     only: str | None = None,
     quick: bool = False,
 ) -> str:
-    """Measure and write ``NAME.md`` beside the archive; returns the text.
+    """Measure, write ``NAME.md`` into the folder of the archive, and return the text.
 
     Args:
-        name_or_path: a shipped model or an archive, with its record beside it; or an ensemble of
-            them.
-        data: folder of the files that the record names.
-        device: to evaluate on.
-        only: one section, which is returned and not written.
-        quick: one frame of large structures for the symmetry error, and not twenty.
+        name_or_path: a shipped model or the path of an archive, or an ensemble of them; the
+            record must be in the same folder.
+        data: folder of the data files that the record names.
+        device: ``cpu`` or ``cuda``, for the evaluations.
+        only: a single section, which is returned and not written.
+        quick: measure the symmetry error of large structures on one frame instead of twenty.
 
     Raises:
-        PetDriverError: no record, or data that are missing or not those of the training.
+        PetDriverError: there is no record, or the data are missing or not those of the training.
     """
     if len(shipped.resolve_all(name_or_path)) > 1:
         return _write_ensemble_card(str(name_or_path), data, device, only)
@@ -79,7 +80,7 @@ def write_card(
 
 
 def _write_ensemble_card(names: str, data: Path, device: str, only: str | None) -> str:
-    """As :func:`write_card`; a card of archives beside each other is ``ensemble.md``."""
+    """Write the card of an ensemble; that of archives given by path is ``ensemble.md``."""
     paths = shipped.resolve_all(names)
     records = [read_record(path.with_suffix(".json")) for path in paths]
     is_shipped = shipped.is_shipped(names)
@@ -111,7 +112,7 @@ def _write(
     only: str | None,
     command: str,
 ) -> str:
-    """One section, or all of them into a file."""
+    """Return one section, or write all sections to a file."""
     if only is not None and only not in titles:
         raise PetDriverError(f"{subject.name} has no section {only}; it has {', '.join(titles)}")
     parts = []
@@ -122,14 +123,14 @@ def _write(
         parts.append(text)
     if only is not None:
         return parts[0]
-    parts.insert(1, f"This page is written by `{command}`; each section by itself with `--only`.")
+    parts.insert(1, f"This page is written by `{command}`; one section with `--only`.")
     text = "\n\n".join(part for part in parts if part) + "\n"
     subject.path.with_suffix(".md").write_text(text)
     return text
 
 
 def _frames(record: Record, folder: Path) -> dict:
-    """All frames by set, of the sets on the model's own scale of energies."""
+    """Read the frames of all sets whose energies are on the scale of the model (not shifted)."""
     found = {}
     for name, entry in record.split.items():
         if record.settings["data"].get(name, {}).get("shift"):
@@ -146,7 +147,7 @@ def _frames(record: Record, folder: Path) -> dict:
 
 
 def _gather_curve(record: Record, path: Path, write: bool) -> None:
-    """Take the errors of trainings on fewer frames into the record, where these lie beside it."""
+    """Add the errors of trainings on fewer frames, found in sibling folders, to the record."""
     found = dict(record.curve)
     for other in sorted(path.parent.parent.glob(f"{record.name}-*/{record.name}-*.json")):
         if other.stem.removeprefix(f"{record.name}-").isdigit() and other.stem == other.parent.name:
@@ -157,7 +158,7 @@ def _gather_curve(record: Record, path: Path, write: bool) -> None:
                 found[str(one.frames)] = one.errors
             else:
                 print(
-                    f"{other}: not in the learning curve, for it is another training than that of "
+                    f"{other}: not in the learning curve: it differs from the training of "
                     f"{record.name} in more than the number of frames",
                     file=sys.stderr,
                 )

@@ -1,16 +1,16 @@
-"""Small clusters of water at revPBE0-D3: what lies between one molecule and the liquid.
+"""Compute small water clusters at revPBE0-D3, as training data between molecule and liquid.
 
     pip install pyscf dftd3
     python workflows/train/clusters.py --split results/train/water-small/split -o water-clusters.xyz
 
-A model that knows one molecule and the liquid knows nothing of two molecules in vacuum, nor of two
+A model trained on single molecules and the liquid has seen neither two molecules in vacuum nor two
 that are pressed together. The frames here are clusters of gas-phase molecules of the training set,
 
     E(cluster) = sum of E(molecule, data) + [E(cluster) - sum of E(molecule)], both from PySCF,
 
-so that they are on the energy scale of the data, and a molecule far from all others is the same as
-in the data, while the interaction is all-electron revPBE0-D3 (zero damping) in def2-TZVPD.
-The same command resumes where it was stopped.
+so they are on the energy scale of the data, and the energy of a molecule far from all others is
+that in the data. The interaction is all-electron revPBE0-D3 (zero damping) in def2-TZVPD.
+An interrupted computation resumes with the same command.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from tqdm import tqdm
 
 FUNCTIONAL = "0.25*HF+0.75*GGA_X_PBE_R,GGA_C_PBE"  # revPBE0
 DISPERSION = "revpbe0"
-BASIS = "def2-TZVPD"  # diffuse functions, for little superposition error
-MOLECULES = 60  # that clusters are made of
-# No two atoms of different molecules are closer (A), by the number of hydrogen atoms among them.
+BASIS = "def2-TZVPD"  # its diffuse functions keep the superposition error small
+MOLECULES = 60  # number of different molecules that clusters are built from
+# Smallest distance (A) between atoms of different molecules, by the number of H atoms of the pair.
 CLOSEST = (1.7, 1.1, 1.0)
 LARGEST_INTERACTION = 8.0  # eV
 LARGEST_FORCE = 30.0  # eV/A
@@ -53,12 +53,14 @@ class Surface:
 def generate(
     split: Annotated[Path, typer.Option(help="folder with liquid- and molecule-train.xyz")],
     output: Annotated[Path, typer.Option("--output", "-o", help="extended XYZ")],
-    frames: Annotated[int, typer.Option(help="how many")] = 300,
-    pairs: Annotated[bool, typer.Option(help="pairs only, none cut from the liquid")] = False,
-    first: Annotated[int, typer.Option(help="number of the first one, in a new file")] = 0,
+    frames: Annotated[int, typer.Option(help="number of frames in the file")] = 300,
+    pairs: Annotated[
+        bool, typer.Option(help="only pairs, no clusters cut from the liquid")
+    ] = False,
+    first: Annotated[int, typer.Option(help="number of the first cluster, in a new file")] = 0,
     workers: Annotated[int, typer.Option(help="processes of one thread each")] = 2,
 ) -> None:
-    """Write clusters with energies and forces."""
+    """Write clusters with energies and forces to an extended XYZ file."""
     molecules = ase.io.read(split / "molecule-train.xyz", f":{MOLECULES}")
     liquid = ase.io.read(split / "liquid-train.xyz", ":")
     done = ase.io.read(output, ":") if output.is_file() else []
@@ -78,13 +80,17 @@ def generate(
 
 
 def _prepare(molecules: list[Atoms], liquid: list[Atoms]) -> None:
-    """What every process holds."""
+    """Set the molecules and the liquid of a worker process."""
     global _molecules, _liquid
     _molecules, _liquid = molecules, liquid
 
 
 def _labelled(index: int) -> Atoms | None:
-    """Cluster number ``index`` with energy and forces; None: too violent, or not converged."""
+    """Return cluster number ``index`` with energy and forces.
+
+    None if atoms are too close, the energy or a force is too large, or the electrons do not
+    converge.
+    """
     rng = np.random.default_rng([SEED, index])
     cluster, chosen, rotations = cut(rng) if index % 2 else pair(rng)
     if closest(cluster) < 0:
@@ -97,8 +103,8 @@ def _labelled(index: int) -> Atoms | None:
     known = [_molecules[k] for k in chosen]
     energy = interaction + sum(one.get_potential_energy() for one in known)
     correction = [
-        turn.apply(one.get_forces() - at.forces)
-        for turn, one, at in zip(rotations, known, alone, strict=True)
+        rotation.apply(one.get_forces() - at.forces)
+        for rotation, one, at in zip(rotations, known, alone, strict=True)
     ]
     forces = total.forces + np.concatenate(correction)
     if interaction > LARGEST_INTERACTION or np.abs(forces).max() > LARGEST_FORCE:
@@ -109,7 +115,8 @@ def _labelled(index: int) -> Atoms | None:
 
 
 def pair(rng: np.random.Generator) -> tuple[Atoms, list[int], list[Rotation]]:
-    """Two molecules in any orientation, 1.7 to 5.5 A apart, half of them hydrogen-bonded."""
+    """Return two randomly oriented molecules 1.7 to 5.5 A apart, in half of all cases with the
+    hydrogen of one directed at the oxygen of the other."""
     chosen = rng.integers(len(_molecules), size=2).tolist()
     rotations = [Rotation.random(rng=rng), Rotation.random(rng=rng)]
     distance = rng.uniform(1.7, 5.5)
@@ -123,7 +130,7 @@ def pair(rng: np.random.Generator) -> tuple[Atoms, list[int], list[Rotation]]:
 
 
 def cut(rng: np.random.Generator) -> tuple[Atoms, list[int], list[Rotation]]:
-    """Two to four molecules of the liquid, as they lie there or moved together or apart."""
+    """Return two to four neighbouring molecules of the liquid, their distances scaled or not."""
     size = int(rng.choice([2, 3, 3, 4]))
     chosen = rng.integers(len(_molecules), size=size).tolist()
     frame = _liquid[rng.integers(len(_liquid))]
@@ -141,24 +148,26 @@ def cut(rng: np.random.Generator) -> tuple[Atoms, list[int], list[Rotation]]:
 
 
 def arms(frame: Atoms, molecule: int) -> np.ndarray:
-    """From an oxygen to its two hydrogens [2, 3] (A), which need not lie in its image of the cell,
-    nor next to it in the file."""
+    """Return the vectors [2, 3] (A) from an oxygen to its two hydrogens.
+
+    These may be in another periodic image, and anywhere in the file.
+    """
     oxygen, hydrogens = frame.positions[3 * molecule], frame.positions[frame.numbers == 1]
     vectors, lengths = get_distances(oxygen, hydrogens, cell=frame.cell, pbc=True)
     return vectors[0, np.argsort(lengths[0])[:2]]
 
 
 def assemble(chosen: list[int], rotations: list[Rotation], places: np.ndarray) -> Atoms:
-    """Molecules, turned, with their oxygens at ``places`` ([n, 3], A)."""
+    """Return rotated molecules whose oxygens are at ``places`` ([n, 3], A)."""
     cluster = Atoms()
-    for k, turn, place in zip(chosen, rotations, places, strict=True):
+    for k, rotation, place in zip(chosen, rotations, places, strict=True):
         one = _molecules[k]
-        cluster += Atoms(one.numbers, turn.apply(one.positions - _oxygen(k)) + place)
+        cluster += Atoms(one.numbers, rotation.apply(one.positions - _oxygen(k)) + place)
     return cluster
 
 
 def closest(cluster: Atoms) -> float:
-    """By how much (A) the closest contact of two molecules is above what is allowed."""
+    """Return the smallest difference (A) between an intermolecular distance and its lower bound."""
     distances = cluster.get_all_distances()
     hydrogens = (cluster.numbers == 1).astype(int)
     allowed = np.array(CLOSEST)[hydrogens[:, None] + hydrogens]
@@ -168,7 +177,7 @@ def closest(cluster: Atoms) -> float:
 
 
 def surface(atoms: Atoms) -> Surface | None:
-    """revPBE0-D3; None where the electrons do not converge."""
+    """Compute revPBE0-D3 energy and forces; None if the electrons do not converge."""
     from dftd3.interface import DispersionModel, ZeroDampingParam
     from pyscf import dft, gto, lib
 
@@ -192,11 +201,12 @@ def surface(atoms: Atoms) -> Surface | None:
 
 @functools.cache
 def _molecule_surface(k: int) -> Surface | None:
-    """One molecule of the data, as it is turned there."""
+    """Compute energy and forces of molecule ``k`` in its orientation in the data."""
     return surface(_molecules[k])
 
 
 def _oxygen(k: int) -> np.ndarray:
+    """Return the position [3] (A) of the oxygen of molecule ``k``."""
     return _molecules[k].positions[0]
 
 

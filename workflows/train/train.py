@@ -1,8 +1,8 @@
-"""From frames to an archive with its card, in one command that resumes where it was stopped.
+"""Train a model on frames, export it and write its model card; an interrupted training resumes.
 
     python workflows/train/train.py workflows/train/water-small.yaml --data FOLDER -o results/train
 
-See README.md beside this file.
+See README.md in this folder.
 """
 
 from __future__ import annotations
@@ -39,14 +39,20 @@ STOPPED = 75  # exit code of a training that is to be resumed
 
 def train(
     configuration: Annotated[Path, typer.Argument(help="such as water-small.yaml")],
-    data: Annotated[Path, typer.Option(help="folder with the files that it names")],
+    data: Annotated[Path, typer.Option(help="folder with the data files that it names")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="a folder for each model is made in it")
+        Path, typer.Option("--output", "-o", help="folder in which each model gets a folder")
     ],
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is any")] = "auto",
-    frames: Annotated[int | None, typer.Option(help="of the first set; for a curve")] = None,
-    member: Annotated[int | None, typer.Option(help="train this one of an ensemble alone")] = None,
-    time_limit: Annotated[str | None, typer.Option(help="stop after, as 23:30:00")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto (cuda if available)")] = "auto",
+    frames: Annotated[
+        int | None, typer.Option(help="frames of the first set, for a learning curve")
+    ] = None,
+    member: Annotated[
+        int | None, typer.Option(help="train only this member of an ensemble")
+    ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(help="stop after this time, such as 23:30:00")
+    ] = None,
     split_only: Annotated[bool, typer.Option(help="write the split and stop")] = False,
 ) -> None:
     """Train every member of a configuration, export it and write its card."""
@@ -78,7 +84,7 @@ def train(
 def prepare(
     settings: Settings, name: str, seed: int, splits: dict[str, Split], start: Start, folder: Path
 ) -> Record:
-    """Write the split and the identity of a training, or check that they are the same.
+    """Write the split and the identity of a training, or check them against an earlier start.
 
     Raises:
         PetDriverError: the folder holds another training.
@@ -87,9 +93,9 @@ def prepare(
     record.start, record.start_on_record = start.checksum, start.on_record
     record.seen_before = start.seen
     identity = {"settings": record.settings, "seed": seed, "start": record.start}
-    # As JSON gives it back: tuples are lists there.
+    # JSON turns tuples into lists; an earlier identity was read from JSON.
     identity = json.loads(json.dumps({**identity, "split": record.split}))
-    identity["settings"].pop("start")  # where it lies does not matter; its checksum is there
+    identity["settings"].pop("start")  # its path does not matter; its checksum is compared
     path = folder / IDENTITY
     if path.is_file():
         before = {"start": "", **json.loads(path.read_text())}
@@ -114,7 +120,7 @@ def _train_one(
     device: str,
     end: float | None,
 ) -> None:
-    """All stages, then archive and record."""
+    """Run all stages of one member, export the archive and write the record."""
     archive = folder / f"{record.name}.pt"
     if archive.is_file() and archive.with_suffix(".json").is_file():
         return
@@ -150,7 +156,7 @@ def _train_one(
 def _write_frames(
     settings: Settings, splits: dict[str, Split], learned: dict[str, tuple[str, ...]], place: Path
 ) -> dict[str, int]:
-    """The files of frames of a stage; how many frames and atoms an epoch has."""
+    """Write the frames of a stage; return the numbers of frames and atoms of an epoch."""
     place.mkdir(exist_ok=True)
     counts: Counter[str] = Counter()
     for target, sets in learned.items():
@@ -162,7 +168,11 @@ def _write_frames(
 
 
 def _seeds(settings: Settings, member: int | None, configuration: Path) -> range:
-    """Of the members to train."""
+    """Return the seeds of the members to train.
+
+    Raises:
+        PetDriverError: there is no such member.
+    """
     if member is None:
         return range(1, settings.members + 1)
     if not 1 <= member <= settings.members:
@@ -174,7 +184,11 @@ def _seeds(settings: Settings, member: int | None, configuration: Path) -> range
 
 
 def _check_stages(settings: Settings, splits: dict[str, Split], configuration: Path) -> None:
-    """What a stage teaches has frames to learn from and to watch, in batches that hold them."""
+    """Check that every stage has training and held-out frames, and batches that hold them.
+
+    Raises:
+        PetDriverError: naming the stage and what to change.
+    """
     for name, stage in settings.stages.items():
         where = f"{configuration}: stages: {name}"
         for sets in targets(settings, stage).values():
@@ -187,7 +201,7 @@ def _check_stages(settings: Settings, splits: dict[str, Split], configuration: P
                     )
         for one in settings.of_stage(stage):
             largest = max(map(len, splits[one].frames))
-            if largest > stage.batch_atoms:  # metatrain silently leaves out what no batch can hold
+            if largest > stage.batch_atoms:  # metatrain silently skips frames larger than a batch
                 raise PetDriverError(
                     f"{where}: batch_atoms is {stage.batch_atoms}, and a frame of {one} has "
                     f"{largest} atoms; make it {largest} at least"
@@ -195,7 +209,7 @@ def _check_stages(settings: Settings, splits: dict[str, Split], configuration: P
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any], where: str = "") -> list[str]:
-    """Names of the entries that differ."""
+    """Return the names of the entries that differ."""
     found = []
     for key in sorted({*before, *now}):
         old, new = before.get(key), now.get(key)
@@ -207,7 +221,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any], where: str = "") -
 
 
 def _left(end: float | None) -> float | None:
-    """Seconds until the time limit.
+    """Return the seconds until the time limit.
 
     Raises:
         Stopped: it has passed.
@@ -220,6 +234,7 @@ def _left(end: float | None) -> float | None:
 
 
 def _device(device: str) -> str:
+    """Return ``cpu`` or ``cuda``; raise PetDriverError if it is unknown or not available."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device not in ("cpu", "cuda"):

@@ -1,4 +1,4 @@
-"""Data as the configurations want them, made with the shipped model: no folder beside is needed."""
+"""Training data made with the shipped model, so that the tests need no data folder."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from training.settings import DataSet, Settings, Stage  # noqa: E402
 
 
 def labelled(model: pet_driver.Model, frames: list[Atoms]) -> list[Atoms]:
-    """The frames with energies and forces of a model."""
+    """Return the frames with energies and forces of a model."""
     for atoms, found in zip(frames, model.evaluate(frames, "0"), strict=True):
         atoms.calc = SinglePointCalculator(atoms, energy=found.energy, forces=found.forces)
     return frames
 
 
 def molecules(number: int) -> list[Atoms]:
-    """Bent and stretched at random, in the order O H H."""
+    """Return randomly distorted water molecules with the atoms in the order O, H, H."""
     rng = np.random.default_rng(0)
     frames = [molecule("H2O") for _ in range(number)]
     for atoms in frames:
@@ -39,7 +39,7 @@ def molecules(number: int) -> list[Atoms]:
 
 
 def settings(**changes) -> Settings:
-    """Of a training on four frames of the liquid."""
+    """Return the settings of a training on four frames of the liquid, with changes."""
     one = DataSet("water-revpbe0-d3-150.xyz", 4, 2)
     entries = {
         "name": "a",
@@ -52,7 +52,7 @@ def settings(**changes) -> Settings:
 
 @pytest.fixture(scope="session")
 def made_data(tmp_path_factory: pytest.TempPathFactory, model_f32: pet_driver.Model) -> Path:
-    """A folder with the three files of quick.yaml, small."""
+    """Folder with small versions of the three data files of quick.yaml."""
     folder = tmp_path_factory.mktemp("data")
     sets = {
         "water-revpbe0-d3-150.xyz": [lattice_water(2, seed=seed) for seed in range(8)],

@@ -1,4 +1,4 @@
-"""The card: what it takes in, and what it does without."""
+"""The model card: learning curves and the reference surface."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,10 @@ SHIPPED = ROOT / "pet_driver" / "model" / "weights" / "water-small.json"
 
 
 def written(folder: Path, name: str, **changes) -> Path:
-    """The shipped model's record under another name, with changes; its archive is not needed."""
+    """Write the record of the shipped model under another name, with changes.
+
+    Returns the path of the archive, which is not written.
+    """
     entries = json.loads(SHIPPED.read_text())
     entries["settings"] |= {"name": name, **changes.pop("settings", {})}
     if frames := entries["settings"].get("frames"):
@@ -28,7 +31,7 @@ def written(folder: Path, name: str, **changes) -> Path:
     return path.with_suffix(".pt")
 
 
-def test_a_learning_curve_is_of_trainings_that_differ_in_frames_alone(
+def test_learning_curve_has_trainings_that_differ_only_in_frames(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     archive = written(tmp_path, "a")
@@ -42,19 +45,19 @@ def test_a_learning_curve_is_of_trainings_that_differ_in_frames_alone(
     assert read_record(archive.with_suffix(".json")).curve == record.curve
 
 
-def test_a_first_set_of_which_nothing_is_held_out_has_no_curve(tmp_path: Path) -> None:
+def test_no_learning_curve_without_held_out_frames(tmp_path: Path) -> None:
     archive = written(tmp_path, "a", errors={})
     record = read_record(archive.with_suffix(".json"))
     _gather_curve(record, archive, write=False)
     assert record.curve == {}
 
 
-def test_the_surface_of_molecules_does_not_depend_on_the_order_of_atoms(
+def test_reference_surface_does_not_depend_on_the_order_of_atoms(
     model_f64: pet_driver.Model,
 ) -> None:
     frames = labelled(model_f64, molecules(120))
-    turned = labelled(model_f64, [frame[[1, 0, 2]] for frame in molecules(120)])
-    assert sections._are_water(turned) and not sections._are_water([frames[0][:2]])
-    a, b = (ReferenceSurface(some).equilibrium() for some in (frames, turned))
+    reordered = labelled(model_f64, [frame[[1, 0, 2]] for frame in molecules(120)])
+    assert sections._are_water(reordered) and not sections._are_water([frames[0][:2]])
+    a, b = (ReferenceSurface(some).equilibrium() for some in (frames, reordered))
     assert (a.length, a.angle) == pytest.approx((b.length, b.angle))
     assert a.frequencies == pytest.approx(b.frequencies, rel=1e-4)

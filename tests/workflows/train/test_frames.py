@@ -1,4 +1,4 @@
-"""Frames and baselines: what is wrong is named with file, value and remedy."""
+"""Frames and baselines: errors name the file, the value and the remedy."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.workflows.train.conftest import settings
 
 
 def water(energy: float = -31.0, **changes) -> Atoms:
-    """A molecule with an energy and forces that mean nothing."""
+    """Return a molecule with an arbitrary energy and arbitrary forces."""
     atoms = Atoms("OHH", [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]], **changes)
     forces = np.arange(9.0).reshape(3, 3)
     atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
@@ -41,7 +41,7 @@ def test_wrong_data(made_data: Path, tmp_path: Path) -> None:
         ({"positions": [[0, 0, 0], [np.nan, 0, 0], [0, 1, 0]]}, "position of atom 1 is"),
     ],
 )
-def test_structures_that_cannot_be(tmp_path: Path, change: dict, message: str) -> None:
+def test_impossible_structures_are_refused(tmp_path: Path, change: dict, message: str) -> None:
     broken = water()
     for name, value in change.items():
         setattr(broken, name, value)
@@ -51,7 +51,7 @@ def test_structures_that_cannot_be(tmp_path: Path, change: dict, message: str) -
 
 
 def test_forces_on_atoms_held_fixed_are_learned(tmp_path: Path) -> None:
-    """ASE answers with zero in their place, in its own files and in extended XYZ."""
+    """ASE returns zero for these forces, from its own files and from extended XYZ."""
     atoms = water()
     atoms.set_constraint(FixAtoms([2]))
     ase.io.write(tmp_path / "fixed.traj", atoms)
@@ -83,7 +83,7 @@ def test_one_stoichiometry_needs_atomic_energies(made_data: Path) -> None:
         baselines(settings(atomic_energies={"H": -13.6}), splits)
 
 
-def test_baselines_leave_no_mean(made_data: Path) -> None:
+def test_mean_energy_after_baselines_is_zero(made_data: Path) -> None:
     energies = {"H": -13.6, "O": -431.55, "Na": -1290.1}  # the data have no Na
     chosen = settings(atomic_energies=energies, isolated_atoms=1)
     splits = split_all(chosen, made_data)
@@ -112,14 +112,14 @@ def test_a_shifted_set_has_the_mean_of_the_first(made_data: Path) -> None:
 
 
 def test_energies_of_atoms_on_another_scale(made_data: Path) -> None:
-    """Those of pseudopotentials beside frames of all electrons, say."""
+    """Such as atoms with pseudopotentials and frames with all electrons."""
     chosen = settings(atomic_energies={"H": -13.6, "O": -2041.0})
     with pytest.raises(PetDriverError, match=r"liquid lie 533\.\d eV/atom .* not on one scale"):
         baselines(chosen, split_all(chosen, made_data))
 
 
 def test_energies_of_elements_are_fitted_to_all_stages() -> None:
-    """Not to the first one's frames alone, which may be of one stoichiometry."""
+    """The frames of the first stage may have a single stoichiometry."""
     energies = {1: -14.0, 8: -432.0}
     hydroxyl = Atoms("OH", [[0, 0, 0], [0.97, 0, 0]])
     frames = [water(2 * energies[1] + energies[8]), hydroxyl]

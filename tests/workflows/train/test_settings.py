@@ -1,4 +1,4 @@
-"""Configurations: what is wrong is named with file, value and remedy."""
+"""Configurations: errors name the file, the value and the remedy."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ CONFIGURATIONS = sorted(TRAIN.glob("*.yaml"))
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
 def test_shipped_configurations(path: Path) -> None:
     settings = read_settings(path)
-    # water-small-cpu is another way to the model of that name
+    # water-small-cpu trains the model of the same name on a CPU
     assert settings.name == path.stem.removesuffix("-cpu")
     assert settings.data[settings.first].held_out > 0
 
@@ -42,7 +42,7 @@ def test_a_base_is_changed_in_parts() -> None:
         ({"data": {"liquid": {"file": "a.xyz", "train": 3.5}}}, "is 3.5; write a whole number"),
         ({"data": {"liquid": {"file": "a.xyz"}}}, "give 'held_out'"),
         ({"data": {"pbe.ts": {"file": "a.xyz", "train": 3}}}, "data: pbe.ts: files and heads"),
-        ({"network": {"d_pot": 8}}, "d_pot is nothing that pet-driver's network has"),
+        ({"network": {"d_pot": 8}}, "d_pot is not a hyper-parameter of pet-driver's network"),
         ({"network": {"zbl": 1}}, "network: zbl is 1; write true or false"),
         ({"network": {"d_pet": 9}}, "d_pet = 9 is not divisible by num_heads"),
         ({"stages": {"one": {"epochs": 2}}}, "stages: one: learning_rate must be given"),

@@ -1,4 +1,4 @@
-"""A training that begins with the weights of an archive."""
+"""Trainings that start with the weights of an archive."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ NETWORK = yaml.safe_load((TRAIN / "quick.yaml").read_text())["network"] | {"zbl"
 
 @pytest.fixture
 def start(tmp_path: Path) -> Path:
-    """An archive of the network of quick.yaml, without repulsion."""
+    """Archive with the network of quick.yaml, without repulsion."""
     save(source_of_model(random_model([1, 8], **NETWORK), "energy"), tmp_path / "start.pt")
     return tmp_path / "start.pt"
 
@@ -39,7 +39,7 @@ def configuration(archive: Path, **changes: object) -> Path:
     return path
 
 
-def test_the_scale_goes_into_the_last_layers(small_box: Atoms) -> None:
+def test_scale_is_included_in_the_last_layers(small_box: Atoms) -> None:
     model, other = random_model([1, 8], **NETWORK), random_model([1, 8], **NETWORK)
     scale_energies(model, 2.5)
     with torch.no_grad():
@@ -55,7 +55,7 @@ def test_the_scale_goes_into_the_last_layers(small_box: Atoms) -> None:
     assert np.abs(found[1] - forces).max() < 1e-12
 
 
-def test_heads_of_all_targets_begin_with_the_same(small_box: Atoms) -> None:
+def test_heads_of_all_targets_start_with_the_same_weights(small_box: Atoms) -> None:
     model = random_model([1, 8], **NETWORK)
     two = random_model([1, 8], {"energy": "energy", "energy/other": "energy"}, **NETWORK)
     begin_with(source_of_model(model, "energy"), two)
@@ -66,7 +66,7 @@ def test_heads_of_all_targets_begin_with_the_same(small_box: Atoms) -> None:
         assert np.abs(found[1] - forces).max() < 1e-12
 
 
-def test_what_is_gone_on_with_does_not_begin_again(start: Path) -> None:
+def test_resumed_training_keeps_its_weights(start: Path) -> None:
     from training.launch import prepared
 
     source = Archive.load(start).source()
@@ -80,24 +80,24 @@ def test_what_is_gone_on_with_does_not_begin_again(start: Path) -> None:
         assert any(parameter.any() for parameter in model.parameters()) == begun
 
 
-def test_a_stopped_schedule_goes_on_at_its_rate() -> None:
+def test_resumed_schedule_has_its_learning_rate() -> None:
     from training.launch import Schedule
 
-    def begun() -> Schedule:
+    def new_schedule() -> Schedule:
         optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(1))], lr=1e-2)
         return Schedule(optimizer, lambda step: 1.0 / (1.0 + step))
 
-    before = begun()
+    before = new_schedule()
     for _ in range(9):
         before.optimizer.step()
         before.step()
-    after = begun()
+    after = new_schedule()
     after.load_state_dict(before.state_dict())
     assert after.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3)
 
 
-def test_the_first_stage_begins_with_them(start: Path, made_data: Path) -> None:
-    """Where nothing is learned they come out as they went in, from a path beside the settings."""
+def test_first_stage_starts_with_the_weights(start: Path, made_data: Path) -> None:
+    """With a vanishing learning rate the weights are unchanged; the path is relative."""
     one = {"epochs": 1, "learning_rate": 1e-12, "optimizer": "adam"}
     mine = configuration(start, stages={"one": one, "two": None})
     command = [sys.executable, str(TRAIN / "train.py"), str(mine), "--data", str(made_data)]
@@ -122,7 +122,9 @@ def test_the_first_stage_begins_with_them(start: Path, made_data: Path) -> None:
         ({"start": "none.pt"}, [1, 8], r"none.pt is neither a file nor a shipped model"),
     ],
 )
-def test_what_cannot_be_begun_with(start: Path, change: dict, species: list, message: str) -> None:
+def test_unusable_archives_are_refused(
+    start: Path, change: dict, species: list, message: str
+) -> None:
     settings = read_settings(configuration(start, **change))
     with pytest.raises(PetDriverError, match=message):
         weights_to_start_with(settings, species, {})
@@ -136,8 +138,8 @@ def split_of(shipped: str) -> dict:
     return json.loads(Archive.load(shipped).path.with_suffix(".json").read_text())["split"]
 
 
-def test_a_shipped_model_by_name(tmp_path: Path) -> None:
-    """Frames that it has seen are not held out, in whatever set they are."""
+def test_start_with_a_shipped_model(tmp_path: Path) -> None:
+    """Its training frames cannot be held out, in any set."""
     further = tmp_path / "further.yaml"
     further.write_text(f"base: {TRAIN / 'water-small-cpu.yaml'}\nname: mine\nstart: water-small\n")
     settings = read_settings(further)
@@ -152,8 +154,8 @@ def test_a_shipped_model_by_name(tmp_path: Path) -> None:
         weights_to_start_with(settings, [1, 8], splits)
 
 
-def test_what_the_first_generation_saw_is_not_forgotten(start: Path) -> None:
-    """A model that began with one that had seen other frames of the same file, and another file."""
+def test_frames_of_earlier_trainings_cannot_be_held_out(start: Path) -> None:
+    """The initial weights of the archive were trained on further frames and another file."""
     own = {"mine": {"sha256": "1", "train": [3, 5], "held_out": []}}
     record = {"name": "start", "settings": {}, "seed": 1, "split": own}
     record |= {"start": "abc", "seen_before": {"1": [3, 4], "2": [0]}}
@@ -168,14 +170,14 @@ def test_what_the_first_generation_saw_is_not_forgotten(start: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [{"start": "abc"}, {"start_on_record": False}])
-def test_generations_of_which_nothing_is_known(start: Path, change: dict) -> None:
-    """Its own record is there, and not what it began with had seen."""
+def test_unknown_frames_of_earlier_trainings(start: Path, change: dict) -> None:
+    """The archive has a record, which does not tell the frames of its initial weights."""
     record = {"name": "start", "settings": {}, "seed": 1, "split": {}, **change}
     start.with_suffix(".json").write_text(json.dumps(record))
     found = weights_to_start_with(read_settings(configuration(start)), [1, 8], {})
     assert not found.on_record and not found.seen
 
 
-def test_an_archive_without_a_record(start: Path) -> None:
+def test_archive_without_a_record(start: Path) -> None:
     found = weights_to_start_with(read_settings(configuration(start)), [1, 8], {})
     assert found.archive == start and not found.on_record

@@ -1,4 +1,4 @@
-"""Sets of another functional beside the model's own: heads for each, the rest in common."""
+"""Training on two functionals: separate heads, and all other weights shared."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ import pet_driver
 from tests.workflows.train.conftest import TRAIN, labelled, molecules, settings
 
 pytest.importorskip("metatrain", reason="needs the extra `metatrain`")
+pytestmark = pytest.mark.xdist_group("two functionals")  # one worker trains
 
 OTHER = DataSet("other.xyz", 4, 2, shift=True)
 
@@ -30,7 +31,7 @@ def two_functionals(**stages: Stage):
     return settings(data=data, stages=stages)
 
 
-def test_what_a_stage_teaches() -> None:
+def test_targets_of_a_stage() -> None:
     alone, both = Stage(1, 1e-3, data=("other",)), Stage(1, 1e-3, data=("liquid", "other"))
     own = Stage(1, 1e-3)
     found = two_functionals(pretraining=alone, both=both, own=own)
@@ -44,7 +45,7 @@ def test_what_a_stage_teaches() -> None:
 @pytest.mark.parametrize(
     "known, inherited", [({"energy"}, True), ({"energy", "energy/other"}, False)]
 )
-def test_new_heads_begin_with_those_of_the_energy(known: set[str], inherited: bool) -> None:
+def test_new_heads_are_copied_from_the_energy(known: set[str], inherited: bool) -> None:
     stage = Stage(1, 1e-3, data=("liquid", "other"))
     chosen = options(
         two_functionals(one=stage), stage, 1, {8: -1.0}, [8], "cpu", Path("last.ckpt"), known
@@ -55,7 +56,7 @@ def test_new_heads_begin_with_those_of_the_energy(known: set[str], inherited: bo
 
 @pytest.fixture(scope="module")
 def two_scales(made_data: Path, model_f32: pet_driver.Model, tmp_path_factory) -> Path:
-    """A folder where the other set has four fifths of the forces, at energies far off."""
+    """Data folder with a second set: forces times 0.8, energies shifted by 500 eV."""
     folder = tmp_path_factory.mktemp("two")
     for path in made_data.iterdir():
         (folder / path.name).symlink_to(path)
@@ -67,8 +68,8 @@ def two_scales(made_data: Path, model_f32: pet_driver.Model, tmp_path_factory) -
     return folder
 
 
-def test_each_needs_frames_to_watch(two_scales: Path, tmp_path: Path, capsys) -> None:
-    """Said before the first stage, not when its turn comes."""
+def test_each_target_needs_held_out_frames(two_scales: Path, tmp_path: Path, capsys) -> None:
+    """The error comes before the first stage, not at the stage concerned."""
     entries = {
         "base": str(TRAIN / "quick.yaml"),
         "data": {"other": {"file": OTHER.file, "train": 6, "shift": True}},
@@ -83,7 +84,7 @@ def test_each_needs_frames_to_watch(two_scales: Path, tmp_path: Path, capsys) ->
 
 @pytest.fixture(scope="module")
 def trained(two_scales: Path, tmp_path_factory) -> Path:
-    """A stage on both, one on the model's own, and one on both again."""
+    """Training with a stage on both functionals, one on the first, and one on both."""
     folder = tmp_path_factory.mktemp("trained")
     both = {"data": ["liquid", "molecule", "other"], "batch_atoms": 30, "epochs": 1}
     last = {**both, "learning_rate": 1e-4, "training": {"num_workers": 0}}
@@ -94,7 +95,10 @@ def trained(two_scales: Path, tmp_path_factory) -> Path:
         "stages": {"one": both, "two": {"epochs": 1}, "three": last},
     }
     (folder / "both.yaml").write_text(yaml.safe_dump(entries))
-    train.train(folder / "both.yaml", two_scales, folder, device="cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        # the model card takes longer than the training, and test_training.py checks it
+        patch.setattr(train, "write_card", lambda *_, **__: "")
+        train.train(folder / "both.yaml", two_scales, folder, device="cpu")
     return folder / "both"
 
 
@@ -105,7 +109,7 @@ def heads(checkpoint: Path, target: str) -> dict[str, torch.Tensor]:
 
 @pytest.mark.timeout(300)
 def test_stages_on_two_functionals(trained: Path) -> None:
-    """Each has heads where it is taught, and the archive those of the model's own."""
+    """A stage has heads for its targets; the archive has those of the first functional."""
     numbers = [
         tuple(len(heads(stage / "last.ckpt", name)) for name in ("energy", "energy/other"))
         for stage in sorted(trained.glob("?-*"))
@@ -122,8 +126,8 @@ def test_stages_on_two_functionals(trained: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_both_teach_what_is_in_common(trained: Path) -> None:
-    """New heads are near those they began with; all heads have moved."""
+def test_both_targets_train_the_shared_weights(trained: Path) -> None:
+    """New heads are close to those they were copied from; all heads have changed."""
     own, other = (heads(trained / "3-three" / "last.ckpt", t) for t in ("energy", "energy/other"))
     before = heads(trained / "2-two" / "last.ckpt", "energy")
     for name, weights in own.items():

@@ -1,1 +1,1 @@
-"""The road from frames to a shipped archive: split, train by metatrain, export, describe."""
+"""Training of a PET model: split the data, train with metatrain, export, write the model card."""

@@ -1,4 +1,4 @@
-"""The sections of an ensemble's card."""
+"""Write the sections of the model card of an ensemble."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pet_driver.model.ensemble import Ensemble
 from training.calibration import calibration, draw, largest_std
 from training.errors import errors
 
-# Title by section; None: without a title of its own.
+# Title by section; None: the section has no title.
 SECTIONS = {
     "introduction": None,
-    "accuracy": "Errors on frames held out",
-    "spread": "Spread and error",
+    "accuracy": "Errors on held-out frames",
+    "spread": "Standard deviation and error",
     "beyond": "Beyond the data",
 }
 DEFORMED_FRAMES = 3  # of each set
-TOO_SMALL = 3.0  # error over spread
+TOO_SMALL = 3.0  # error over standard deviation
 
 
 @dataclass
 class Subject:
-    """What a card of an ensemble is about.
+    """The ensemble that a card describes.
 
     Attributes:
-        name: as the card calls it.
+        name: title of the card.
         path: of the card.
-        model: loaded.
-        frames: by set: those that were held out from all members.
-        draws: whether the figure is written beside the card.
+        model: the loaded ensemble.
+        frames: by set, the frames held out from all members.
+        draws: whether the figure is written to the folder of the card.
     """
 
     name: str
@@ -42,18 +42,18 @@ class Subject:
 
 
 def introduction(subject: Subject) -> str:
-    """What it is."""
+    """Describe the members."""
     members = [f"`{Path(member.path).stem}`" for member in subject.model.members]
     return (
         f"# {subject.name}\n\n"
-        f"{len(members)} models, {', '.join(members[:-1])} and {members[-1]}, as one: their mean, "
-        "and how far they are apart. None has seen the frames held out. What each was trained on "
-        "is in its own record and card."
+        f"An ensemble of {len(members)} models, {', '.join(members[:-1])} and {members[-1]}: "
+        "results are their mean, with the standard deviation over the models. No model was trained "
+        "on the held-out frames. The training data of each are in its own record and card."
     )
 
 
 def accuracy(subject: Subject) -> str:
-    """Of the members and of their mean."""
+    """Tabulate the errors of the members and of their mean."""
     names = [Path(member.path).stem for member in subject.model.members]
     lines = [
         "| set | model | energy MAE, RMSE (meV/atom) | force MAE, RMSE (meV/A) |",
@@ -63,7 +63,7 @@ def accuracy(subject: Subject) -> str:
         models = [*zip(names, subject.model.members, strict=True), ("mean", subject.model)]
         for title, model in models:
             found = errors(model, frames)
-            # Of a single frame the mean error is all there is.
+            # After the mean error is removed, nothing is left of a single frame.
             energy = f"{found.energy_mae:.3g}, {found.energy_rmse:.3g}" if len(frames) > 1 else ""
             force = f"{found.force_mae:.3g}, {found.force_rmse:.3g}"
             lines.append(f"| {name} | {title} | {energy} | {force} |")
@@ -72,11 +72,11 @@ def accuracy(subject: Subject) -> str:
 
 
 def spread(subject: Subject) -> str:
-    """Whether the spread tells the error."""
+    """Compare standard deviations with errors, as table and figure."""
     found = {name: calibration(subject.model, frames) for name, frames in subject.frames.items()}
     lines = [
-        "| set | atoms | force error | force standard deviation | error to spread | rank correlation "
-        "| energy error | energy spread |",
+        "| set | atoms | force error | force standard deviation | error / standard deviation "
+        "| rank correlation | energy error | energy standard deviation |",
         "|---" * 8 + "|",
     ]
     for name, one in found.items():
@@ -90,9 +90,9 @@ def spread(subject: Subject) -> str:
     ratio = one.force_error / one.force_std
     if ratio > TOO_SMALL:
         lines.append(
-            f"\nOn {name} the spread is {ratio:.2g} times smaller than the error: it is no error "
-            "bar, for the members share what is wrong with them. It tells which atoms have left "
-            "the data, see below."
+            f"\nOn {name} the standard deviation is {ratio:.2g} times smaller than the error: "
+            "it is no error bar, because the members share their systematic errors. It shows which "
+            "atoms are outside the training data, see below."
         )
     picture = subject.path.with_name(f"{subject.path.stem}-spread.svg")
     if subject.draws:
@@ -100,15 +100,15 @@ def spread(subject: Subject) -> str:
     lines.append(
         "\nRoot mean squares over atoms, of the error of the mean force (a vector, meV/A) and of "
         "`force_std`, and over frames, in meV/atom. The rank correlation (Spearman) is that "
-        "of error and spread of single atoms.\n\n"
-        f"![Error against spread]({picture.name})\n\n"
-        "Atoms in groups of similar spread; on the grey line the one is as large as the other."
+        "of error and standard deviation of single atoms.\n\n"
+        f"![Error against standard deviation]({picture.name})\n\n"
+        "Each point is for atoms of similar standard deviation; on the grey line both are equal."
     )
     return "\n".join(lines)
 
 
 def beyond(subject: Subject) -> str:
-    """What the spread is where no reference is."""
+    """Tabulate standard deviations of deformed structures, for which there is no reference."""
     found = {
         name: largest_std(subject.model, frames[:DEFORMED_FRAMES])
         for name, frames in subject.frames.items()
@@ -118,8 +118,8 @@ def beyond(subject: Subject) -> str:
     for name, one in found.items():
         lines.append(f"| {name} | " + " | ".join(f"{one[kind]:.3g}" for kind in kinds) + " |")
     lines.append(
-        "\nThe largest force standard deviation of an atom in meV/A, which `warn` and `stop` are compared with "
-        f"(these are in eV/A); median over {DEFORMED_FRAMES} frames. Shaken: every coordinate by a "
-        "random number of that standard deviation. Squeezed: all lengths times that."
+        "\nThe largest force standard deviation of an atom in meV/A, which `warn` and `stop` are "
+        f"compared with (these are in eV/A); median over {DEFORMED_FRAMES} frames. Shaken: random "
+        "displacements of that standard deviation. Squeezed: all lengths times that factor."
     )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Errors of a model on frames with known energies and forces."""
+"""Compute errors of a model on frames with known energies and forces."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from ase import Atoms
 
 from pet_driver.model.evaluator import Model
 
-CHUNK = 16  # frames in one call
+CHUNK = 16  # frames in one evaluation
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Of one set of frames.
+    """Errors on one set of frames.
 
     Attributes:
-        frames: how many.
-        atoms: of the smallest frame.
+        frames: number of frames.
+        atoms: number of atoms of the smallest frame.
         energy_mae: meV/atom, after the mean error of the set is removed.
-        energy_rmse: the same, root mean square.
-        shift: that mean error, meV/atom.
+        energy_rmse: root mean square of the same, meV/atom.
+        shift: the mean error that was removed, meV/atom.
         force_mae: meV/A, of components.
-        force_rmse: the same, root mean square.
+        force_rmse: root mean square of the same, meV/A.
     """
 
     frames: int
@@ -36,12 +36,12 @@ class Errors:
     force_rmse: float
 
     def as_dict(self) -> dict[str, float]:
-        """For JSON."""
+        """Return the errors as a dictionary, for JSON."""
         return asdict(self)
 
 
 def errors(model: Model, frames: Sequence[Atoms], grid: str = "0") -> Errors:
-    """Evaluate frames, and compare with the energies (eV) and forces (eV/A) that they carry."""
+    """Evaluate frames and compare with their reference energies (eV) and forces (eV/A)."""
     energy, force = [], []
     for start in range(0, len(frames), CHUNK):
         some = frames[start : start + CHUNK]

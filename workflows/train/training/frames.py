@@ -1,4 +1,4 @@
-"""Frames: read, checked, split with a seed, and written for metatrain."""
+"""Read, check and split frames, and prepare them for metatrain."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from pet_driver.neighbors.structure import Structure
 from training.settings import DataSet, Settings
 
 INDICES = "split.json"
-OWN = Path(__file__).parents[1] / "data"  # what this package has itself
-# Energy of an atom in any matter less that of the isolated atom, eV: what lies beyond comes from
-# two scales of energies.
+OWN = Path(__file__).parents[1] / "data"  # data files in the repository
+# Plausible energies relative to isolated atoms (eV/atom); a value outside means that frames and
+# isolated atoms are on different energy scales.
 BINDING = (-20.0, 5.0)
 
 
 @dataclass(frozen=True)
 class Split:
-    """One set of frames, split.
+    """A set of frames and its split into training and held-out frames.
 
     Attributes:
         file: name of the file in the folder of data.
-        sha256: of that file.
+        sha256: checksum of that file.
         frames: all of them, in the order of the file.
-        train: indices of those to train on, in the order in which a smaller number is taken.
-        held_out: indices of those that no weight depends on, ascending.
+        train: indices of training frames; a smaller number takes the first of these.
+        held_out: indices of the frames that are never trained on, ascending.
     """
 
     file: str
@@ -46,11 +46,11 @@ class Split:
     held_out: list[int]
 
     def select(self, which: str) -> list[Atoms]:
-        """The frames of ``train`` or ``held_out``."""
+        """Return the frames of ``train`` or ``held_out``."""
         return [self.frames[index] for index in getattr(self, which)]
 
     def as_dict(self) -> dict[str, object]:
-        """File, checksum and indices, for JSON."""
+        """Return file, checksum and indices, for JSON."""
         return {
             "file": self.file,
             "sha256": self.sha256,
@@ -60,14 +60,13 @@ class Split:
 
 
 def split_all(settings: Settings, folder: Path) -> dict[str, Split]:
-    """Read every set of a configuration, from a folder or from this package, and split it.
+    """Read and split every set of a configuration.
 
-    A set's split depends on the seed, the name of the set and its number of frames, not on the
-    other sets. With fewer frames to train on, those are among the ones of a larger number, and
-    the frames held out are the same.
+    The split of a set depends on the seed, the name of the set and its number of frames, not on the
+    other sets. A smaller training set is a subset of a larger one, with the same held-out frames.
 
     Raises:
-        PetDriverError: a missing or broken file, or one with too few frames.
+        PetDriverError: a file is missing or broken, or has too few frames.
     """
     splits = {}
     for name, entry in settings.data.items():
@@ -80,14 +79,18 @@ def split_all(settings: Settings, folder: Path) -> dict[str, Split]:
 
 
 def find_file(folder: Path, name: str) -> Path:
-    """A file of data: in the folder, or else this package's own."""
+    """Return the path of a data file in ``folder`` or, if it is not there, in the repository."""
     return OWN / name if not (folder / name).is_file() and (OWN / name).is_file() else folder / name
 
 
 def split_indices(
     n_frames: int, entry: DataSet, seed: int, name: str, path: Path, limit: int | None = None
 ) -> tuple[list[int], list[int]]:
-    """Indices to train on and to hold out."""
+    """Return the indices of training frames and of held-out frames.
+
+    Raises:
+        PetDriverError: there are too few frames.
+    """
     wanted = (1 if entry.train is None else entry.train) + entry.held_out
     if n_frames < wanted:
         raise PetDriverError(
@@ -105,10 +108,10 @@ def split_indices(
 
 
 def read_frames(path: Path) -> list[Atoms]:
-    """All frames of a file, each with energy (eV) and forces (eV/A).
+    """Read all frames of a file, each with energy (eV) and forces (eV/A).
 
-    Constraints are taken off: ASE leaves out the forces on atoms that were held fixed, and a
-    potential is to learn them.
+    Constraints are removed: with them ASE returns zero for the forces on fixed atoms, which a
+    potential must learn.
 
     Raises:
         PetDriverError: naming the file, the frame and what is wrong with it.
@@ -139,7 +142,7 @@ def read_frames(path: Path) -> list[Atoms]:
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -155,23 +158,23 @@ def write_split(splits: Mapping[str, Split], seed: int, folder: Path) -> None:
 
 
 def elements(splits: Mapping[str, Split]) -> list[int]:
-    """Atomic numbers in any frame, ascending."""
+    """Return the atomic numbers in all frames, ascending."""
     return sorted({int(z) for split in splits.values() for f in split.frames for z in f.numbers})
 
 
 def mean_energy(frames: Sequence[Atoms]) -> float:
-    """Mean over frames of the energy an atom, eV."""
+    """Return the mean over frames of the energy per atom, eV."""
     return float(np.mean([f.get_potential_energy() / len(f) for f in frames]))
 
 
 def baselines(settings: Settings, splits: Mapping[str, Split]) -> dict[int, float]:
-    """Energy by atomic number (eV) that is taken off before training and added back later.
+    """Return the energy by atomic number (eV) that is subtracted before training and added later.
 
-    Isolated atoms, plus the mean binding energy an atom of the first set: the network then has
-    to learn what is left of the energy, which is small, and the difference between elements,
-    which frames of one stoichiometry do not hold, is the physical one. Where the configuration has
-    no energies of atoms, those that fit all frames best: metatrain by itself would look at the
-    first stage's alone.
+    It is the energy of the isolated atom plus the mean binding energy per atom of the first set.
+    The network then learns a small remainder, and the difference between elements, which frames
+    of a single stoichiometry do not determine, is the physical one. If the configuration has no
+    energies of isolated atoms, the values are fitted to the frames of all stages; metatrain would
+    use those of the first stage only.
 
     Raises:
         PetDriverError: an element without an energy, energies on another scale than the frames,
@@ -202,7 +205,7 @@ def baselines(settings: Settings, splits: Mapping[str, Split]) -> dict[int, floa
 
 
 def _fitted(frames: Sequence[Atoms], found: Sequence[int]) -> dict[int, float]:
-    """Energies of elements (eV) whose sums come closest to the frames' energies an atom."""
+    """Fit energies of elements (eV) to the energies per atom of frames by least squares."""
     shares = np.array([[np.mean(f.numbers == z) for z in found] for f in frames])
     if np.linalg.matrix_rank(shares) < len(found):
         raise PetDriverError(
@@ -216,11 +219,11 @@ def _fitted(frames: Sequence[Atoms], found: Sequence[int]) -> dict[int, float]:
 def training_frames(
     settings: Settings, splits: Mapping[str, Split], names: Sequence[str], part: str
 ) -> list[Atoms]:
-    """The frames of one part of several sets, ready to be written for metatrain.
+    """Return the frames of one part of several sets, prepared for metatrain.
 
-    Shifted sets get their constant, repeated ones their copies, and the frames to train on the
-    isolated atoms, which tell the network what an atom without neighbours is worth: those of
-    elements that the data have.
+    Energies of shifted sets are moved by a constant, and repeated sets appear several times.
+    Training frames include isolated atoms of the elements in the data, from which the network
+    learns the energy of an atom without neighbours.
     """
     target = mean_energy(splits[settings.first].select("train"))
     result = []
@@ -242,17 +245,17 @@ def training_frames(
 
 
 def single_atom(symbol: str, energy: float) -> Atoms:
-    """One atom with its energy (eV) and no force."""
+    """Return one atom with its energy (eV) and zero force."""
     atoms = Atoms(symbol)
     atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=np.zeros((1, 3)))
     return atoms
 
 
 def prepared(frame: Atoms, shift: float = 0.0) -> Atoms:
-    """A copy with nothing but what metatrain reads; ``shift`` in eV/atom."""
+    """Return a copy with only what metatrain reads; ``shift`` (eV/atom) is added to the energy."""
     atoms = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc)
     if not frame.pbc.any():
-        atoms.set_cell(None)  # metatrain wants no cell where nothing is periodic
+        atoms.set_cell(None)  # metatrain refuses a cell of a structure that is not periodic
     energy = frame.get_potential_energy() + shift * len(frame)
     atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=frame.get_forces())
     return atoms

@@ -1,11 +1,11 @@
-"""metatrain's command line with what it has no setting for.
+"""Run the command line of metatrain with options that it has no setting for.
 
     python -m training.launch [--start model.pt] soap train options.yaml ...
 
-The optimizer comes before metatrain's own arguments: metatrain asks torch for Adam, and is given
-what was chosen. On CPUs its network is evaluated by :mod:`training.rows`, as many parts at a time
-as torch has threads. The first stage begins with the weights of an archive, or with random ones; a
-random network keeps its maps of edge vectors until that stage is done (`prepared`).
+The optimizer replaces torch's Adam, which metatrain uses. On CPUs the network is evaluated by
+:mod:`training.edge_list`, in as many parts at a time as torch has threads. The first stage begins
+with the weights of an archive or with random ones; in a random network the weights that embed edge
+vectors are frozen during the first stage (see `prepared`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from pet_driver.checkpoints.source import Source
 from pet_driver.model.archive import Archive
-from training.rows import by_rows
+from training.edge_list import evaluate_by_edge_list
 from training.soap import Soap
 from training.start import begin_with
 
@@ -31,10 +31,10 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "soap": Soap}
 
 
 class Schedule(LambdaLR):
-    """A schedule of the learning rate that resumes at the rate where it was stopped.
+    """A learning rate schedule that resumes at the rate where it was stopped.
 
-    One that is made anew sets the optimizer to the rate of its first step, and torch's leaves it
-    there until the next one: a training would resume with a step at a wrong rate.
+    A new schedule sets the optimizer to the rate of the first step, and torch's does not correct it
+    when its state is loaded: the first step after a resume would have a wrong rate.
     """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -44,13 +44,13 @@ class Schedule(LambdaLR):
 
 
 def prepared(train: Callable[..., None], start: Source | None) -> Callable[..., None]:
-    """metatrain's ``Trainer.train`` on a network that cannot forget how to see directions.
+    """Wrap metatrain's ``Trainer.train`` so that a new network keeps its use of directions.
 
-    Before it has learned what to do with them, vectors that turn at random in every frame are
-    noise to a network, and the quickest way to less of it is to multiply them by zero and to see
-    lengths alone. From there it never returns: without vectors no gradient says what they would
-    be good for. Later stages, which begin with weights of others, are free, and so is a network
-    that begins with those of ``start``.
+    Every frame is randomly rotated. To a network that has learned nothing yet the directions of
+    edge vectors are noise, and gradient descent reduces this noise by driving their weights to
+    zero. The network then sees distances only, and no gradient brings the directions back.
+    Therefore these weights are frozen in the first stage of a random network. They are trained in
+    later stages, and from the beginning in a network that starts with the weights of ``start``.
     """
 
     def train_prepared(self: Any, model: Any, *arguments: Any, **options: Any) -> None:
@@ -76,5 +76,5 @@ if __name__ == "__main__":
     torch.optim.Adam = OPTIMIZERS[chosen.optimizer]
     trainer.LambdaLR = Schedule
     trainer.Trainer.train = prepared(trainer.Trainer.train, start)
-    trainer.evaluate_model = by_rows(trainer.evaluate_model, torch.get_num_threads())
+    trainer.evaluate_model = evaluate_by_edge_list(trainer.evaluate_model, torch.get_num_threads())
     main()

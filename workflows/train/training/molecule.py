@@ -1,4 +1,4 @@
-"""One water molecule: relaxed, its harmonic frequencies, and the surface it was trained on."""
+"""Relax a water molecule, compute harmonic frequencies, and fit the reference surface."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import pet_driver
 from pet_driver.model.evaluator import Model
 
 MODES = ("bend", "symmetric stretch", "asymmetric stretch")
-STEP = 0.01  # A, of the finite differences: far above the rounding of a network in float32
+STEP = 0.01  # A, of finite differences; large enough for a float32 network
 ORDER = 5  # of the polynomial in internal coordinates
 
 
 @dataclass(frozen=True)
 class Equilibrium:
-    """The minimum of a surface.
+    """Minimum of a potential energy surface.
 
     Attributes:
         length: O-H, A (the mean of the two).
@@ -38,7 +38,7 @@ class Equilibrium:
 
 
 def equilibrium(model: Model, grid: str) -> Equilibrium:
-    """Relax a molecule on the surface averaged over a grid."""
+    """Relax a water molecule on the surface averaged over a grid."""
     water = molecule("H2O")
     water.calc = pet_driver.PETCalculator(model, grid)
     BFGS(water, logfile=None).run(fmax=1e-3, steps=300)
@@ -52,11 +52,11 @@ def equilibrium(model: Model, grid: str) -> Equilibrium:
 
 
 def harmonic_frequencies(atoms: Atoms, forces: Callable[[Atoms], np.ndarray]) -> np.ndarray:
-    """The three vibrations (cm^-1) of a molecule of three atoms at its minimum.
+    """Return the three harmonic frequencies (cm^-1) of a relaxed molecule of three atoms.
 
     Args:
         atoms: the relaxed molecule.
-        forces: of a structure, [3, 3] in eV/A.
+        forces: function that returns the forces [3, 3] (eV/A) on a structure.
     """
     hessian = np.zeros((9, 9))
     for index, axis in product(range(3), range(3)):
@@ -69,13 +69,13 @@ def harmonic_frequencies(atoms: Atoms, forces: Callable[[Atoms], np.ndarray]) ->
     mass = np.repeat(atoms.get_masses(), 3)
     scaled = 0.5 * (hessian + hessian.T) / np.sqrt(np.outer(mass, mass))
     values = np.linalg.eigvalsh(scaled)[-3:]
-    # In ASE's units hbar omega is in eV; an imaginary frequency is given as a negative number.
+    # Imaginary frequencies are returned as negative numbers.
     quantum = units._hbar * units.m / np.sqrt(units._e * units._amu)
     return np.sign(values) * np.sqrt(np.abs(values)) * quantum / units.invcm
 
 
 class ReferenceSurface:
-    """A polynomial in r1, r2 and the angle, fitted to the energies and forces of molecules.
+    """Polynomial in both bond lengths and the angle, fitted to the energies of molecules.
 
     Args:
         frames: single molecules of water with energies (eV).
@@ -88,7 +88,9 @@ class ReferenceSurface:
         oxygen_first = [f.positions[np.argsort(-f.numbers, kind="stable")] for f in frames]
         internal = np.array([_internal(positions) for positions in oxygen_first])
         self._centre = internal.mean(axis=0)
-        self._centre[:2] = self._centre[:2].mean()  # one centre, or the terms are not symmetric
+        self._centre[:2] = self._centre[
+            :2
+        ].mean()  # one centre for both bonds keeps the terms symmetric
         self._powers = [
             (a, b, c)
             for a, b, c in product(range(ORDER + 1), repeat=3)
@@ -103,11 +105,11 @@ class ReferenceSurface:
         )
 
     def energy(self, positions: np.ndarray) -> float:
-        """Energy (eV) of positions [3, 3] (A), O H H."""
+        """Return the energy (eV) for positions [3, 3] (A) of O, H, H."""
         return float(self._basis(_internal(positions)) @ self._weights) + self._offset
 
     def equilibrium(self) -> Equilibrium:
-        """Its minimum and frequencies."""
+        """Return the minimum of the polynomial and its harmonic frequencies."""
         found = minimize(
             lambda x: self._basis(np.array([x[0], x[0], x[1]])) @ self._weights,
             x0=self._centre[[0, 2]],
@@ -136,13 +138,13 @@ class ReferenceSurface:
         return forces
 
     def _basis(self, internal: np.ndarray) -> np.ndarray:
-        """Values of the terms, symmetric in the two hydrogens."""
+        """Return the values of the terms, which are symmetric in the two hydrogens."""
         x, y, z = internal - self._centre
         return np.array([(x**a * y**b + x**b * y**a) * z**c for a, b, c in self._powers])
 
 
 def _internal(positions: np.ndarray) -> np.ndarray:
-    """[3]: both O-H lengths (A) and the angle (radians)."""
+    """Return both O-H lengths (A) and the angle (radians) as an array [3]."""
     bonds = positions[1:] - positions[0]
     lengths = np.linalg.norm(bonds, axis=1)
     return np.array([*lengths, np.arccos(bonds[0] @ bonds[1] / lengths.prod())])

@@ -1,4 +1,4 @@
-"""The options of metatrain for one stage."""
+"""Make the options of metatrain for one stage."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def options(
     start: Path | None,
     known: Collection[str] = (TARGET,),
 ) -> dict[str, Any]:
-    """What goes into ``options.yaml``, beside the files of frames.
+    """Return the content of ``options.yaml``.
 
-    metatrain turns every frame by a random rotation, proper or improper, each time that it is
-    trained on, and fits and scales in float64; nothing of that is set here. Targets are not
-    scaled: energies are taken an atom and after the baseline, so that both they and forces are
-    of the order of 1 in eV and A, and the loss weights keep their meaning from data to data.
+    metatrain by default applies a random proper or improper rotation to every training frame, and
+    fits baselines in float64. Targets are not scaled: energies per atom after the baseline and
+    forces are of the order of 1 in eV and A, and the loss weights then have the same meaning for
+    all data sets.
 
     Args:
         settings: the configuration.
-        stage: of it.
-        seed: of initial weights, rotations and batches.
+        stage: one of its stages.
+        seed: for initial weights, rotations and batches.
         atomic_baseline: eV by atomic number.
         species: atomic numbers, ascending.
         device: ``cpu`` or ``cuda``.
-        start: checkpoint whose weights this stage begins with.
-        known: targets of that checkpoint; others begin with the heads of the first.
+        start: checkpoint with the initial weights of this stage.
+        known: targets of that checkpoint; heads of new targets are copied from the first one.
     """
     learned = list(targets(settings, stage))
     training: dict[str, Any] = {
@@ -70,6 +70,7 @@ def options(
 
 
 def _loss(stage: Stage) -> dict[str, Any]:
+    """Return the loss of energies and forces."""
     return {
         "type": "mse",
         "weight": stage.energy_weight,
@@ -80,7 +81,7 @@ def _loss(stage: Stage) -> dict[str, Any]:
 def _forces_loss(stage: Stage) -> dict[str, Any]:
     if not stage.huber_delta:
         return {"type": "mse", "weight": stage.forces_weight}
-    weight = 2 * stage.forces_weight  # torch's Huber loss is half the square near zero
+    weight = 2 * stage.forces_weight  # torch's Huber loss is half the squared error near zero
     return {"type": "huber", "weight": weight, "delta": stage.huber_delta}
 
 

@@ -1,4 +1,4 @@
-"""What the PET of Langer, Pozdnyakov, Ceriotti (arXiv 2406.17747) reaches, to stand beside ours.
+"""Errors of the PET model of Langer, Pozdnyakov and Ceriotti (arXiv 2406.17747), for comparison.
 
 Recomputed from the data archive of the paper; energies in meV, forces in meV/A.
 """
@@ -11,7 +11,7 @@ ENERGY = {
     "liquid": {"0": 5.09, "i": 2.57, "2": 0.56, "2i": 0.28, "3": 0.16},
     "molecule": {"0": 2.82, "i": 1.06, "2": 0.084, "2i": 0.045, "3": 0.015},
 }
-# Mean absolute deviation of force components, raw: from 3i, and for ice from 2i.
+# Mean absolute deviation of raw force components from the grid 3i, for ice from 2i.
 FORCE = {"liquid": {"0": 2.04}, "molecule": {"0": 11.8}, "ice": {"0": 0.75}}
 # Minimum of the averaged surface of one molecule.
 LENGTH, ANGLE = 0.9566, 106.15  # A, degrees

@@ -1,4 +1,4 @@
-"""What a training was: written beside the archive, and the source of its card."""
+"""Read and write the record of a training, from which the model card is made."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from pet_driver.files import write_atomically
 from training.settings import Settings
 
 PACKAGES = ("pet-driver", "metatrain", "torch")
-HISTORY_ROWS = 60  # of each stage; a card draws no more
+HISTORY_ROWS = 60  # largest number of rows kept of each stage
 
 
 @dataclass
 class Record:
-    """One training.
+    """Record of one training.
 
     Attributes:
         name: of the model.
-        settings: the configuration, complete.
-        seed: of initial weights, rotations and batches; ``None``: not on record.
-        start: SHA-256 of the weights that it began with; empty: random ones.
-        start_on_record: whether it is known which frames those had seen.
-        seen_before: these frames: indices by the SHA-256 of their file.
-        split: by set: file, checksum, indices to train on and held out.
-        baselines: eV by atomic number.
-        stages: by name: frames, atoms, seconds, device and history.
-        errors: by set: errors of the raw network on the frames held out.
-        curve: by number of training frames of the first set: the same, of other trainings.
-        versions: of packages.
-        machine: where it was trained.
+        settings: the complete configuration.
+        seed: for initial weights, rotations and batches; ``None``: not recorded.
+        start: SHA-256 of the initial weights; empty: random weights.
+        start_on_record: whether the frames that the initial weights were trained on are known.
+        seen_before: indices of these frames, by the SHA-256 of their file.
+        split: by set, the file, its checksum, and the indices of training and held-out frames.
+        baselines: energies in eV by atomic number.
+        stages: by name, the frames, atoms, seconds, device and history.
+        errors: by set, errors of the raw network on the held-out frames.
+        curve: errors of trainings on fewer frames, by number of training frames of the first set.
+        versions: versions of packages.
+        machine: architecture, cores and operating system of the machine.
     """
 
     name: str
@@ -56,26 +56,26 @@ class Record:
     machine: str = ""
 
     def write(self, path: Path) -> None:
-        """Write as JSON, at once or not at all."""
+        """Write the record as JSON, atomically."""
         text = json.dumps(asdict(self), indent=1) + "\n"
         write_atomically(path, text.encode())
 
     @property
     def frames(self) -> int:
-        """Training frames of the first set."""
+        """Number of training frames of the first set."""
         return len(self.split[self.first]["train"])
 
     @property
     def first(self) -> str:
-        """The set that the model is mainly for."""
+        """Name of the first set, which the model is mainly for."""
         return next(iter(self.settings["data"]))
 
     def is_comparable(self, other: Record) -> bool:
-        """Whether two trainings differ in the number of frames of the first set alone."""
+        """Return whether two trainings differ only in the number of frames of the first set."""
         return self._in_common() == other._in_common()
 
     def _in_common(self) -> dict[str, Any]:
-        """What trainings that make up a learning curve share."""
+        """Return the settings that all trainings of a learning curve must share."""
         settings = {k: v for k, v in self.settings.items() if k not in ("name", "frames", "start")}
         split = {name: dict(one) for name, one in self.split.items()}
         split[self.first].pop("train")
@@ -86,20 +86,21 @@ def read_record(path: Path) -> Record:
     """Read a record.
 
     Raises:
-        PetDriverError: there is none, or it is not one.
+        PetDriverError: the file is missing or is not a record.
     """
     try:
         return Record(**json.loads(path.read_text()))
     except FileNotFoundError:
         raise PetDriverError(
-            f"there is no record of a training at {path}; train.py writes it beside the archive"
+            f"there is no record of a training at {path}; train.py writes it to the folder of the "
+            "archive"
         ) from None
     except (json.JSONDecodeError, TypeError) as error:
         raise PetDriverError(f"{path} is not a record of a training: {error}") from None
 
 
 def new_record(settings: Settings, name: str, seed: int, split: Mapping[str, Any]) -> Record:
-    """The record of a training that is about to begin."""
+    """Return the record of a training that is about to begin."""
     return Record(
         name=name,
         settings=settings.as_dict(),
@@ -111,13 +112,13 @@ def new_record(settings: Settings, name: str, seed: int, split: Mapping[str, Any
 
 
 def thinned(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    """Some rows of a long history, the first and the last among them."""
+    """Return at most about ``HISTORY_ROWS`` rows, including the first and the last."""
     step = max(1, -(-len(history) // HISTORY_ROWS))
     return history[::step] + (history[-1:] if (len(history) - 1) % step else [])
 
 
 def device_name(device: str) -> str:
-    """What ``cuda`` or ``cpu`` is on this machine."""
+    """Return the name of the GPU, or ``CPU``."""
     if device.startswith("cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name(device)
     return "CPU"

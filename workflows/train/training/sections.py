@@ -1,4 +1,4 @@
-"""The sections of a card, each a piece of Markdown from a model, its record and its data."""
+"""Write the sections of a model card as Markdown, from a model, its record and its data."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from training.symmetry import GRIDS, draw, symmetry_errors
 
 AVERAGED = "2i"
 SPEED_REPEATS = 3
-ENOUGH_MOLECULES = 100  # for a reference surface
+ENOUGH_MOLECULES = 100  # smallest number for a reference surface
 
 
 @dataclass
 class Subject:
-    """What a card is about.
+    """The model that a card describes.
 
     Attributes:
-        name: as the card calls the model.
+        name: title of the card.
         path: of the archive.
-        model: loaded.
+        model: the loaded model.
         record: of its training.
-        frames: by set: all frames of the file.
-        quick: fewer frames for the symmetry of large structures.
-        draws: whether figures are written beside the card.
+        frames: by set, all frames of the data file.
+        quick: use fewer frames for the symmetry error of large structures.
+        draws: whether figures are written to the folder of the card.
+        measured: by set, errors that have been computed already.
     """
 
     name: str
@@ -48,17 +49,17 @@ class Subject:
     measured: dict[str, Errors] = field(default_factory=dict)
 
     def held_out(self, name: str) -> list[Atoms]:
-        """Frames of a set that were held out; all of them if that is not on record."""
+        """Return the held-out frames of a set, or all frames if the split is not recorded."""
         indices = self.record.split[name]["held_out"]
         return [self.frames[name][index] for index in indices] if indices else self.frames[name]
 
     def knows_split(self, name: str) -> bool:
-        """Whether it is on record which frames were held out."""
+        """Return whether the held-out frames of a set are recorded."""
         return bool(self.record.split[name]["held_out"])
 
 
 def introduction(subject: Subject) -> str:
-    """What it is."""
+    """Describe the network."""
     metadata = subject.model.metadata
     hypers = metadata["hypers"]
     lines = [
@@ -74,7 +75,7 @@ def introduction(subject: Subject) -> str:
 
 
 def data(subject: Subject) -> str:
-    """What it was trained on."""
+    """Tabulate the training data and the split."""
     record = subject.record
     lines = ["| set | file | trained on | held out |", "|---|---|---|---|"]
     for name, entry in record.split.items():
@@ -110,11 +111,13 @@ def data(subject: Subject) -> str:
 
 
 def _huber(stage: Mapping[str, Any]) -> str:
+    """Return a note on the force error from which the loss is linear, if any."""
     delta = stage.get("huber_delta", 0.0)
     return f" (linear from {1e3 * delta:g} meV/A on)" if delta else ""
 
 
 def _begun_with(record: Record) -> str:
+    """Return a sentence on the initial weights, if these were not random."""
     if not record.start:
         return ""
     name = Path(record.settings["start"]).stem
@@ -122,7 +125,7 @@ def _begun_with(record: Record) -> str:
 
 
 def training(subject: Subject) -> str:
-    """The stages, and how the errors went down."""
+    """Tabulate the stages and the errors during training."""
     record = subject.record
     lines = [
         "| stage | epochs | optimizer, rate | weights: energy, forces | frames, atoms | time |",
@@ -155,6 +158,7 @@ def training(subject: Subject) -> str:
 
 
 def _history_rows(record: Record) -> list[str]:
+    """Return about five table rows of each stage."""
     rows = []
     for name, stage in record.stages.items():
         history = stage.get("history", [])
@@ -168,7 +172,7 @@ def _history_rows(record: Record) -> list[str]:
 
 
 def accuracy(subject: Subject) -> str:
-    """Errors on frames held out."""
+    """Tabulate the errors on held-out frames."""
     lines = [
         "| set | grid | frames | energy MAE, RMSE (meV/atom) | force MAE, RMSE (meV/A) |",
         "|---|---|---|---|---|",
@@ -179,7 +183,7 @@ def accuracy(subject: Subject) -> str:
             found = errors(subject.model, frames, grid)
             if grid == "0":
                 subject.measured[name] = found
-            # Of a single frame the mean error is all there is.
+            # After the mean error is removed, nothing is left of a single frame.
             energy = f"{found.energy_mae:.3g}, {found.energy_rmse:.3g}" if len(frames) > 1 else ""
             lines.append(
                 f"| {name} | {grid} | {found.frames} | {energy} | "
@@ -200,7 +204,7 @@ def accuracy(subject: Subject) -> str:
 
 
 def learning_curve(subject: Subject) -> str:
-    """Errors on the same frames after training on fewer; empty if there are no such runs."""
+    """Tabulate errors of trainings on fewer frames; empty if there are none."""
     curve = subject.record.curve
     if not curve:
         return ""
@@ -220,7 +224,7 @@ def learning_curve(subject: Subject) -> str:
 
 
 def symmetry(subject: Subject) -> str:
-    """Deviations from a fine grid, beside the paper's, as table and figure."""
+    """Tabulate and draw deviations from a fine grid, with those of the paper's model."""
     found = {}
     for name in subject.frames:
         frames = subject.held_out(name)
@@ -245,12 +249,13 @@ def symmetry(subject: Subject) -> str:
 
 
 def _row(title: str, values: dict[str, float]) -> str:
+    """Return a table row of values by grid."""
     cells = [f"{values[grid]:.3g}" if grid in values else "" for grid in GRIDS]
     return f"| {title} | " + " | ".join(cells) + " |"
 
 
 def _sample(frames: Sequence[Atoms], quick: bool) -> list[Atoms]:
-    """As many frames as there is patience for: 150 rotations of each are evaluated."""
+    """Return a sample of frames: with up to 150 rotations each, all would take too long."""
     largest = max(map(len, frames))
     number = 100 if largest < 10 else 1 if quick or largest > 250 else 20
     step = max(1, len(frames) // number)
@@ -258,15 +263,17 @@ def _sample(frames: Sequence[Atoms], quick: bool) -> list[Atoms]:
 
 
 def _are_molecules(frames: Sequence[Atoms]) -> bool:
+    """Return whether all frames have three atoms."""
     return all(len(atoms) == 3 for atoms in frames)
 
 
 def _are_water(frames: Sequence[Atoms]) -> bool:
+    """Return whether all frames are single water molecules."""
     return all(sorted(atoms.numbers) == [1, 1, 8] for atoms in frames)
 
 
 def molecule(subject: Subject) -> str:
-    """Geometry and frequencies of a molecule, averaged, beside those of its reference."""
+    """Tabulate geometry and frequencies of a molecule, with those of the reference surface."""
     if set(subject.model.atomic_numbers) != {1, 8}:
         return ""
     ours = equilibrium(subject.model, AVERAGED)
@@ -299,7 +306,7 @@ def molecule(subject: Subject) -> str:
 
 
 def speed(subject: Subject) -> str:
-    """Time of an evaluation of the first set's frames on this machine."""
+    """Measure the time of an evaluation of a frame of the first set on this machine."""
     name, frames = next(iter(subject.frames.items()))
     atoms = frames[0]
     lines = [f"| {name}, {len(atoms)} atoms | evaluations | ms |", "|---|---|---|"]
@@ -320,7 +327,7 @@ def speed(subject: Subject) -> str:
 
 
 def limits(subject: Subject) -> str:
-    """What not to trust."""
+    """List the known limits of the model."""
     lines = [
         "- No long-range electrostatics and no dispersion beyond the cutoff "
         f"({subject.model.cutoff:g} A, {subject.model.interaction_range:g} A through messages)."
@@ -332,6 +339,6 @@ def limits(subject: Subject) -> str:
         f"{found.force_mae / paper.TEST_ERRORS[2]:.1f} times that of the paper's model."
     )
     covered = ", ".join(subject.frames)
-    lines.append(f"- It has seen {covered}, and nothing else: no ions, no surfaces.")
+    lines.append(f"- The training data are {covered}, without ions or surfaces.")
     lines += [f"- {line}" for line in subject.record.settings.get("limits", ())]
     return "\n".join(lines)

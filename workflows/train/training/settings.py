@@ -1,4 +1,4 @@
-"""What a configuration says, read and checked before anything is trained."""
+"""Read and check the configuration of a training."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pet_driver.model.shipped import resolve_relative_to
 from pet_driver.network import Hypers
 
 OPTIMIZERS = ("adam", "soap")
-BESIDE_NETWORK = ("zbl",)  # what metatrain counts among the hyper-parameters, and an archive has
+OTHER_HYPERS = ("zbl",)  # hyper-parameters of metatrain that are not of the network itself
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """One file of frames and how it is split.
+    """One data file and its split.
 
     Attributes:
-        file: name in the folder of data; any file that ASE reads, with energies and forces.
-        train: frames to train on; ``None``: all that are not held out; 0: none, the frames held
-            out only tell the errors.
-        held_out: frames that no weight depends on.
-        repeat: how often a frame appears in an epoch, each time under another rotation.
-        shift: move the energies by a constant an atom onto the mean of the first set, for frames
-            of another functional; in a stage beside others they have heads of their own.
+        file: name in the data folder; any format that ASE reads, with energies and forces.
+        train: number of training frames; ``None``: all that are not held out; 0: none, the set
+            is only for measuring errors.
+        held_out: number of frames that are never trained on.
+        repeat: number of times a frame appears in an epoch, each time under another rotation.
+        shift: shift the energies by a constant per atom to the mean of the first set, for frames
+            of another functional; trained together with other sets, they have their own heads.
     """
 
     file: str
@@ -42,21 +42,21 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Stage:
-    """One call of metatrain; every stage begins with the weights of the one before.
+    """One run of metatrain; each stage begins with the weights of the previous one.
 
     Attributes:
-        epochs: passes over its frames.
+        epochs: number of passes over its frames.
         learning_rate: after the warm-up; it then falls to zero along a cosine.
         data: names of its sets; empty: all that are not shifted.
         warmup: fraction of the steps in which the learning rate rises from zero.
-        energy_weight: of the squared error of the energy an atom (eV^2) in the loss.
-        forces_weight: of the squared error of force components (eV^2/A^2).
-        huber_delta: eV/A; errors of force components beyond it count linearly, not squared
-            (P. J. Huber's loss, 2 delta |x| - delta^2); 0: all are squared.
-        batch_atoms: a batch is filled up to this many atoms.
-        optimizer: ``adam``, or ``soap``, which takes fewer steps.
-        checkpoint_epochs: epochs between checkpoints, hence what a kill can cost.
-        training: further settings of metatrain's trainer, in its own words.
+        energy_weight: weight in the loss of the squared error of the energy per atom (eV^2).
+        forces_weight: weight of the squared error of force components (eV^2/A^2).
+        huber_delta: eV/A; larger errors of force components count linearly instead of squared
+            (Huber loss, 2 delta |x| - delta^2); 0: all are squared.
+        batch_atoms: largest number of atoms of a batch.
+        optimizer: ``adam``, or ``soap``, which needs fewer steps.
+        checkpoint_epochs: epochs between checkpoints, the most that a kill can lose.
+        training: further settings of metatrain's trainer, by metatrain's names.
     """
 
     epochs: int
@@ -74,23 +74,23 @@ class Stage:
 
 @dataclass(frozen=True)
 class Settings:
-    """A configuration.
+    """Configuration of a training.
 
     Attributes:
         name: of the model.
-        about: one or two sentences for the card: what it is made for.
-        sources: where the data come from, for the card.
+        about: one or two sentences on its purpose, for the card.
+        sources: origin of the data, for the card.
         limits: further known limits, for the card.
         seed: of the split.
-        members: how many models to train, with seeds 1, 2, ... of weights and batches.
-        data: sets of frames by name; the first is what the model is mainly for.
+        members: number of models to train, with seeds 1, 2, ... for weights and batches.
+        data: sets of frames by name; the model is mainly for the first one.
         network: metatrain's hyper-parameters of PET.
         stages: by name, in order.
         atomic_energies: energies of isolated atoms in eV by symbol, on the scale of the data.
-        isolated_atoms: frames of a single atom of each element, at those energies, in an epoch.
-        start: archive whose weights the first stage begins with: a shipped model's name, or a path
-            from where the configuration is; empty: random weights.
-        frames: train on no more than this many frames of the first set; ``None``: all.
+        isolated_atoms: frames of a single atom of each element, with these energies, per epoch.
+        start: archive with the initial weights: name of a shipped model, or a path relative to
+            the configuration; empty: random weights.
+        frames: number of training frames to take from the first set; ``None``: all.
     """
 
     name: str
@@ -118,11 +118,11 @@ class Settings:
         return tuple(name for name, entry in self.data.items() if not entry.shift)
 
     def of_stage(self, stage: Stage) -> tuple[str, ...]:
-        """Names of the sets that a stage trains on."""
+        """Return the names of the sets that a stage trains on."""
         return stage.data or tuple(name for name in self.own if self.data[name].train != 0)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain containers, for JSON."""
+        """Return the configuration in plain containers, for JSON."""
         return asdict(self)
 
 
@@ -130,9 +130,9 @@ def read_settings(path: Path, frames: int | None = None) -> Settings:
     """Read and check a configuration.
 
     Args:
-        path: YAML; ``base: other.yaml`` takes everything from there that is not said here, and
-            ``null`` removes an entry of it.
-        frames: overrides ``frames``; the name of the model then ends with the number.
+        path: YAML file; with ``base: other.yaml`` it changes the entries of that file, and
+            ``null`` removes one.
+        frames: overrides ``frames``; the number is appended to the name of the model.
 
     Raises:
         PetDriverError: naming the file, the value and what to write instead.
@@ -153,6 +153,7 @@ def read_settings(path: Path, frames: int | None = None) -> Settings:
 
 
 def _read(path: Path, depth: int = 0) -> dict[str, Any]:
+    """Read a YAML file and the files that it is based on."""
     try:
         entries = yaml.safe_load(path.read_text())
     except OSError:
@@ -172,6 +173,7 @@ def _read(path: Path, depth: int = 0) -> dict[str, Any]:
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Return ``below`` with the entries of ``above``; None removes an entry."""
     merged = dict(below)
     for key, value in above.items():
         if value is None:
@@ -184,6 +186,7 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _build(entries: dict[str, Any]) -> Settings:
+    """Make the settings from plain containers; raise ValueError for wrong entries."""
     for key in ("data", "network", "stages"):
         if not isinstance(entries.get(key), dict) or not entries[key]:
             raise ValueError(f"'{key}' is missing or empty; see quick.yaml for one")
@@ -197,7 +200,7 @@ def _build(entries: dict[str, Any]) -> Settings:
 
 
 def _make(kind: type, entries: Any, where: str) -> Any:
-    """A dataclass from a mapping, refusing what it does not know and what has another type."""
+    """Make a dataclass from a mapping; raise ValueError for unknown names and wrong types."""
     if not isinstance(entries, dict):
         raise ValueError(f"{where}{entries!r} is not a mapping of settings")
     known = {f.name: f for f in fields(kind)}
@@ -215,6 +218,7 @@ def _make(kind: type, entries: Any, where: str) -> Any:
 
 
 def _converted(kind: str, value: Any, where: str) -> Any:
+    """Return a value of a field, or raise ValueError if its type is wrong."""
     if value is None and kind.endswith("None"):
         return None
     if kind.startswith("int"):
@@ -222,7 +226,7 @@ def _converted(kind: str, value: Any, where: str) -> Any:
             raise ValueError(f"{where} is {value!r}; write a whole number")
     elif kind == "float":
         try:
-            return float(value)  # YAML takes 5e-4 for text
+            return float(value)  # YAML reads 5e-4 as text
         except (TypeError, ValueError):
             raise ValueError(f"{where} is {value!r}; write a number") from None
     elif kind.startswith("tuple"):
@@ -239,11 +243,12 @@ def _converted(kind: str, value: Any, where: str) -> Any:
 
 
 def _check_network(network: Mapping[str, Any]) -> None:
-    known = (*Hypers.__dataclass_fields__, *BESIDE_NETWORK)
+    """Raise an error if a hyper-parameter is unknown or wrong."""
+    known = (*Hypers.__dataclass_fields__, *OTHER_HYPERS)
     if unknown := sorted(set(network) - set(known)):
         raise ValueError(
-            f"network: {', '.join(unknown)} is nothing that pet-driver's network has; it has "
-            f"{', '.join(known)}"
+            f"network: {', '.join(unknown)} is not a hyper-parameter of pet-driver's network; "
+            f"it has {', '.join(known)}"
         )
     if not isinstance(network.get("zbl", False), bool):
         raise ValueError(f"network: zbl is {network['zbl']!r}; write true or false")
@@ -251,6 +256,7 @@ def _check_network(network: Mapping[str, Any]) -> None:
 
 
 def _check(settings: Settings) -> None:
+    """Raise ValueError if a setting is out of range or settings are inconsistent."""
     _check_network(settings.network)
     least = [("members", settings.members, 1), ("isolated_atoms", settings.isolated_atoms, 0)]
     least += [("seed", settings.seed, 0)]

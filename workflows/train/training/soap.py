@@ -1,6 +1,7 @@
-"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner (N. Vyas et al., arXiv 2409.11321).
+"""The SOAP optimizer: Adam in the eigenbasis of Shampoo's preconditioner.
 
-The basis costs little beside a step on forces, and the loss falls in fewer steps.
+Source: N. Vyas et al., arXiv 2409.11321. The eigenbasis costs little compared with a training step
+on forces, and fewer steps are needed than with Adam.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from collections.abc import Iterable
 import torch
 from pytorch_optimizer import SOAP
 
-BASIS_STEPS = 5  # steps of the optimizer between two of the eigenbasis
+BASIS_STEPS = 5  # optimizer steps between updates of the eigenbasis
 
 
 class Soap(SOAP):
-    """SOAP under the arguments that metatrain gives Adam."""
+    """SOAP with the arguments that metatrain passes to Adam."""
 
     def __init__(self, params: Iterable[torch.nn.Parameter], lr: float) -> None:
         super().__init__(params, lr=lr, weight_decay=0.0, precondition_frequency=BASIS_STEPS)

@@ -1,4 +1,4 @@
-"""One stage: metatrain as a process of its own, resumed where it was stopped."""
+"""Run one stage of a training in a process of metatrain; an interrupted stage resumes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from pet_driver.runs.supervise import SCREEN, Commands, Outcome, supervise
 LAST = "last.ckpt"
 OPTIONS = "options.yaml"
 TIMES = "seconds.txt"
-KEEP = 2  # checkpoints; the one before the newest is for a kill in the middle of writing
-# Of the GNU C library, for buffers of megabytes that every step wants again, in every thread.
+KEEP = 2  # checkpoints; the newest may be incomplete after a kill
+# Allocator settings of the GNU C library: keep large buffers, which every step needs again.
 KEEP_FREED_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
 }
-# Columns of metatrain's table, as (part of its header, name here); energies an atom, in meV and A.
+# Columns of metatrain's table: (beginning of the header, name here); energies per atom; meV and A.
 COLUMNS = (
     ("Epoch", "epoch"),
     ("learning rate", "learning_rate"),
@@ -43,7 +43,7 @@ COLUMNS = (
 
 
 class Stopped(Exception):
-    """Ctrl-C, SIGTERM or the time limit: the same command resumes."""
+    """Raised after Ctrl-C, SIGTERM or the time limit; the same command resumes."""
 
 
 def run_stage(
@@ -54,23 +54,23 @@ def run_stage(
     deadline: float | None,
     advance: Callable[[int, int], None],
 ) -> Path:
-    """Train, or resume training, or find it done.
+    """Run or resume a stage; a finished stage is left unchanged.
 
     Args:
-        folder: of the stage, with ``train.xyz`` and ``held-out.xyz``.
-        options: of metatrain.
-        optimizer: one of `settings.OPTIMIZERS`.
-        start: archive whose weights it begins with.
-        deadline: s from now on; ``None``: never.
-        advance: called twice a second with the epochs done and their number.
+        folder: folder of the stage, with ``train.xyz`` and ``held-out.xyz``.
+        options: options of metatrain.
+        optimizer: name, one of `settings.OPTIMIZERS`.
+        start: archive with the initial weights.
+        deadline: time limit in s from now; ``None``: no limit.
+        advance: called twice a second with the finished and the total number of epochs.
 
     Returns:
-        The checkpoint with the weights of the last epoch. Not of the best one: frames held out
-        then decide on nothing, and the learning rate has come down to zero anyway.
+        The checkpoint with the weights of the last epoch. The best epoch is not chosen, so that the
+        held-out frames have no influence; at the end the learning rate is zero anyway.
 
     Raises:
-        Stopped: before the end.
-        PetDriverError: metatrain failed; with its last lines.
+        Stopped: the stage was interrupted.
+        PetDriverError: metatrain failed; the message has its last lines.
     """
     last = folder / LAST
     total = options["architecture"]["training"]["num_epochs"]
@@ -80,7 +80,7 @@ def run_stage(
     (folder / OPTIONS).write_text(yaml.safe_dump(options, sort_keys=False))
 
     def watch() -> int:
-        """Epochs done."""
+        """Report and return the number of finished epochs."""
         prune(folder)
         rows = history(folder)
         done = int(rows[-1]["epoch"]) + 1 if rows else 0
@@ -105,7 +105,7 @@ def run_stage(
 
 
 def _command(folder: Path, optimizer: str, start: Path | None) -> list[str]:
-    """metatrain, from the newest checkpoint in ``folder`` if there is one."""
+    """Return the command of metatrain, which resumes from the newest checkpoint if there is one."""
     command = [sys.executable, "-m", "training.launch"]
     command += [] if start is None else ["--start", str(start.resolve())]
     command += [optimizer, "train", OPTIONS, "-o", "model.pt"]
@@ -115,6 +115,7 @@ def _command(folder: Path, optimizer: str, start: Path | None) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
+    """Return the environment variables of metatrain's process."""
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **KEEP_FREED_MEMORY,
@@ -125,7 +126,7 @@ def _environment() -> dict[str, str]:
 
 
 def keep_last(checkpoint: Path, out: Path) -> None:
-    """Write a checkpoint whose best weights are its last ones."""
+    """Copy a checkpoint with its last weights in the place of the best ones."""
     content = read_checkpoint(checkpoint)
     content["best_model_state_dict"] = dict(content["model_state_dict"])
     content["best_epoch"] = content["epoch"]
@@ -135,39 +136,40 @@ def keep_last(checkpoint: Path, out: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The dictionary of a metatrain checkpoint, on the CPU."""
+    """Read the dictionary of a metatrain checkpoint, to the CPU."""
     import metatomic.torch  # noqa: F401  registers the classes that a checkpoint holds
 
     return torch.load(path, weights_only=False, map_location="cpu")
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint of any run segment; one that a kill cut short is passed over."""
+    """Return the newest complete checkpoint of all run segments, or None."""
     found = sorted(_checkpoints(folder), key=lambda path: path.stat().st_mtime, reverse=True)
     return next((path for path in found if zipfile.is_zipfile(path)), None)
 
 
 def prune(folder: Path) -> None:
-    """Remove all but the newest checkpoints: a long training would fill the disk with them."""
+    """Remove all but the newest checkpoints, which would fill the disk in a long training."""
     found = sorted(_checkpoints(folder), key=lambda path: path.stat().st_mtime)
     for path in found[:-KEEP]:
         path.unlink()
 
 
 def _checkpoints(folder: Path) -> list[Path]:
+    """Return the paths of all numbered checkpoints."""
     found = folder.glob("outputs/*/*/model_*.ckpt")
     return [path for path in found if re.fullmatch(r"model_\d+", path.stem)]
 
 
 def history(folder: Path) -> list[dict[str, float]]:
-    """What metatrain logged, by epoch, over all run segments; epochs done twice count once."""
+    """Read metatrain's log of all run segments; of a repeated epoch the last row counts."""
     rows: dict[int, dict[str, float]] = {}
     tables = sorted(folder.glob("outputs/*/*/train.csv"), key=lambda p: p.stat().st_mtime)
     for path in tables:
         with open(path, newline="") as handle:
             header, *lines = list(csv.reader(handle)) or [[]]
         names = [_name(title) for title in header]
-        for line in lines[1:]:  # the first has the units
+        for line in lines[1:]:  # the first row has the units
             row = {n: float(v) for n, v in zip(names, line, strict=False) if n and _is_number(v)}
             if "epoch" in row:
                 rows[int(row["epoch"])] = row
@@ -175,12 +177,13 @@ def history(folder: Path) -> list[dict[str, float]]:
 
 
 def wall_time(folder: Path) -> float:
-    """Seconds of all run segments of a stage that came to their end in an orderly way."""
+    """Return the total time (s) of the run segments of a stage, without those that were killed."""
     path = folder / TIMES
     return sum(map(float, path.read_text().split())) if path.is_file() else 0.0
 
 
 def _name(title: str) -> str | None:
+    """Return our name of a column of metatrain's table, or None."""
     words = title.strip()
     return next((name for part, name in COLUMNS if words.startswith(part)), None)
 

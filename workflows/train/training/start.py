@@ -1,4 +1,4 @@
-"""A training that begins with the weights of an archive, and not with random ones."""
+"""Start a training with the weights of an archive instead of random ones."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from training.settings import Settings
 
 @dataclass(frozen=True)
 class Start:
-    """What a training begins with.
+    """Initial weights of a training.
 
     Attributes:
-        archive: whose weights; ``None``: random ones.
+        archive: archive with the weights; ``None``: random weights.
         checksum: of these weights.
-        on_record: whether it is known which frames they have seen: none of those held out now.
-        seen: those frames: indices by the SHA-256 of their file.
+        on_record: whether the frames that they were trained on are known; these are never among
+            the held-out frames.
+        seen: indices of these frames, by the SHA-256 of their file.
     """
 
     archive: Path | None = None
@@ -41,16 +42,16 @@ class Start:
 def weights_to_start_with(
     settings: Settings, species: list[int], splits: Mapping[str, Split]
 ) -> Start:
-    """The archive that a configuration begins with.
+    """Find and check the archive that a configuration starts from.
 
     Args:
         settings: the configuration.
         species: atomic numbers of the data, ascending.
-        splits: of the data, by set.
+        splits: splits of the data, by set.
 
     Raises:
-        PetDriverError: there is no such archive, it is of another network or other elements, or
-            it was trained on frames that are to be held out.
+        PetDriverError: the archive is missing, has another network or other elements, or was
+            trained on frames that are to be held out.
     """
     if not settings.start:
         return Start()
@@ -80,7 +81,10 @@ def weights_to_start_with(
 
 
 def _frames_seen(archive: Path) -> dict[str, list[int]] | None:
-    """Frames that an archive, and what it began with, was trained on; ``None``: not on record."""
+    """Return the frames that an archive and its initial weights were trained on.
+
+    Indices by the SHA-256 of the file; ``None`` if they are not recorded.
+    """
     path = archive.with_suffix(".json")
     if not path.is_file():
         return None
@@ -89,7 +93,7 @@ def _frames_seen(archive: Path) -> dict[str, list[int]] | None:
         return None
     seen = {checksum: set(frames) for checksum, frames in record.seen_before.items()}
     for entry in record.split.values():
-        if isinstance(entry["train"], int):  # how many, but not which
+        if isinstance(entry["train"], int):  # the number is recorded, the indices are not
             return None
         seen.setdefault(entry["sha256"], set()).update(entry["train"])
     return {checksum: sorted(frames) for checksum, frames in seen.items()}
@@ -98,10 +102,10 @@ def _frames_seen(archive: Path) -> dict[str, list[int]] | None:
 def _check_held_out(
     archive: Path, seen: Mapping[str, list[int]], splits: Mapping[str, Split]
 ) -> None:
-    """Refuse to hold out frames that an archive has seen.
+    """Check that an archive was not trained on frames that are to be held out.
 
     Raises:
-        PetDriverError: there are some.
+        PetDriverError: it was.
     """
     for name, split in splits.items():
         one = split.as_dict()
@@ -116,7 +120,7 @@ def _check_held_out(
 def begin_with(source: Source, model: Any) -> None:
     """Copy the weights of ``source`` into a metatrain PET, whose targets are not scaled.
 
-    Where there are several targets, the heads of each begin with the same ones.
+    With several targets, the heads of all begin with the same weights.
     """
     state = model.state_dict()
     with torch.no_grad():

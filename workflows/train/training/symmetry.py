@@ -1,4 +1,4 @@
-"""How far a model is from invariance: deviations of cheap grids from a fine one."""
+"""Measure the symmetry error of a model: deviations of coarse grids from a fine grid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pet_driver.report.symmetry import errors as draw_errors
 
 GRIDS = ("0", "i", "2", "2i", "3")
 FINEST = "3i"
-# A cell of ice has up to a thousand atoms: 36 evaluations of it, and not 150.
+# For large cells, such as ice with up to a thousand atoms: 36 evaluations instead of 150.
 COARSE_GRIDS, COARSE_FINEST = ("0", "i", "2"), "2i"
 LARGE = 250  # atoms
 
@@ -25,12 +25,12 @@ class SymmetryErrors:
     """Mean absolute deviations from a fine grid, over structures.
 
     Attributes:
-        frames: how many structures.
-        atoms: of the smallest and the largest.
+        frames: number of structures.
+        atoms: number of atoms of the smallest and of the largest.
         reference: name of the fine grid.
-        energy: by grid, meV a structure.
-        force: by grid, meV/A, of components.
-        evaluations: rotations of each grid.
+        energy: by grid, meV per structure.
+        force: by grid, meV/A, of force components.
+        evaluations: by grid, number of rotations.
     """
 
     frames: int
@@ -65,7 +65,7 @@ def symmetry_errors(model: Model, frames: Sequence[Atoms]) -> SymmetryErrors:
 
 
 def draw(found: dict[str, SymmetryErrors], path: Path) -> None:
-    """The figure of the paper: energy and force errors against evaluations."""
+    """Draw energy and force errors against the number of evaluations, as in the paper."""
     measured = [
         ProbeSummary(
             label=f"{name}, {one.frames} of {one.atoms[0]} atoms or more",

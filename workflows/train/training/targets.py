@@ -1,7 +1,7 @@
-"""What a stage learns: one energy surface, or several with a network in common.
+"""Targets of a stage: one energy surface, or several that share a network.
 
-Sets of another functional (``shift``) beside a model's own are a target of their own: a network of
-metatrain has heads for each target and everything below them in common.
+A set of another functional (``shift``) that is trained together with the model's own sets is a
+separate target: in metatrain each target has its own heads, and all other weights are shared.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ TARGET = "energy"
 
 
 def targets(settings: Settings, stage: Stage) -> dict[str, tuple[str, ...]]:
-    """Names of the sets of a stage by metatrain's name of what they teach.
+    """Return the names of the sets of a stage, by metatrain's name of their target.
 
-    A stage on shifted sets alone teaches the model's own energy.
+    In a stage on shifted sets only, these train the model's own energy.
     """
     sets = settings.of_stage(stage)
     own = tuple(name for name in sets if name in settings.own)
@@ -24,7 +24,7 @@ def targets(settings: Settings, stage: Stage) -> dict[str, tuple[str, ...]]:
 
 
 def file_name(part: str, target: str) -> str:
-    """Of the frames of one part, ``train`` or ``held_out``, that teach a target."""
+    """Return the file name for the frames of a part (``train`` or ``held_out``) and a target."""
     _, _, name = target.partition("/")
     file = part.replace("_", "-")
     return f"{file}-{name}.xyz" if name else f"{file}.xyz"

@@ -1,4 +1,4 @@
-"""metatrain's network by rows: the same energies, forces and gradients of a loss."""
+"""Edge-list evaluation in training: energies, forces and gradients agree with metatrain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from metatrain.utils.neighbor_lists import (  # isort: skip
     get_requested_neighbor_lists,
     get_system_with_neighbor_lists,
 )
-from training import rows  # isort: skip
+from training import edge_list  # isort: skip
 
 SMALL = {"d_pet": 8, "d_node": 16, "d_head": 8, "d_feedforward": 12, "num_heads": 2, "cutoff": 3.5}
 
@@ -32,9 +32,9 @@ def systems(model: Any, frames: list[Atoms]) -> list[Any]:
 
 
 def evaluated(
-    evaluation: rows.Evaluation, model: Any, given: list[Any], name: str = "energy"
+    evaluation: edge_list.Evaluation, model: Any, given: list[Any], name: str = "energy"
 ) -> tuple[Any, dict]:
-    """Energies with forces, and the gradient of a loss of both by every weight."""
+    """Return energies with forces, and the gradient of a loss with respect to every weight."""
     model.zero_grad()
     target = {name: target_with_forces(name)}
     block = evaluation(model, given, target, is_training=True)[name].block()
@@ -51,35 +51,39 @@ def target_with_forces(name: str = "energy") -> Any:
 
 
 @pytest.mark.parametrize("featurizer", ["feedforward", "residual"])
-def test_as_metatrain(featurizer: str) -> None:
-    """Boxes, molecules and an atom by itself, in several parts on two threads."""
+def test_agrees_with_metatrain(featurizer: str) -> None:
+    """For boxes, molecules and an isolated atom, in several parts on two threads."""
     model = peer.random_model([1, 8], featurizer_type=featurizer, **SMALL).train()
     given = systems(
         model, [lattice_water(2, seed=1), *molecules(3), Atoms("O"), lattice_water(4, seed=2)]
     )
-    assert len(rows._parts(given)) == 2
-    check(model, given, "energy", never_theirs(2))
+    assert len(edge_list._parts(given)) == 2
+    check(model, given, "energy", edge_list_only(2))
 
 
 def test_heads_of_another_functional() -> None:
-    """In turn, as batches come: each through its own heads and the network that they share."""
+    """Targets in turn, each with its own heads and the shared network."""
     quantities = {"energy": "energy", "energy/other": "energy"}
     model = peer.random_model([1, 8], quantities, **SMALL).train()
     given = systems(model, [lattice_water(2, seed=1), *molecules(2)])
-    evaluation = never_theirs(2)
+    evaluation = edge_list_only(2)
     found = [check(model, given, name, evaluation) for name in (*quantities, "energy")]
     assert (found[0] - found[1]).abs().min() > 1e-3
     assert torch.equal(found[0], found[2])
 
 
-def never_theirs(threads: int) -> rows.Evaluation:
-    return rows.by_rows(lambda *_, **__: pytest.fail("not by rows"), threads)
+def edge_list_only(threads: int) -> edge_list.Evaluation:
+    return edge_list.evaluate_by_edge_list(
+        lambda *_, **__: pytest.fail("metatrain's evaluation was called"), threads
+    )
 
 
-def check(model: Any, given: list[Any], name: str, by_rows: rows.Evaluation) -> torch.Tensor:
-    """Our energies, once all agrees with metatrain's."""
+def check(
+    model: Any, given: list[Any], name: str, evaluation: edge_list.Evaluation
+) -> torch.Tensor:
+    """Assert that all results agree with metatrain's; return the energies."""
     theirs, slopes = evaluated(evaluate_model, model, given, name)
-    ours, our_slopes = evaluated(by_rows, model, given, name)
+    ours, our_slopes = evaluated(evaluation, model, given, name)
     assert mts.equal_metadata_block(ours, theirs)
     torch.testing.assert_close(ours.values, theirs.values, rtol=1e-11, atol=1e-11)
     forces = [block.gradient("positions").values for block in (ours, theirs)]
@@ -93,22 +97,26 @@ def check(model: Any, given: list[Any], name: str, by_rows: rows.Evaluation) -> 
 
 
 def test_without_gradients_by_weights() -> None:
-    """As frames held out are evaluated: the same numbers, and no graph that is kept."""
+    """Evaluation of held-out frames: the same numbers, detached from the autograd graph."""
     model = peer.random_model([1, 8], **SMALL).train()
     given = systems(model, molecules(2))
     target = {"energy": target_with_forces()}
-    block = rows.by_rows(evaluate_model, 1)(model, given, target, is_training=False)["energy"]
+    block = edge_list.evaluate_by_edge_list(evaluate_model, 1)(
+        model, given, target, is_training=False
+    )["energy"]
     theirs = evaluate_model(model, given, target, is_training=False)["energy"]
     assert not block.block().values.requires_grad
     assert mts.allclose(block, mts.detach(theirs), rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize("adaptive, training", [(8.0, True), (None, False)])
-def test_leaves_to_metatrain_what_it_has_not(adaptive: float | None, training: bool) -> None:
-    """Adaptive cutoffs, and models out of training."""
+def test_unsupported_models_are_left_to_metatrain(adaptive: float | None, training: bool) -> None:
+    """For adaptive cutoffs, and models in evaluation mode."""
     model = peer.random_model([1, 8], num_neighbors_adaptive=adaptive, **SMALL).train(training)
     asked: list[Any] = []
-    evaluation = rows.by_rows(lambda model, *_, **__: asked.append(model) or {}, threads=1)
+    evaluation = edge_list.evaluate_by_edge_list(
+        lambda model, *_, **__: asked.append(model) or {}, threads=1
+    )
     target = {"energy": target_with_forces()}
     evaluation(model, systems(model, molecules(1)), target, is_training=True)
     assert asked == [model]

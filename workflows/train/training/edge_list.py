@@ -1,11 +1,10 @@
-"""metatrain's PET through this package's network, while it is trained on a CPU.
+"""Evaluate metatrain's PET with the network of this package, to train faster on a CPU.
 
-The weights are metatrain's own; what differs is the way through them. Edges are rows without
-padding, the gradient that is differentiated again is one along edges, not through positions, and
-a batch is evaluated in parts of one large structure or some small ones. What a part works on stays
-in the cache, and parts run side by side: two of them on two cores are done in little more time
-than one, while two threads within each operation gain little. Energies, forces and gradients are
-the same to rounding.
+The weights are metatrain's own, and energies, forces and gradients agree to rounding. The edges are
+a list without padding, forces are differentiated along edges instead of through positions, and a
+batch is evaluated in parts of one large structure or several small ones. The data of a part stay in
+the cache, and parts run in parallel: two parts on two cores take little more time than one, while
+two threads within each operation gain little.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from pet_driver.checkpoints.metatrain import network_names
 from pet_driver.network import PET, Hypers, PairCutoffs
 from pet_driver.network.transformer import table_width
 
-PART_ATOMS = 200  # of a part; a structure is never divided
+PART_ATOMS = 200  # largest number of atoms of a part, unless one structure has more
 Evaluation = Callable[..., dict[str, TensorMap]]
 
 
 class Edges(NamedTuple):
-    """Of some structures, one after another, sorted by centre."""
+    """Edge list of several structures, sorted by centre."""
 
     species: Tensor  # indices [N]
     vectors: Tensor  # [E, 3] in A
@@ -37,13 +36,13 @@ class Edges(NamedTuple):
     reverse: Tensor  # [E]
 
 
-class Rows:
-    """A metatrain PET, evaluated by this package's network with the very same weights.
+class EdgeListNetwork:
+    """A metatrain PET evaluated by the network of this package with the same weight tensors.
 
     Args:
-        model: the PET.
-        target: which of its energies.
-        threads: how many parts run at a time, each in one thread.
+        model: the PET of metatrain.
+        target: name of one of its energies.
+        threads: number of parts that run at a time, each in one thread.
     """
 
     def __init__(self, model: Any, target: str, threads: int) -> None:
@@ -60,24 +59,27 @@ class Rows:
         self.weights = [one for one in self.network.parameters() if one.requires_grad]
 
     def __call__(self, systems: list[Any], differentiable: bool) -> tuple[Tensor, Tensor]:
-        """Energies [structures, 1] and their gradients by positions [N, 3]; both differentiable
-        by the weights, if asked for."""
+        """Return energies [structures, 1] and their gradients with respect to positions [N, 3].
+
+        Both are differentiable with respect to the weights if ``differentiable``.
+        """
         if differentiable:
             return Differentiable.apply(self, systems, *self.weights)
         return self.joined(self.evaluate(systems, differentiable=False))
 
     def evaluate(self, systems: list[Any], differentiable: bool) -> list[tuple[Tensor, Tensor]]:
-        """The same, part by part."""
+        """Return energies and gradients of each part."""
         parts = _parts(systems)
         return list(self.pool.map(self._evaluate, parts, [differentiable] * len(parts)))
 
     @staticmethod
     def joined(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """Without their graphs."""
+        """Concatenate the parts, detached from the autograd graph."""
         energies, gradients = zip(*parts, strict=True)
         return torch.cat(energies).detach(), torch.cat(gradients).detach()
 
     def _evaluate(self, systems: list[Any], differentiable: bool) -> tuple[Tensor, Tensor]:
+        """Evaluate one part."""
         edges = self._edges(systems)
         n_atoms = len(edges.species)
         lengths = edges.vectors.norm(dim=1)
@@ -100,6 +102,7 @@ class Rows:
         return energies.to(along.dtype)[:, None], gradients
 
     def _edges(self, systems: list[Any]) -> Edges:
+        """Return the edge list of a part, from the neighbour lists of its structures."""
         lists = [system.get_neighbor_list(self.options) for system in systems]
         starts = torch.tensor([0, *(len(system) for system in systems)]).cumsum(0)
         vectors = torch.cat([one.values.detach().squeeze(-1) for one in lists])
@@ -116,47 +119,47 @@ class Rows:
 
 
 class Differentiable(torch.autograd.Function):
-    """Energies and gradients of a batch, whose parts are differentiated side by side too."""
+    """Energies and gradients of a batch whose parts are differentiated in parallel."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Rows, systems: list[Any], *weights: Tensor) -> Any:
-        ctx.rows, ctx.parts = rows, rows.evaluate(systems, differentiable=True)
-        return rows.joined(ctx.parts)
+    def forward(ctx: Any, network: EdgeListNetwork, systems: list[Any], *weights: Tensor) -> Any:
+        ctx.network, ctx.parts = network, network.evaluate(systems, differentiable=True)
+        return network.joined(ctx.parts)
 
     @staticmethod
     def backward(ctx: Any, by_energy: Tensor, by_gradient: Tensor) -> Any:
-        seeds = zip(
+        grad_outputs = zip(
             by_energy.split([len(energies) for energies, _ in ctx.parts]),
             by_gradient.split([len(gradients) for _, gradients in ctx.parts]),
             strict=True,
         )
 
-        def differentiate(part: tuple[Tensor, Tensor], seed: tuple[Tensor, Tensor]) -> Any:
-            return torch.autograd.grad(part, ctx.rows.weights, seed)
+        def differentiate(part: tuple[Tensor, Tensor], grad_output: tuple[Tensor, Tensor]) -> Any:
+            return torch.autograd.grad(part, ctx.network.weights, grad_output)
 
-        found = ctx.rows.pool.map(differentiate, ctx.parts, seeds)
+        found = ctx.network.pool.map(differentiate, ctx.parts, grad_outputs)
         return None, None, *(sum(one) for one in zip(*found, strict=True))
 
 
-def by_rows(theirs: Evaluation, threads: int) -> Evaluation:
-    """metatrain's ``evaluate_model``, by rows where these can stand in for it."""
-    known: dict[str, tuple[Any, Rows]] = {}
+def evaluate_by_edge_list(theirs: Evaluation, threads: int) -> Evaluation:
+    """Wrap metatrain's ``evaluate_model`` to use edge lists wherever they are supported."""
+    known: dict[str, tuple[Any, EdgeListNetwork]] = {}
 
     def evaluate(
         model: Any, systems: list[Any], targets: dict[str, Any], is_training: bool, **rest: Any
     ) -> dict[str, TensorMap]:
-        if not _stands_in(model, systems, targets):
+        if not _is_supported(model, systems, targets):
             return theirs(model, systems, targets, is_training, **rest)
         (target,) = targets
         if target not in known or known[target][0] is not model:
-            known[target] = (model, Rows(model, target, threads))
+            known[target] = (model, EdgeListNetwork(model, target, threads))
         return {target: _as_metatrain(systems, *known[target][1](systems, is_training))}
 
     return evaluate
 
 
-def _stands_in(model: Any, systems: list[Any], targets: dict[str, Any]) -> bool:
-    """Energies with forces of a plain PET in training, on a CPU; one target in a batch."""
+def _is_supported(model: Any, systems: list[Any], targets: dict[str, Any]) -> bool:
+    """Return whether this is the training of a plain PET on energies and forces on a CPU."""
     return (
         model.training
         and systems[0].device.type == "cpu"
@@ -168,7 +171,7 @@ def _stands_in(model: Any, systems: list[Any], targets: dict[str, Any]) -> bool:
 
 
 def _parts(systems: list[Any]) -> list[list[Any]]:
-    """Systems in their order, as many to a part as fit."""
+    """Divide systems, in their order, into parts of at most ``PART_ATOMS`` atoms."""
     parts: list[list[Any]] = [[]]
     for system in systems:
         if parts[-1] and sum(map(len, parts[-1])) + len(system) > PART_ATOMS:
@@ -178,6 +181,7 @@ def _parts(systems: list[Any]) -> list[list[Any]]:
 
 
 def _as_metatrain(systems: list[Any], energies: Tensor, gradients: Tensor) -> TensorMap:
+    """Return energies and gradients in the form of metatrain's ``evaluate_model``."""
     properties = Labels("energy", torch.tensor([[0]]))
     block = TensorBlock(
         values=energies,

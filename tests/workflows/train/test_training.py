@@ -1,4 +1,4 @@
-"""The whole road in small: killed in the middle, resumed, exported, described."""
+"""A small training: killed, resumed, exported, with its model card; and its split."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def command(data: Path, output: Path, *options: str) -> list[str]:
 
 
 def kill_after_first_checkpoint(line: list[str], stage: Path) -> None:
-    """SIGKILL to the script; metatrain, whose parent is gone, ends by itself."""
+    """Kill the script after the first checkpoint; metatrain ends when its parent is gone."""
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end = time.monotonic() + PATIENCE
     while not list(stage.glob("outputs/*/*/model_0.ckpt")):
@@ -44,7 +44,7 @@ def kill_after_first_checkpoint(line: list[str], stage: Path) -> None:
 
 
 def run_when_free(line: list[str]) -> subprocess.CompletedProcess:
-    """Again and again while the killed training still holds its folder."""
+    """Run a command, repeatedly while the killed training still locks its folder."""
     for _ in range(100):
         done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE)
         if "is under way" not in done.stderr:
@@ -54,7 +54,7 @@ def run_when_free(line: list[str]) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.timeout(600)
-def test_killed_and_gone_on_with(made_data: Path, tmp_path: Path) -> None:
+def test_killed_training_resumes(made_data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "quick"
     line = command(made_data, tmp_path)
     kill_after_first_checkpoint(line, folder / "1-one")
@@ -67,7 +67,7 @@ def test_killed_and_gone_on_with(made_data: Path, tmp_path: Path) -> None:
     assert "Restarting training from" in (folder / "1-one" / "screen.txt").read_text()
     assert "GG" in first_state(folder / "1-one"), "SOAP's preconditioners"
     assert "GG" not in first_state(folder / "2-two"), "Adam"
-    check_maps_of_vectors(folder)
+    check_embedding_of_edge_vectors(folder)
     record = json.loads((folder / "quick.json").read_text())
     assert list(record["stages"]) == ["one", "two"]
     for stage in record["stages"].values():
@@ -88,13 +88,13 @@ def test_killed_and_gone_on_with(made_data: Path, tmp_path: Path) -> None:
 
 
 def first_state(stage: Path) -> dict:
-    """What the optimizer of a stage remembers of the first parameters that it moves."""
+    """Return the optimizer state of the first parameters of a stage."""
     checkpoint = read_checkpoint(newest_checkpoint(stage))
     return next(iter(checkpoint["optimizer_state_dict"]["state"].values()))
 
 
-def check_maps_of_vectors(folder: Path) -> None:
-    """The first stage leaves them as they were drawn, the next one moves them."""
+def check_embedding_of_edge_vectors(folder: Path) -> None:
+    """Assert that the first stage keeps the initial weights, and the next one changes them."""
     before, after = (
         {
             name: weights
@@ -122,13 +122,13 @@ def indices(record: dict) -> list[int]:
 
 
 def check_fragments(record: dict) -> None:
-    """Baselines differ between elements as isolated atoms do, whatever the stoichiometry."""
+    """Assert that baselines of elements differ as the energies of isolated atoms do."""
     baselines, energies = record["baselines"], record["settings"]["atomic_energies"]
     assert baselines["8"] - baselines["1"] == pytest.approx(energies["O"] - energies["H"])
 
 
 def check_card(path: Path, record: dict) -> None:
-    """Every section is there, with the command that repeats it; the curve has no runs here."""
+    """Assert that every section is there, except the learning curve, with its command."""
     text = path.read_text()
     for section, title in SECTIONS.items():
         expected = title is not None and section != "learning-curve"
@@ -139,14 +139,14 @@ def check_card(path: Path, record: dict) -> None:
 
 
 def split_only(configuration: Path, data: Path, output: Path, frames: int | None = None) -> dict:
-    """What the command with --split-only writes as indices, by set."""
+    """Run a training with --split-only; return the indices by set."""
     train.train(configuration, data, output, device="cpu", frames=frames, split_only=True)
     (path,) = output.glob("*/split/split.json")
     return json.loads(path.read_text())["sets"]
 
 
 def test_split_is_reproducible(made_data: Path, tmp_path: Path) -> None:
-    """Two folders, the same indices; fewer frames are among the more, those held out the same."""
+    """A smaller training set is a subset, with the same held-out frames."""
     a, b = (split_only(TRAIN / "quick.yaml", made_data, tmp_path / name) for name in "ab")
     fewer = split_only(TRAIN / "quick.yaml", made_data, tmp_path / "c", frames=2)
     assert a == b
@@ -166,7 +166,7 @@ def test_members_of_an_ensemble_share_the_split(made_data: Path, tmp_path: Path)
     assert one["split"] == two["split"]
 
 
-def test_another_training_is_not_mixed_in(made_data: Path, tmp_path: Path, capsys) -> None:
+def test_folder_of_another_training_is_refused(made_data: Path, tmp_path: Path, capsys) -> None:
     mine = tmp_path / "mine.yaml"
     text = (TRAIN / "quick.yaml").read_text()
     mine.write_text(text)
@@ -178,7 +178,7 @@ def test_another_training_is_not_mixed_in(made_data: Path, tmp_path: Path, capsy
     assert "holds another training (changed: " in error and "settings: seed" in error
 
 
-def test_a_batch_too_small(made_data: Path, tmp_path: Path, capsys) -> None:
+def test_batch_smaller_than_a_frame_is_refused(made_data: Path, tmp_path: Path, capsys) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text(f"base: {TRAIN / 'quick.yaml'}\nstages: {{one: {{batch_atoms: 20}}}}\n")
     with pytest.raises(typer.Exit):
@@ -186,7 +186,7 @@ def test_a_batch_too_small(made_data: Path, tmp_path: Path, capsys) -> None:
     assert "batch_atoms is 20, and a frame of liquid has 24 atoms" in capsys.readouterr().err
 
 
-def test_a_card_needs_the_data_of_the_training(made_data: Path, tmp_path: Path) -> None:
+def test_card_needs_record_and_data_of_the_training(made_data: Path, tmp_path: Path) -> None:
     archive = tmp_path / "mine.pt"
     archive.write_bytes((ROOT / "pet_driver" / "model" / "weights" / "water-small.pt").read_bytes())
     with pytest.raises(PetDriverError, match=r"no record of a training at .*mine.json"):
