@@ -95,7 +95,7 @@ def check_pip(arguments: Sequence[str], folder: Path) -> None:
 
 
 def check_python(arguments: Sequence[str], folder: Path) -> None:
-    """Find the script or module, and its options in the sources beside it."""
+    """Find the script or module, and its options in the sources of its folder."""
     if arguments[:2] == ["-m", "venv"]:
         return
     if arguments[:2] == ["-m", "pytest"]:

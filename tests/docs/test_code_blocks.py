@@ -53,6 +53,7 @@ def write_trajectory(path: Path) -> None:
         ase.io.write(path, atoms, format="extxyz", append=True, columns=["symbols", "positions"])
 
 
+@pytest.mark.timeout(1200)  # on a machine with other work
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_blocks_work_as_printed(page: Path, folder: Path) -> None:
     document = Document.parse(str(page), parse)
