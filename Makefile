@@ -2,6 +2,7 @@
 # make test         lint and run the tests
 # make test-all     run the tests that are marked slow as well
 # make lint         correct style with ruff, check types with mypy; with CI=true only report
+# make docs         build the documentation into build/docs; a warning is an error
 # make bench        measure the speed, next to other programs: hours; BENCH=--quick: minutes
 # make experiments  make the figures of the paper from short runs: a quarter of an hour
 # make clean        remove the environment and the results
@@ -19,7 +20,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # A shared torch may have another version than the one in constraints.txt.
 CONSTRAINTS := $(if $(TORCH),constraints.txt,.venv/constraints.txt)
 
-.PHONY: run test test-all lint bench experiments clean
+.PHONY: run test test-all lint docs bench experiments clean
 
 run: .venv/.ready
 	$(BIN)/python workflows/first_run.py --output $(RESULTS)
@@ -72,8 +73,6 @@ clean:
 	-$(PIP) -c $(CONSTRAINTS) pet-jax
 	touch $@
 
-# make docs         build the documentation into build/docs; a warning is an error
-.PHONY: docs
 docs: .venv/.ready-for-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
 
