@@ -11,8 +11,6 @@ energy plus a polynomial that takes it to zero, with two derivatives, at an oute
 As in metatrain the inner cutoff is 0, the outer one the sum of the two atoms' covalent radii.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
@@ -54,6 +52,7 @@ class Repulsion(nn.Module):
         radii: covalent radius of each species, A.
     """
 
+    # TorchScript cannot read these where annotations are strings (from __future__).
     coefficients: Tensor
     cutoffs: Tensor
     charges: Tensor
