@@ -105,6 +105,6 @@ def forces_and_virials(
     # In torch a subtraction is ten times faster than index_add with a factor of -1.
     forces -= zeros.index_add_(0, pairs.neighbors, gradients)
     if len(counts) == 1:
-        return forces, -(vectors.T @ gradients)
+        return forces, -(vectors.T @ gradients)[None]
     parts = zip(vectors.split(counts), gradients.split(counts), strict=True)
     return forces, -torch.stack([r.T @ gradient for r, gradient in parts])

@@ -69,3 +69,13 @@ def test_atoms_without_edges(threads: int) -> None:
     )
     assert torch.equal(forces, torch.zeros(2, 3, dtype=torch.float64))
     assert torch.equal(virials, torch.zeros(2, 3, 3, dtype=torch.float64))
+
+
+def test_single_structure_has_the_same_forces_and_virials(threads: int) -> None:
+    found = edges([lattice_water(2)], False)
+    arguments = (found.pairs, found.vectors, found.vectors, found.structures, found.counts)
+    exact, fast = (forces_and_virials(*arguments, use_kernels) for use_kernels in (False, True))
+    assert exact[1].shape == (1, 3, 3)
+    for one, two in zip(exact, fast, strict=True):
+        assert one.shape == two.shape
+        assert (one - two).abs().max() < 1e-12 * one.abs().max().clamp(min=1.0)
