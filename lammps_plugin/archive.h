@@ -63,7 +63,7 @@ struct Topology {
   std::vector<std::int64_t> centers;    // [E] sorted
   std::vector<std::int64_t> neighbors;  // [E]
   std::vector<std::int64_t> reverse;    // [E] index of the edge seen from the other end
-  std::vector<double> shifts;           // [E, 3] whole cell vectors added to the neighbour
+  std::vector<double> shifts;           // [E, 3] number of cell vectors added to the neighbour
   // May be null.  With an exchange, owned nodes come first and all centers are owned.  The
   // neighbour of remote edge s is the s-th node after them, which no other edge has, and the edge
   // is its own reverse.

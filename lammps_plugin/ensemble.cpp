@@ -50,6 +50,7 @@ void pet::Ensemble::add_metadata(std::size_t member)
                              ", that of " + other.path + " is " + other.grid + ": choose one for "
                              "the ensemble with the keyword grid");
   metadata_.path += "+" + other.path;
+  if (metadata_.note.empty()) metadata_.note = other.note;
   if (metadata_.dtype.find(other.dtype) == std::string::npos) metadata_.dtype += ", " + other.dtype;
   metadata_.cutoff = std::max(metadata_.cutoff, other.cutoff);
   metadata_.interaction_range = std::max(metadata_.interaction_range, other.interaction_range);

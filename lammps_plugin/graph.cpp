@@ -22,7 +22,7 @@ constexpr int SHIFT_BIAS = 128;
 constexpr int SHIFT_MAX = SHIFT_BIAS - 1;
 
 constexpr std::size_t IMAGES_CHECKED = 64;
-constexpr double FRACTION_TOLERANCE = 1e-8;    // deviation from whole cell vectors
+constexpr double FRACTION_TOLERANCE = 1e-8;    // deviation from an integer number of cell vectors
 
 std::uint64_t pack(int node, const std::array<int, 3> &shift)
 {
@@ -263,7 +263,7 @@ bool PETGraph::has_edge(int node, Key key) const
   return std::binary_search(rows_[node].begin(), rows_[node].end(), key);
 }
 
-/// Returns the whole cell vectors from the atom of a node to one of its images.
+/// Returns the numbers of cell vectors from the atom of a node to one of its images.
 std::array<int, 3> PETGraph::shift(int image, int node) const
 {
   const double *x = atom->x[image], *origin = atom->x[atoms_[node]], *inverse = domain->h_inv;

@@ -3,8 +3,8 @@
 // From the atoms, ghosts and neighbour list of LAMMPS to the graph that an archive evaluates.
 //
 // A node is an atom ID.  All periodic images of an atom, local or ghost, are one node, and an edge
-// has the whole cell vectors between its two images: a single rank never computes a ghost, and a
-// cell may be smaller than the cutoff.  If several ghosts share an ID that no local atom has, the
+// has the numbers of cell vectors between its two images: a single rank never computes a ghost, and
+// a cell may be smaller than the cutoff.  If several ghosts share an ID that no local atom has, the
 // ghost nearest to the local atoms represents them (among equals the first in LAMMPS' order): this
 // rank knows its environment at least as far as those of its images.  The reverse communication of
 // LAMMPS adds the forces on a representative to its atom.
@@ -67,8 +67,8 @@ class PETGraph : protected Pointers {
   /// it ignores.
   void check_types(const std::vector<int> &numbers) const;
 
-  /// Throws std::runtime_error if the distance between images of an atom is not a sum of whole cell
-  /// vectors.
+  /// Throws std::runtime_error if images of an atom are not an integer number of cell vectors
+  /// apart.
   void check_images() const;
 
   /// Returns the current positions of the nodes [N, 3].

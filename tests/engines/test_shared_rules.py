@@ -168,8 +168,9 @@ class FaultyModule(archive.ArchiveModule):
     def symmetrized(
         self, batch: Structures, rotations: Tensor, weights: Tensor, frames: int, max_edges: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        torch.ops.aten._assert_scalar(0, self.text)  # fails as other operators of torch do
-        return weights, weights, weights, weights
+        # An operator of torch that fails. `raise` would give an error of TorchScript itself.
+        failed = torch.ops.aten._functional_assert_scalar(0, self.text, weights)
+        return failed, failed, failed, failed
 
 
 @pytest.fixture(scope="module")
