@@ -19,7 +19,7 @@ def near(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Select the edges shorter than ``cutoff`` from P pairs of atoms.
 
-    See :meth:`pet_driver.neighbors.edges.Pairs.near`.
+    See :meth:`pet_driver.neighbors.edges.Pairs.select`.
 
     Args:
         positions: [N, 3] in A, float64.
