@@ -9,7 +9,7 @@ from ase.io import write
 from typer.testing import CliRunner
 
 from pet_driver.cli import app
-from tests.test_cli import pet_driver
+from tests.cli.test_cli import pet_driver
 
 
 def test_probe_of_the_shipped_model(tmp_path: Path, one_water: Atoms, water: Atoms) -> None:
