@@ -17,6 +17,7 @@ from pet_driver.analysis.properties import (
     PropertyFile,
     PropertyTable,
     files_with_prefix,
+    property_names,
 )
 from pet_driver.errors import PetDriverError
 
@@ -156,12 +157,8 @@ def _bead_files(path: PathLike) -> list[str]:
 def _find_properties(extras: PathLike) -> PropertyFile:
     """Return the property file with step, time and potential in the folder of the extras."""
     for candidate in files_with_prefix(extras):
-        with open(candidate, errors="replace") as handle:
-            if handle.read(3) != "# c":
-                continue
-        table = PropertyFile(candidate)
-        if all(name in table for name in ("step", "time", "potential")):
-            return table
+        if {"step", "time", "potential"}.issubset(property_names(candidate)):
+            return PropertyFile(candidate)
     raise PetDriverError(
         f"{os.fspath(extras)}: no property file with step, time and potential in its folder; "
         "give properties="

@@ -21,7 +21,9 @@ from pet_driver.analysis.appended_table import AppendedTable
 from pet_driver.analysis.units import factor
 from pet_driver.errors import PetDriverError
 
-_HEADER = re.compile(r"#\s*(?:column|cols\.)\s+(\d+)(?:\s*-\s*(\d+))?\s*-->\s*(\S[^:]*?)\s*:")
+_HEADER = re.compile(r"#\s*(?:column|cols\.)\s+(\d+)(?:\s*-\s*(\d+))?\s*-->\s*(\S[^:]*?)\s*(?::|$)")
+_UNIT = re.compile(r"\{([^}]*)\}")
+_ARGUMENTS = re.compile(r"\(([^)]*)\)")
 
 
 class PropertyTable:
@@ -138,6 +140,30 @@ def read_text(path: str | os.PathLike) -> str:
     return text[:end]
 
 
+def split_property(text: str) -> tuple[str, str]:
+    """Split the name of a property of i-PI into the name with its arguments and the unit.
+
+    i-PI accepts unit and arguments in either order: ``potential{electronvolt}(bead=0)`` and
+    ``potential(bead=0){electronvolt}`` are both ``("potential(bead=0)", "electronvolt")``. The
+    rule is that of ``ipi.engine.properties.getall``.
+    """
+    unit, arguments = _UNIT.search(text), _ARGUMENTS.search(text)
+    name = re.split(r"[({]", text, maxsplit=1)[0].strip()
+    if arguments is not None:
+        name += f"({'; '.join(word.strip() for word in arguments[1].split(';'))})"
+    return name, unit[1].strip() if unit is not None else ""
+
+
+def property_names(path: str | os.PathLike) -> list[str]:
+    """Return the names in the header of a property file of i-PI; an empty list for other files."""
+    with open(path, errors="replace") as handle:
+        head = handle.read(_MAX_READ)
+    try:
+        return list(_header(head, path)[0])
+    except PetDriverError:
+        return []
+
+
 Layout: TypeAlias = dict[str, tuple[int, int]]  # name -> first column, column after the last
 
 
@@ -151,11 +177,9 @@ def _header(text: str, path: str | os.PathLike) -> tuple[Layout, dict[str, str]]
         if match is None:
             continue
         first, last, what = match.groups()
-        name, brace, unit = what.strip().partition("{")
-        if brace and not unit.endswith("}"):
-            name, unit = what.strip(), ""
+        name, unit = split_property(what)
         layout[name] = (int(first) - 1, int(last or first))
-        units[name] = unit.rstrip("}")
+        units[name] = unit
     if not layout:
         raise PetDriverError(
             f"{os.fspath(path)}: has no header '# column 1 --> name'; not a property file of i-PI"
@@ -234,8 +258,6 @@ def _timestep_of(path: Path) -> float | None:
         return None
     with open(path, errors="replace") as handle:
         text = handle.read(_MAX_READ)
-    if not text.startswith("# c"):
-        return None
     try:
         layout, units = _header(text, path)
         if "step" not in layout or "time" not in layout:

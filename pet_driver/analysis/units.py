@@ -57,8 +57,9 @@ _TABLE: dict[str, dict[str, float]] = {
     "undefined": {"atomic_unit": 1.0, "ase": 1.0},
 }
 _PREFIX = {
-    "tera": 1e12, "giga": 1e9, "mega": 1e6, "kilo": 1e3, "milli": 1e-3, "micro": 1e-6,
-    "nano": 1e-9, "pico": 1e-12, "femto": 1e-15, "atto": 1e-18,
+    "yotta": 1e24, "zetta": 1e21, "exa": 1e18, "peta": 1e15, "tera": 1e12, "giga": 1e9, "mega": 1e6,
+    "kilo": 1e3, "milli": 1e-3, "micro": 1e-6, "nano": 1e-9, "pico": 1e-12, "femto": 1e-15,
+    "atto": 1e-18, "zepto": 1e-21, "yocto": 1e-24,
 }  # fmt: skip
 _PREFIXED = re.compile(f"({'|'.join(_PREFIX)})(.+)")
 
