@@ -25,7 +25,7 @@ from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from MDAnalysis.lib.mdamath import triclinic_box
+from MDAnalysis.lib.mdamath import triclinic_box, triclinic_vectors
 
 from pet_driver.analysis import fixed_width
 from pet_driver.errors import PetDriverError
@@ -63,7 +63,8 @@ Data: TypeAlias = bytes | mmap.mmap
 
 _LATTICE = re.compile(r'Lattice="([^"]*)"', re.IGNORECASE)
 _PROPERTIES = re.compile(r"Properties=(\S+)", re.IGNORECASE)
-_ABC = re.compile(r"CELL[(\[{]abcABC[)\]}]:\s*((?:[-+0-9.Ee]+\s+){5}[-+0-9.Ee]+)")
+_CELL = re.compile(r"CELL[(\[{](\w*)[)\]}]:[ \t]*([-+0-9.Ee \t]*)")
+_CELL_SIZE = {"abcABC": 6, "H": 9, "GENH": 9}
 
 
 def _find_all(data: Data, token: bytes) -> Iterator[int]:
@@ -79,6 +80,10 @@ def _line(data: Data, start: int) -> tuple[bytes, int]:
     if end < 0:
         return data[start:], -1
     return data[start:end].rstrip(b"\r"), end + 1
+
+
+# in the comment of each frame; i-PI reads a comment without a cell as well
+_TOKENS = (b"CELL", b"Lattice=", b"Properties=", b"positions{")
 
 
 def scan_xyz(data: Data, path: str) -> tuple[int, list[FrameEntry]]:
@@ -106,7 +111,7 @@ def scan_xyz(data: Data, path: str) -> tuple[int, list[FrameEntry]]:
             "is this an xyz or extxyz trajectory?"
         ) from None
     comment = _line(data, second)[0] if second > 0 else b""
-    token = next((t for t in (b"CELL", b"Lattice=", b"Properties=") if t in comment), None)
+    token = next((t for t in _TOKENS if t in comment), None)
     if token is None:
         raise PetDriverError(
             f"{path}: line 2 names neither CELL{{...}} nor Lattice=; this is not a trajectory of "
@@ -172,13 +177,13 @@ def parse_xyz(block: bytes, n_atoms: int) -> RawFrame:
     comment = block[start:body].decode(errors="replace")
     width, first = value_columns(comment, len(block[body : block.find(b"\n", body)].split()))
     values = fixed_width.parse_columns(block[body:], n_atoms, width, first)
-    if values is not None:
-        return RawFrame(values, xyz_cell(comment))
-    tokens = block[body:].split()
-    if len(tokens) != width * n_atoms:
-        raise ValueError(f"{len(tokens)} fields for {n_atoms} atoms of {width} columns")
-    columns = [list(map(float, tokens[first + axis :: width])) for axis in range(3)]
-    return RawFrame(np.array(columns).T, xyz_cell(comment))
+    if values is None:
+        tokens = block[body:].split()
+        if len(tokens) != width * n_atoms:
+            raise ValueError(f"{len(tokens)} fields for {n_atoms} atoms of {width} columns")
+        values = np.array([list(map(float, tokens[first + k :: width])) for k in range(3)]).T
+    cell, rotation = xyz_cell(comment)
+    return RawFrame(values if rotation is None else values @ rotation, cell)
 
 
 def names_xyz(block: bytes, n_atoms: int) -> list[str]:
@@ -224,17 +229,53 @@ def name_column(comment: str) -> int:
     return _property_columns(comment).get("species", (0, 1))[0]
 
 
-def xyz_cell(comment: str) -> np.ndarray | None:
-    """Return the cell a, b, c, alpha, beta, gamma of a comment in the file's unit, or None."""
+def xyz_cell(comment: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the cell of a comment, and the rotation that i-PI applies to the values.
+
+    i-PI has three forms, with any of the brackets ``(``, ``[`` and ``{``: ``CELL{abcABC}``,
+    ``CELL{H}`` (the matrix whose columns are the cell vectors) and ``CELL{GENH}`` (the matrix whose
+    rows are cell vectors of any orientation, which i-PI rotates together with the atoms).
+
+    Args:
+        comment: the comment of the frame.
+
+    Returns:
+        a, b, c, alpha, beta, gamma in the file's unit, or ``None`` without a cell; and the matrix
+        [3, 3] by which the rows of values are to be multiplied, or ``None``.
+
+    Raises:
+        ValueError: a form that i-PI does not have, or too few numbers.
+    """
     match = _LATTICE.search(comment)
     if match is not None:
-        vectors = np.array(match.group(1).split(), float).reshape(3, 3)
-        return _dimensions(vectors)
-    match = _ABC.search(comment)
-    if match is None:
-        return None
-    cell = np.array(match.group(1).split(), float)
-    return cell if (cell[:3] > 0).all() else None
+        return _dimensions(np.array(match.group(1).split(), float).reshape(3, 3)), None
+    cells = dict(_CELL.findall(comment))
+    form = next((form for form in _CELL_SIZE if form in cells), None)
+    if form is None:
+        if "CELL" in comment:
+            raise ValueError(
+                "its CELL is in none of i-PI's forms CELL{abcABC}, CELL{H}, CELL{GENH}"
+            )
+        return None, None
+    numbers = np.array(cells[form].split(), float)[: _CELL_SIZE[form]]
+    if len(numbers) < _CELL_SIZE[form]:
+        raise ValueError(f"{len(numbers)} numbers follow CELL{{{form}}}, not {_CELL_SIZE[form]}")
+    if form == "abcABC":
+        return (numbers if (numbers[:3] > 0).all() else None), None
+    matrix = numbers.reshape(3, 3)
+    if form == "H":
+        return (None if (matrix.diagonal() < 0).all() else _dimensions(matrix.T)), None
+    cell = _lengths_and_angles(matrix)
+    return cell, np.linalg.inv(matrix) @ triclinic_vectors(cell, dtype=np.float64)
+
+
+def _lengths_and_angles(vectors: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(vectors, axis=1)
+    cosines = [vectors[i] @ vectors[j] / (lengths[i] * lengths[j]) for i, j in _ANGLES]
+    return np.concatenate([lengths, np.rad2deg(np.arccos(cosines))])
+
+
+_ANGLES = ((1, 2), (0, 2), (0, 1))  # alpha, beta and gamma
 
 
 def _dimensions(vectors: np.ndarray) -> np.ndarray | None:
@@ -250,7 +291,8 @@ def _dimensions(vectors: np.ndarray) -> np.ndarray | None:
     return np.array(triclinic_box(*vectors), float)
 
 
-_QUANTITY = re.compile(r"([A-Za-z_]\w*)(\([^)]*\))?\{([^}]*)\}")
+# a mark has no space: i-PI does not recognize positions{ angstrom }
+_QUANTITY = re.compile(r"([A-Za-z_]\w*)(\([^)]*\))?\{([^}\s]*)\}")
 _STEP = re.compile(r"Step:\s*(-?\d+)")
 
 
@@ -268,6 +310,11 @@ def ipi_cell_unit(comment: str) -> str | None:
         if name == "cell":
             return unit
     return None
+
+
+def is_extxyz(comment: str) -> bool:
+    """Return whether a comment is that of an extended xyz file, whose unit is angstrom."""
+    return _LATTICE.search(comment) is not None or _PROPERTIES.search(comment) is not None
 
 
 def ipi_step(comment: str) -> int:

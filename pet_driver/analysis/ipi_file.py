@@ -53,6 +53,11 @@ class TrajectoryFile:
         path: the file.
         duplicates: ``"drop"`` (default) counts frames that a restarted run wrote again once: where
             the step does not grow, the later frames are kept. ``"keep"`` returns all frames.
+        units: unit of positions and cell if the comments do not mark them as in
+            ``positions{angstrom} cell{angstrom}``: i-PI's name of a unit of length, or
+            ``"automatic"`` for i-PI's own rule (bohr in its xyz, angstrom in pdb and extxyz).
+            ``None`` (default) reads pdb and extxyz in angstrom, and refuses an xyz without marks.
+        cell_units: the same for the cell alone, by default as ``units``.
 
     Attributes:
         n_atoms: number of atoms, N.
@@ -63,10 +68,17 @@ class TrajectoryFile:
         dimension: dimension of the quantity, see :func:`dimension_of`.
 
     Raises:
-        PetDriverError: a missing, empty or damaged file, or an unknown unit.
+        PetDriverError: a missing, empty or damaged file, an unknown unit, no marks of units, or
+            marks that contradict ``units``.
     """
 
-    def __init__(self, path: str | os.PathLike, duplicates: str = "drop"):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        duplicates: str = "drop",
+        units: str | None = None,
+        cell_units: str | None = None,
+    ):
         if duplicates not in ("drop", "keep"):
             raise PetDriverError(f"duplicates must be 'drop' or 'keep', not {duplicates!r}")
         self.path = os.fspath(path)
@@ -75,7 +87,7 @@ class TrajectoryFile:
             self.kind = formats.detect_format(data, self.path)
             self.n_atoms, entries = formats.SCANNERS[self.kind](data, self.path)
         self._index(entries, duplicates)
-        self._read_units(entries)
+        self._read_units(entries, units, cell_units or units)
         self._raw(0)  # raises an error if the first frame is damaged
         self.names = formats.NAMES[self.kind](self._block(0), self.n_atoms)
 
@@ -124,25 +136,58 @@ class TrajectoryFile:
                 stacklevel=4,
             )
 
-    def _read_units(self, entries: list[formats.FrameEntry]) -> None:
-        marks = {
-            (formats.ipi_quantity(e.comment), formats.ipi_cell_unit(e.comment))
-            for e in entries
-            if e.complete
-        }
+    def _read_units(
+        self, entries: list[formats.FrameEntry], units: str | None, cell_units: str | None
+    ) -> None:
+        complete = [entry.comment for entry in entries if entry.complete]
+        marks = {(formats.ipi_quantity(c), formats.ipi_cell_unit(c)) for c in complete}
         if len(marks) > 1:
             seen = ", ".join(sorted(f"{name}{{{unit}}}" for (name, unit), _ in marks))
             raise PetDriverError(
                 f"{self.path}: quantity or units change within the file ({seen}); "
                 "split it where they change"
             )
-        (self.quantity, self.unit), cell_unit = marks.pop()
-        if not self.quantity:  # an extxyz of ASE, or a pdb without a title
-            self.quantity, self.unit = "positions", "angstrom"
-            cell_unit = cell_unit or "angstrom"
+        (self.quantity, unit), cell_unit = marks.pop()
+        is_angstrom = self.kind == "pdb" or formats.is_extxyz(complete[0])
+        default = "angstrom" if is_angstrom else "atomic_unit"
+        if self.quantity:
+            self.unit = self._checked_unit(unit, units, self.quantity)
+        elif units is None and not is_angstrom:
+            raise PetDriverError(
+                f"{self.path}: its comments do not say the unit of the positions (i-PI itself "
+                "reads bohr, unless <file units=...> says otherwise); add the marks "
+                "positions{angstrom} cell{angstrom} to them, or give units='angstrom' or "
+                "'atomic_unit' (--units of pet-driver evaluate and probe)"
+            )
+        else:
+            self.quantity = "positions"
+            self.unit = default if units is None or units == "automatic" else units
+        if cell_unit is not None:
+            cell_unit = self._checked_unit(cell_unit, cell_units, "cell")
+        elif cell_units is None or cell_units == "automatic":
+            # with a mark for the positions, i-PI takes the cell in its default unit
+            cell_unit = default
+        else:
+            cell_unit = cell_units
         self.dimension = dimension_of(self.quantity)
         self._factor = factor(self.dimension, self.unit, self.path)
-        self._cell_factor = factor("length", cell_unit or "", self.path)
+        self._cell_factor = factor("length", cell_unit, self.path)
+
+    def _checked_unit(self, mark: str, given: str | None, name: str) -> str:
+        """Return the unit of a mark.
+
+        Raises:
+            PetDriverError: another unit was given for the file.
+        """
+        dimension = "length" if name == "cell" else dimension_of(name)
+        if given is not None and given != "automatic" and dimension == "length":
+            values = [factor("length", unit, self.path) for unit in (mark, given)]
+            if abs(values[0] / values[1] - 1) > 1e-6:
+                raise PetDriverError(
+                    f"{self.path}: its comments say {name}{{{mark}}}, but units={given!r} was "
+                    "given; leave units out, or correct the comments"
+                )
+        return mark
 
     def __len__(self) -> int:
         return len(self.starts)

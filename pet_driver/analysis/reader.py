@@ -27,16 +27,13 @@ from MDAnalysis.core.topologyattrs import (
     Resnums,
     Segids,
 )
-from MDAnalysis.guesser.tables import masses as standard_masses
 from MDAnalysis.lib.util import store_init_arguments
 from MDAnalysis.topology.base import TopologyReaderBase
 
 from pet_driver.analysis.ipi_file import TrajectoryFile, bead_files
 from pet_driver.analysis.properties import find_timestep
 from pet_driver.errors import PetDriverError
-
-# i-PI's own masses, so that momenta and angular momenta are those of the run
-IPI_MASSES = {"H": 1.00794, "D": 2.0141, "O": 15.9994}
+from pet_driver.labels import element_of, mass_of
 
 PathLike = str | os.PathLike
 
@@ -64,6 +61,8 @@ class IPIReader(ReaderBase):
             stored in ``ts.data["beads"]`` [P, N, 3] in A.
         duplicates: ``"drop"`` (default) counts frames that a restarted run wrote again once, with
             their later values; ``"keep"`` returns all frames.
+        units: unit of the positions and the cell in files without marks of units, see
+            :class:`TrajectoryFile`.
 
     Raises:
         PetDriverError: missing, empty or damaged files, unknown units, a contradictory time step,
@@ -82,10 +81,11 @@ class IPIReader(ReaderBase):
         forces: PathLike | None = None,
         centroid: bool | Sequence[PathLike] = False,
         duplicates: str = "drop",
+        units: str | None = None,
         **kwargs,
     ):
         super().__init__(filename, **kwargs)
-        self._beads = _open_beads(self.filename, centroid, "length", duplicates)
+        self._beads = _open_beads(self.filename, centroid, "length", duplicates, units)
         several = len(self._beads) > 1 or bool(centroid)
         self._additional = {
             name: _open_beads(path, several, dimension, duplicates)
@@ -161,7 +161,7 @@ class IPIReader(ReaderBase):
     @classmethod
     def parse_n_atoms(cls, filename: PathLike, **kwargs) -> int:
         """Return the number of atoms of the first frame."""
-        return TrajectoryFile(filename).n_atoms
+        return TrajectoryFile(filename, units="automatic").n_atoms
 
     def _read_frame(self, frame: int):
         ts = self.ts
@@ -202,12 +202,14 @@ class IPIReader(ReaderBase):
                 file.close()
 
 
-def _open_beads(path, centroid, dimension: str, duplicates: str) -> list[TrajectoryFile]:
+def _open_beads(
+    path, centroid, dimension: str, duplicates: str, units: str | None = None
+) -> list[TrajectoryFile]:
     if isinstance(centroid, bool):
         paths = bead_files(path) if centroid else [path]
     else:
         paths = [os.fspath(p) for p in centroid]
-    files = [TrajectoryFile(p, duplicates) for p in paths]
+    files = [TrajectoryFile(p, duplicates, units) for p in paths]
     for file in files:
         if file.dimension != dimension:
             raise PetDriverError(
@@ -246,8 +248,8 @@ def _frames_at(file: TrajectoryFile, steps: np.ndarray) -> np.ndarray:
 class IPIParser(TopologyReaderBase):
     """MDAnalysis topology parser: names, elements and masses of the first frame.
 
-    Masses are i-PI's own for H, D and O, and those of MDAnalysis for other elements. All atoms are
-    one residue; see :func:`pet_driver.analysis.water_universe` for molecules as residues.
+    Elements and masses are those of i-PI, with its labels of isotopes: D is an H of 2.0141 amu. All
+    atoms are one residue; see :func:`pet_driver.analysis.water_universe` for molecules as residues.
     """
 
     format = ("IPI", "EXTXYZ")
@@ -256,7 +258,7 @@ class IPIParser(TopologyReaderBase):
         """Return the topology; keywords of the reader are ignored."""
         with warnings.catch_warnings():  # the reader gives the same warning
             warnings.simplefilter("ignore")
-            file = TrajectoryFile(Path(self.filename))
+            file = TrajectoryFile(Path(self.filename), units="automatic")
         names = np.array(file.names, dtype=object)
         n_atoms = file.n_atoms
         attributes = [
@@ -270,15 +272,3 @@ class IPIParser(TopologyReaderBase):
             Segids(np.array(["SYSTEM"], dtype=object)),
         ]
         return Topology(n_atoms, 1, 1, attrs=attributes)
-
-
-def element_of(name: str) -> str:
-    """Return the element of an atom name without its digits; D and T are hydrogen."""
-    symbol = name.rstrip("0123456789_").capitalize()
-    return "H" if symbol in ("D", "T") else symbol
-
-
-def mass_of(name: str) -> float:
-    """Return the mass in amu that i-PI uses for an atom name, 0 for an unknown one."""
-    symbol = name.capitalize()
-    return IPI_MASSES.get(symbol, standard_masses.get(symbol, 0.0))

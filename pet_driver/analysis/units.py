@@ -87,6 +87,11 @@ def factor(dimension: str, unit: str, where: str = "") -> float:
     if match is not None and match.group(2) in table:
         return _PREFIX[match.group(1)] * table[match.group(2)]
     place = f"{where}: " if where else ""
+    if dimension == "undefined":
+        raise PetDriverError(
+            f"{place}unit '{unit}' of an unknown quantity; the names are those of i-PI, such as "
+            "positions, velocities and forces"
+        )
     raise PetDriverError(
         f"{place}unknown unit '{unit}' for a {dimension}; "
         f"use one of {', '.join(table)} (with a prefix such as 'femto' where it makes sense)"
