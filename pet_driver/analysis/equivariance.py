@@ -12,8 +12,8 @@ import numpy as np
 
 from pet_driver.analysis.drift import statistical_inefficiency
 from pet_driver.analysis.extras_file import ExtrasFile, is_extras
+from pet_driver.analysis.lammps_log import LAMMPSLog
 from pet_driver.analysis.properties import (
-    LAMMPSLog,
     PropertyFile,
     PropertyTable,
     files_with_prefix,
