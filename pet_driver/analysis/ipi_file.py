@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import warnings
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -223,26 +221,3 @@ class TrajectoryFile:
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_handle": None}
-
-
-def bead_files(path: str | os.PathLike) -> list[str]:
-    """Return the files of all beads in the folder of one of them.
-
-    For ``run.pos_03.xyz`` they are ``run.pos_00.xyz``, ``run.pos_01.xyz``, ... in order.
-
-    Raises:
-        PetDriverError: the name has no bead number.
-    """
-    path = Path(path)
-    stem, _, number = path.stem.rpartition("_")
-    if not stem or not number.isdigit():
-        raise PetDriverError(
-            f"{path}: the name does not end in a bead number such as _0; "
-            "give centroid=[files of all beads]"
-        )
-    found = sorted(
-        other
-        for other in path.parent.glob(f"{glob.escape(stem)}_*{path.suffix}")
-        if other.stem[len(stem) + 1 :].isdigit() and len(other.stem) == len(path.stem)
-    )
-    return [str(other) for other in found]

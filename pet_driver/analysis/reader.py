@@ -30,8 +30,9 @@ from MDAnalysis.core.topologyattrs import (
 from MDAnalysis.lib.util import store_init_arguments
 from MDAnalysis.topology.base import TopologyReaderBase
 
-from pet_driver.analysis.ipi_file import TrajectoryFile, bead_files
+from pet_driver.analysis.ipi_file import TrajectoryFile
 from pet_driver.analysis.properties import find_timestep
+from pet_driver.analysis.run_files import bead_files, check_timestep
 from pet_driver.errors import PetDriverError
 from pet_driver.labels import element_of, mass_of
 
@@ -86,6 +87,7 @@ class IPIReader(ReaderBase):
     ):
         super().__init__(filename, **kwargs)
         self._beads = _open_beads(self.filename, centroid, "length", duplicates, units)
+        self._found_beads = centroid is True  # by their names, not given one by one
         several = len(self._beads) > 1 or bool(centroid)
         self._additional = {
             name: _open_beads(path, several, dimension, duplicates)
@@ -112,6 +114,8 @@ class IPIReader(ReaderBase):
         main = self._beads[0]
         files = [f for group in (self._beads, *self._additional.values()) for f in group]
         n_frames = len(main)
+        if self._found_beads:
+            _check_lengths(self._beads)
         for other in files[1:]:
             if other.n_atoms != self.n_atoms:
                 raise PetDriverError(
@@ -136,6 +140,8 @@ class IPIReader(ReaderBase):
                 f"{self.filename}: timestep={timestep:g} fs, but the run's .out file in its folder "
                 f"says {found:g} fs; leave timestep out"
             )
+        if found is not None:
+            check_timestep(self.filename, found)
         if timestep is None and dt is None and known:
             if found is None:
                 warnings.warn(
@@ -222,13 +228,24 @@ def _open_beads(
 _QUANTITY = {"length": "positions", "velocity": "velocities", "force": "forces"}
 
 
+def _check_lengths(beads: list[TrajectoryFile]) -> None:
+    """Raise PetDriverError if some beads have many more frames, as those of an earlier run."""
+    shortest, longest = (choose(beads, key=len) for choose in (min, max))
+    if len(longest) > len(shortest) + 1:  # a killed run may write one frame of some beads only
+        raise PetDriverError(
+            f"{longest.path}: {len(longest)} frames, where {shortest.path} has {len(shortest)}: "
+            "one of them is left from another run; remove it, or give centroid=[files of all beads]"
+        )
+
+
 def _common_frames(main: TrajectoryFile, other: TrajectoryFile) -> int:
     """Return how many frames of ``main``, from the first one on, ``other`` has too."""
     if main.steps[0] < 0 or other.steps[0] < 0:
         return min(len(main), len(other))
     there = np.isin(main.steps, other.steps)
     n = len(main) if there.all() else int(np.argmin(there))
-    if n == 0 or there[n:].any():
+    # a file that only ends earlier has no later step
+    if n == 0 or (n < len(main) and other.steps.max() > main.steps[n]):
         raise PetDriverError(
             f"{other.path}: lacks step {main.steps[n]} of {main.path}; "
             "write both with the same stride"
