@@ -293,7 +293,8 @@ def _dimensions(vectors: np.ndarray) -> np.ndarray | None:
 
 # a mark has no space: i-PI does not recognize positions{ angstrom }
 _QUANTITY = re.compile(r"([A-Za-z_]\w*)(\([^)]*\))?\{([^}\s]*)\}")
-_STEP = re.compile(r"Step:\s*(-?\d+)")
+_STEP = re.compile(r"(?:Step:\s*|\bTimestep=)(-?\d+)")
+_TIME = re.compile(r"\bTimestep=-?\d+ Time=(\S+)")
 
 
 def ipi_quantity(comment: str) -> tuple[str, str]:
@@ -318,9 +319,15 @@ def is_extxyz(comment: str) -> bool:
 
 
 def ipi_step(comment: str) -> int:
-    """Return the step of a comment, -1 without one."""
+    """Return the step of a comment of i-PI or of LAMMPS' ``dump extxyz``, -1 without one."""
     match = _STEP.search(comment)
     return int(match.group(1)) if match else -1
+
+
+def lammps_time(comment: str) -> float:
+    """Return the time in a comment of LAMMPS' ``dump extxyz`` in its unit, NaN without one."""
+    match = _TIME.search(comment)
+    return float(match.group(1)) if match else np.nan
 
 
 def scan_pdb(data: Data, path: str) -> tuple[int, list[FrameEntry]]:

@@ -61,6 +61,7 @@ class TrajectoryFile:
         n_atoms: number of atoms, N.
         names: names of the atoms [N].
         steps: step of each frame [F], -1 if the file has none.
+        times: time of each frame [F] in ps if LAMMPS wrote the file with times, else ``None``.
         quantity: what the values are, such as ``"positions"``.
         unit: unit of the quantity in the file.
         dimension: dimension of the quantity, see :func:`dimension_of`.
@@ -114,6 +115,7 @@ class TrajectoryFile:
         self.starts = np.array([entries[k].start for k in kept])
         self.stops = np.array([entries[k].stop for k in kept])
         self.steps = np.array([steps[k] for k in kept])
+        self.times = _times([formats.lammps_time(entries[k].comment) for k in kept], self.steps)
 
     def _check_incomplete(
         self, entries: list[formats.FrameEntry], steps: list[int], incomplete: list[int]
@@ -221,3 +223,17 @@ class TrajectoryFile:
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_handle": None}
+
+
+# A time step below this is one in ps (units metal), a larger one is in fs (units real): as the
+# other unit it would be above 20 fs or below 0.02 fs.
+_LONGEST_PS = 0.02
+
+
+def _times(values: list[float], steps: np.ndarray) -> np.ndarray | None:
+    """Return the times [F] in ps of frames of LAMMPS, whose dumps do not say their unit."""
+    times = np.array(values)
+    last = int(np.argmax(steps))
+    if not np.isfinite(times).all() or steps[last] <= 0:
+        return None
+    return times if times[last] / steps[last] < _LONGEST_PS else times * 1.0e-3

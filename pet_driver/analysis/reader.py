@@ -43,7 +43,8 @@ class IPIReader(ReaderBase):
     """MDAnalysis reader of i-PI's trajectories in the formats xyz, ase (extxyz), pdb and bin.
 
     The time step is read from the run's ``.out`` file if it has the columns step and time and is in
-    the same folder.
+    the same folder. LAMMPS' ``dump extxyz`` has the times in its comments; their unit, ps or fs, is
+    the one that gives a time step of some fs.
 
     Positions are in A, cells in A and degrees, times in ps; ``ts.data["step"]`` is the step.
     MDAnalysis stores 32-bit floats. i-PI does not wrap positions by default; centroids are averages
@@ -133,6 +134,7 @@ class IPIReader(ReaderBase):
         self._frame_of = {f.path: _frames_at(f, self.steps) for f in files}
 
     def _set_times(self, timestep: float | None, dt: float | None) -> None:
+        self._times: np.ndarray | None = None
         known = self.steps[0] >= 0
         found = find_timestep(self.filename) if known else None
         if timestep is not None and found is not None and abs(timestep / found - 1) > 1e-3:
@@ -142,6 +144,12 @@ class IPIReader(ReaderBase):
             )
         if found is not None:
             check_timestep(self.filename, found)
+        times = self._beads[0].times
+        if times is not None and timestep is None and dt is None:
+            self._set_times_of_lammps(times)
+            return
+        if times is not None and timestep is not None:
+            self._check_times(times, timestep)
         if timestep is None and dt is None and known:
             if found is None:
                 warnings.warn(
@@ -164,6 +172,21 @@ class IPIReader(ReaderBase):
         if timestep is not None:
             self._ts_kwargs["dt"] = float(gap * timestep * 1.0e-3)
 
+    def _check_times(self, times: np.ndarray, timestep: float) -> None:
+        """Raise PetDriverError if the times of LAMMPS are not those of a time step in fs."""
+        expected = self.steps * timestep * 1.0e-3
+        if np.abs(times[: self.n_frames] - expected).max() > 1e-3 * expected.max():
+            raise PetDriverError(
+                f"{self.filename}: timestep={timestep:g} fs, but its comments say other times, up "
+                f"to {times[self.n_frames - 1]:g} ps; leave timestep out"
+            )
+
+    def _set_times_of_lammps(self, times: np.ndarray) -> None:
+        """Use the times of a ``dump extxyz`` of LAMMPS, whose time step may change."""
+        self.timestep, self._times = None, times
+        if self.n_frames > 1:
+            self._ts_kwargs["dt"] = float(times[1] - times[0])
+
     @classmethod
     def parse_n_atoms(cls, filename: PathLike, **kwargs) -> int:
         """Return the number of atoms of the first frame."""
@@ -179,7 +202,9 @@ class IPIReader(ReaderBase):
         ts.frame = frame
         if step >= 0:
             ts.data["step"] = step
-        if self.timestep is not None:
+        if self._times is not None:
+            ts.data["time"] = float(self._times[frame])
+        elif self.timestep is not None:
             ts.data["time"] = step * self.timestep * 1.0e-3
         return ts
 
