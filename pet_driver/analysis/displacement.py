@@ -6,6 +6,7 @@ memory, and gives no error.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from pet_driver.analysis.time_correlation import TimeCorrelation
 from pet_driver.errors import PetDriverError
 
 A2_PS_TO_CM2_S = 1.0e-4
+DIFFUSIVE = 1.0  # ps; at shorter lags the motion of molecules in a liquid is not diffusive
 _XI = 2.837297  # of a cubic cell, Yeh and Hummer
 _MAX_STEP = 0.45  # of the cell, between two frames
 _MAX_TILT = 0.6  # of an edge; LAMMPS flips its box at one half
@@ -36,6 +38,11 @@ class Diffusion:
     error: float
     start: float
     stop: float
+
+    @property
+    def is_diffusive(self) -> bool:
+        """Whether the fit is to lags of diffusive motion, of 1 ps and longer."""
+        return bool(np.isfinite(self.coefficient)) and self.start >= DIFFUSIVE
 
     @property
     def cm2_s(self) -> float:
@@ -80,7 +87,8 @@ class MeanSquareDisplacement(TimeCorrelation):
         results.time: lags [L] in ps.
         results.msd: [L] in A^2.
         results.error: standard error [L] in A^2.
-        results.diffusion: a :class:`Diffusion`, fitted to the second half of the lags.
+        results.diffusion: a :class:`Diffusion`, fitted to the second half of the lags; a warning
+            is given if they begin below 1 ps.
 
     Raises:
         PetDriverError: the group is empty, or (in ``run``) there are fewer than two frames, the
@@ -161,7 +169,14 @@ class MeanSquareDisplacement(TimeCorrelation):
         lags, mean, error = self._averages()
         self.results.time, self.results.msd = lags, mean[:, 0]
         self.results.error = error[:, 0]
-        self.results.diffusion = self._diffusion(lags)
+        self.results.diffusion = diffusion = self._diffusion(lags)
+        if not diffusion.is_diffusive:
+            warnings.warn(
+                f"the diffusion coefficient is fitted to lags of {diffusion.start:.3g} to "
+                f"{diffusion.stop:.3g} ps, but motion is not diffusive below {DIFFUSIVE:g} ps; run "
+                "for longer, or give a longer max_lag",
+                stacklevel=3,
+            )
 
     def _diffusion(self, lags: np.ndarray) -> Diffusion:
         half = slice(len(lags) // 2, None)

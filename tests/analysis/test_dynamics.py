@@ -1,5 +1,7 @@
 """Time correlations and spectra of processes with known results."""
 
+import warnings
+
 import MDAnalysis as mda
 import numpy as np
 import pytest
@@ -200,3 +202,15 @@ def test_cell_that_changes_too_much_is_refused():
     u.load_new(np.zeros((2, 2, 3), np.float32), order="fac", dimensions=boxes, dt=0.01)
     with pytest.raises(PetDriverError, match="cell changed too much"):
         MeanSquareDisplacement(u.atoms).run()
+
+
+@pytest.mark.parametrize(("frames", "short"), [(20, True), (400, True), (1000, False)])
+def test_diffusion_of_a_short_run_is_said_to_be_wrong(frames, short):
+    """The fit begins at one eighth of the run; motion is diffusive from about 1 ps on."""
+    x = np.cumsum(np.random.default_rng(2).normal(0, 0.1, (frames, 24, 3)), axis=0)
+    u = memory_water(x, 100.0, dt=0.01)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = MeanSquareDisplacement(u).run().results.diffusion
+    assert any("not diffusive below 1 ps" in str(w.message) for w in caught) == short
+    assert found.is_diffusive != short
