@@ -103,6 +103,11 @@ def scan_xyz(data: Data, path: str) -> tuple[int, list[FrameEntry]]:
         PetDriverError: not a trajectory of i-PI or an extended xyz file, or a damaged one.
     """
     first, second = _line(data, 0)
+    if first.startswith(b"ITEM:"):
+        raise PetDriverError(
+            f"{path}: is a dump of LAMMPS; read it with water_universe, or with "
+            "MDAnalysis.Universe(..., format='RESTARTEDDUMP', topology_format='LAMMPSDUMP')"
+        )
     try:
         n_atoms = int(first)
     except ValueError:

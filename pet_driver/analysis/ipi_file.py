@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from pet_driver.analysis import formats
+from pet_driver.analysis.input_path import checked_path
 from pet_driver.analysis.memory_map import open_memory_map
 from pet_driver.analysis.units import factor
 from pet_driver.errors import PetDriverError
@@ -80,7 +81,7 @@ class TrajectoryFile:
     ):
         if duplicates not in ("drop", "keep"):
             raise PetDriverError(f"duplicates must be 'drop' or 'keep', not {duplicates!r}")
-        self.path = os.fspath(path)
+        self.path = checked_path(path)
         self._handle: BinaryIO | None = None
         with open_memory_map(self.path) as data:
             self.kind = formats.detect_format(data, self.path)

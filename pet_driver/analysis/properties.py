@@ -17,6 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from pet_driver.analysis.appended_table import AppendedTable
+from pet_driver.analysis.input_path import checked_path
 from pet_driver.analysis.units import factor
 from pet_driver.errors import PetDriverError
 
@@ -123,12 +124,9 @@ def read_text(path: str | os.PathLike) -> str:
     it is left out with a warning.
 
     Raises:
-        PetDriverError: the file is missing or empty.
+        PetDriverError: the file is missing, empty or compressed.
     """
-    try:
-        text = Path(path).read_text(errors="replace")
-    except FileNotFoundError:
-        raise PetDriverError(f"{os.fspath(path)}: no such file") from None
+    text = Path(checked_path(path)).read_text(errors="replace")
     if not text.strip():
         raise PetDriverError(f"{os.fspath(path)}: the file is empty")
     end = text.rfind("\n") + 1

@@ -17,6 +17,7 @@ from MDAnalysis.lib.distances import calc_bonds, capped_distance
 from MDAnalysis.transformations.base import TransformationBase
 
 from pet_driver.analysis import lammps_reader  # noqa: F401  (registers its format)
+from pet_driver.analysis.input_path import checked_path
 from pet_driver.analysis.units import EV_TO_KJ_MOL
 from pet_driver.errors import PetDriverError
 from pet_driver.labels import element_of, mass_of
@@ -45,7 +46,7 @@ def water_universe(
     Args:
         trajectory: positions written by i-PI (any format) or a dump of LAMMPS.
         format: ``"IPI"`` or ``"LAMMPSDUMP"``; by default it depends on the suffix (.lammpstrj,
-            .lammpsdump and .dump are dumps of LAMMPS).
+            .lammpsdump and .dump are dumps of LAMMPS) and on the first line.
         species: element or isotope (such as D) of each LAMMPS type, by default
             ``{1: "O", 2: "H"}``; not used if the dump has a column ``element``.
         lammps_units: units of the dump, ``"metal"`` or ``"real"``, for velocities and forces.
@@ -58,7 +59,7 @@ def water_universe(
     Raises:
         PetDriverError: the atoms are not water, or the trajectory cannot be read.
     """
-    format = format or _format_of(trajectory)
+    format = format or _format_of(checked_path(trajectory))
     if format == "LAMMPSDUMP":
         universe = _load_dump(trajectory, timestep, lammps_units, reader)
         names = _dump_labels(universe, species or {1: "O", 2: "H"})
@@ -72,8 +73,10 @@ def water_universe(
     return _rebuild(universe, names, elements, weights, oxygens)
 
 
-def _format_of(trajectory: str | os.PathLike) -> str:
-    return "LAMMPSDUMP" if os.fspath(trajectory).endswith(_LAMMPS_SUFFIXES) else "IPI"
+def _format_of(trajectory: str) -> str:
+    with open(trajectory, "rb") as handle:
+        is_dump = handle.read(6) == b"ITEM: "  # also of names such as dump.water
+    return "LAMMPSDUMP" if is_dump or trajectory.endswith(_LAMMPS_SUFFIXES) else "IPI"
 
 
 def _load_ipi(trajectory: str | os.PathLike, format: str, **reader) -> mda.Universe:
@@ -97,8 +100,7 @@ def _load_dump(
             stacklevel=4,
         )
         timestep = 1.0
-    if not os.path.isfile(trajectory):
-        raise PetDriverError(f"{trajectory}: no such file")
+    checked_path(trajectory)
     if os.path.getsize(trajectory) == 0:
         raise PetDriverError(f"{trajectory}: the file is empty")
     with warnings.catch_warnings():  # about masses, which are set by the caller

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import re
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ from pet_driver.neighbors.structure import Structure
 LAMMPS_DATA = (".data", ".lmp", ".lammps")  # suffixes from which ASE does not guess the format
 # Sections of a data file that name the elements of the atom types.
 _ELEMENTS = re.compile(r"^\s*(Masses|Atom Type Labels)\b", re.MULTILINE)
+_COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 # a line of a section Masses: type and mass
 _MASS = re.compile(r"^\s*(\d+)\s+([\d.eE+-]+)\s*(?:#.*)?$", re.MULTILINE)
 # i-PI's comments: a cell, or a quantity with its unit
@@ -45,14 +50,19 @@ def read_structures(
         PetDriverError: the file is missing or unreadable, does not name the elements, holds
             something other than positions, or does not say its units.
     """
+    path = Path(path)
     if not path.is_file():
         raise PetDriverError(f"there is no structure file at {path}")
+    if path.suffix in _COMPRESSED:
+        _check_compressed(path)
     if path.suffix in (".xyz", ".extxyz", ".pdb") and _is_ipi(path):
         return _read_ipi(path, units, cell_units)
     source: Path | StringIO = path
     options: dict[str, Any] = {}
     if path.suffix in LAMMPS_DATA:
         options.update(_lammps_options(path))
+    elif _is_dump(path):
+        options["format"] = "lammps-dump-text"
     elif path.suffix in (".xyz", ".extxyz"):
         text = path.read_text(errors="replace")
         elements = isotopes_to_elements(text)
@@ -80,6 +90,33 @@ def _scale(frames: list[Atoms], path: Path, units: str) -> None:
         )
     for frame in frames:
         frame.positions *= factor("length", units, str(path))
+
+
+def _check_compressed(path: Path) -> None:
+    """Raise PetDriverError for a compressed file of i-PI; ASE would ignore its units."""
+    name = path.with_suffix("").suffix
+    with _COMPRESSED[path.suffix](path, "rt", errors="replace") as handle:
+        head = "".join(handle.readline() for _ in range(2))
+    if name in (".xyz", ".extxyz", ".pdb") and _IPI_COMMENT.search(head):
+        raise PetDriverError(f"{path} is a compressed file of i-PI; decompress it first")
+
+
+def _is_dump(path: Path) -> bool:
+    """Return whether a file is a dump of LAMMPS.
+
+    Raises:
+        PetDriverError: it is one, and does not name the elements.
+    """
+    with open(path, errors="replace") as handle:
+        if not handle.readline().startswith("ITEM:"):
+            return False
+        columns = next((line for line in handle if line.startswith("ITEM: ATOMS")), "")
+    if "element" not in columns.split():
+        raise PetDriverError(
+            f"{path} is a dump of LAMMPS that does not name the elements of its atom types: write "
+            "the column element (dump ... custom ... id element x y z, dump_modify ... element O H)"
+        )
+    return True
 
 
 def _is_ipi(path: Path) -> bool:

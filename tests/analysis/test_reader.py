@@ -1,5 +1,8 @@
 """The reader agrees with ASE's and i-PI's readers on files of real i-PI runs."""
 
+import bz2
+import gzip
+import lzma
 import pickle
 import warnings
 
@@ -10,7 +13,13 @@ import pytest
 from ipi.utils.io import read_file
 from ipi.utils.units import unit_to_user
 
-from pet_driver.analysis import TrajectoryFile, water_universe
+from pet_driver.analysis import (
+    ExtrasFile,
+    LAMMPSLog,
+    PropertyFile,
+    TrajectoryFile,
+    water_universe,
+)
 from pet_driver.analysis.units import EV_TO_KJ_MOL
 from pet_driver.errors import PetDriverError
 
@@ -344,3 +353,30 @@ def test_extxyz_of_lammps_without_times(tmp_path):
         water_universe(path)
     u = water_universe(path, timestep=0.5)
     np.testing.assert_allclose([ts.time for ts in u.trajectory], np.arange(0, 20, 5) * 5e-4)
+
+
+@pytest.mark.parametrize(
+    "read", [TrajectoryFile, water_universe, PropertyFile, LAMMPSLog, ExtrasFile]
+)
+def test_paths_that_cannot_be_read_say_what_to_do(tmp_path, read):
+    with pytest.raises(PetDriverError, match=r"path of one file, not list.*with cat"):
+        read([tmp_path / "a.xyz", tmp_path / "b.xyz"])
+    with pytest.raises(PetDriverError, match="is a folder; give the path of a file"):
+        read(tmp_path)
+    with pytest.raises(PetDriverError, match="no such file"):
+        read(tmp_path / "absent")
+    for module, command in ((gzip, "gunzip"), (bz2, "bunzip2"), (lzma, "unxz")):
+        with module.open(tmp_path / "run.pos_0.xyz.z", "wt") as handle:
+            handle.write("3\n")
+        with pytest.raises(PetDriverError, match=f"is compressed; .* {command} -k"):
+            read(tmp_path / "run.pos_0.xyz.z")
+
+
+def test_dump_is_recognized_by_its_first_line(lammps_run, tmp_path):
+    folder, units = lammps_run
+    path = tmp_path / "dump.water"
+    path.write_bytes((folder / "run.lammpstrj").read_bytes())
+    u = water_universe(path, timestep=1.0, lammps_units=units)
+    assert [ts.data["step"] for ts in u.trajectory] == [0, 5, 10, 15, 20]
+    with pytest.raises(PetDriverError, match="is a dump of LAMMPS; read it with water_universe"):
+        TrajectoryFile(path)

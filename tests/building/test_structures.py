@@ -1,5 +1,6 @@
 """Structure files, those of the engines too: elements and units."""
 
+import gzip
 from pathlib import Path
 
 import MDAnalysis as mda
@@ -261,3 +262,28 @@ def test_isotopes_in_a_dump_of_lammps(tmp_path: Path, label: str) -> None:
     u = water_universe(path, timestep=0.5, species={1: "O", 2: label})
     assert list(u.atoms.elements) == list("OHH") and list(u.atoms.names) == ["O", label, label]
     np.testing.assert_allclose(u.atoms.masses, [15.9994, MASSES[label], MASSES[label]])
+
+
+def test_dump_of_lammps_must_name_its_elements(tmp_path: Path) -> None:
+    """ASE would take types for atomic numbers."""
+    box = "ITEM: BOX BOUNDS pp pp pp\n0 12\n0 12\n0 12\n"
+    head = f"ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n3\n{box}"
+    path = tmp_path / "dump.water"
+    rows = [f"{k} {s} {x} {y} {z}" for k, s, (x, y, z) in zip((1, 2, 3), "OHH", WATER, strict=True)]
+    path.write_text(head + "ITEM: ATOMS id element x y z\n" + "\n".join(rows) + "\n")
+    [found] = read_structures(path)
+    assert list(found.symbols) == list("OHH")
+    np.testing.assert_allclose(found.positions, WATER)
+    path.write_text(path.read_text().replace("element", "type").replace(" O ", " 1 "))
+    with pytest.raises(PetDriverError, match="does not name the elements"):
+        read_structures(path)
+
+
+def test_compressed_structures(tmp_path: Path, small_box: Atoms) -> None:
+    write(tmp_path / "a.xyz.gz", small_box, format="extxyz")
+    np.testing.assert_allclose(read_structures(tmp_path / "a.xyz.gz")[0].positions,
+                               small_box.positions, atol=1e-7)  # fmt: skip
+    with gzip.open(tmp_path / "b.xyz.gz", "wt") as handle:
+        handle.write(ipi_frame(small_box))
+    with pytest.raises(PetDriverError, match="compressed file of i-PI; decompress it"):
+        read_structures(tmp_path / "b.xyz.gz")
