@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from pet_driver.analysis import formats
+from pet_driver.analysis import comments, formats
 from pet_driver.analysis.input_path import checked_path
 from pet_driver.analysis.memory_map import open_memory_map
 from pet_driver.analysis.units import factor
@@ -99,7 +99,7 @@ class TrajectoryFile:
         return self._handle.read(int(self.stops[k] - self.starts[k]))
 
     def _index(self, entries: list[formats.FrameEntry], duplicates: str) -> None:
-        steps = [formats.ipi_step(entry.comment) for entry in entries]
+        steps = [comments.ipi_step(entry.comment) for entry in entries]
         kept: list[int] = []
         incomplete: list[int] = []
         for k, entry in enumerate(entries):
@@ -116,7 +116,7 @@ class TrajectoryFile:
         self.starts = np.array([entries[k].start for k in kept])
         self.stops = np.array([entries[k].stop for k in kept])
         self.steps = np.array([steps[k] for k in kept])
-        self.times = _times([formats.lammps_time(entries[k].comment) for k in kept], self.steps)
+        self.times = _times([comments.lammps_time(entries[k].comment) for k in kept], self.steps)
 
     def _check_incomplete(
         self, entries: list[formats.FrameEntry], steps: list[int], incomplete: list[int]
@@ -141,7 +141,7 @@ class TrajectoryFile:
         self, entries: list[formats.FrameEntry], units: str | None, cell_units: str | None
     ) -> None:
         complete = [entry.comment for entry in entries if entry.complete]
-        marks = {(formats.ipi_quantity(c), formats.ipi_cell_unit(c)) for c in complete}
+        marks = {(comments.ipi_quantity(c), comments.ipi_cell_unit(c)) for c in complete}
         if len(marks) > 1:
             seen = ", ".join(sorted(f"{name}{{{unit}}}" for (name, unit), _ in marks))
             raise PetDriverError(
@@ -149,7 +149,7 @@ class TrajectoryFile:
                 "split it where they change"
             )
         (self.quantity, unit), cell_unit = marks.pop()
-        is_angstrom = self.kind == "pdb" or formats.is_extxyz(complete[0])
+        is_angstrom = self.kind == "pdb" or comments.is_extxyz(complete[0])
         default = "angstrom" if is_angstrom else "atomic_unit"
         if self.quantity:
             self.unit = self._checked_unit(unit, units, self.quantity)
