@@ -50,9 +50,10 @@ from pet_driver.analysis.gyration import RingPolymerGyration
 from pet_driver.analysis.hydrogen_bonds import HydrogenBonds
 from pet_driver.analysis.ipi_file import TrajectoryFile
 from pet_driver.analysis.kinetic import KineticEnergy, quantum_kinetic_energy
+from pet_driver.analysis.lammps_log import LAMMPSLog
 from pet_driver.analysis.lammps_reader import RestartedDumpReader
 from pet_driver.analysis.orientation import OrientationalFreeEnergy
-from pet_driver.analysis.properties import LAMMPSLog, PropertyFile, PropertyTable
+from pet_driver.analysis.properties import PropertyFile, PropertyTable
 from pet_driver.analysis.radial_distribution import RadialDistribution
 from pet_driver.analysis.reader import IPIParser, IPIReader
 from pet_driver.analysis.spectrum import Spectrum, VibrationalDensityOfStates, power_spectrum

@@ -6,17 +6,21 @@ memory, and gives no error.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from ase.geometry import minkowski_reduce
 
 from pet_driver.analysis.base import Atoms, atoms_of
 from pet_driver.analysis.time_correlation import TimeCorrelation
 from pet_driver.errors import PetDriverError
 
 A2_PS_TO_CM2_S = 1.0e-4
+DIFFUSIVE = 1.0  # ps; at shorter lags the motion of molecules in a liquid is not diffusive
 _XI = 2.837297  # of a cubic cell, Yeh and Hummer
 _MAX_STEP = 0.45  # of the cell, between two frames
+_MAX_TILT = 0.6  # of an edge; LAMMPS flips its box at one half
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,11 @@ class Diffusion:
     error: float
     start: float
     stop: float
+
+    @property
+    def is_diffusive(self) -> bool:
+        """Whether the fit is to lags of diffusive motion, of 1 ps and longer."""
+        return bool(np.isfinite(self.coefficient)) and self.start >= DIFFUSIVE
 
     @property
     def cm2_s(self) -> float:
@@ -78,7 +87,8 @@ class MeanSquareDisplacement(TimeCorrelation):
         results.time: lags [L] in ps.
         results.msd: [L] in A^2.
         results.error: standard error [L] in A^2.
-        results.diffusion: a :class:`Diffusion`, fitted to the second half of the lags.
+        results.diffusion: a :class:`Diffusion`, fitted to the second half of the lags; a warning
+            is given if they begin below 1 ps.
 
     Raises:
         PetDriverError: the group is empty, or (in ``run``) there are fewer than two frames, the
@@ -108,6 +118,7 @@ class MeanSquareDisplacement(TimeCorrelation):
     def _prepare(self) -> None:
         super()._prepare()
         self._last: np.ndarray | None = None  # fractional coordinates of the last frame
+        self._basis = np.eye(3)  # the vectors to which they refer
         self._path: np.ndarray | None = None  # unwrapped positions
 
     def _observe(self) -> np.ndarray:
@@ -120,7 +131,8 @@ class MeanSquareDisplacement(TimeCorrelation):
         else:
             self._path = self._path + self._shortest_step(x, self._last)
         if self.unwrap and ts.dimensions is not None:
-            self._last = x @ np.linalg.inv(ts.triclinic_dimensions.astype(np.float64))
+            self._basis = _compact_basis(ts.triclinic_dimensions.astype(np.float64))
+            self._last = x @ np.linalg.inv(self._basis)
         path = self._path - self._origin  # keeps the products in _correlate precise
         if self.remove_drift:
             path -= path.mean(axis=0)
@@ -136,7 +148,13 @@ class MeanSquareDisplacement(TimeCorrelation):
 
         They are taken in fractional coordinates, so that a change of the cell alone is no motion.
         """
-        cell = self._ts.triclinic_dimensions.astype(np.float64)
+        cell = _continued_basis(self._ts.triclinic_dimensions.astype(np.float64), self._basis)
+        if cell is None:
+            raise PetDriverError(
+                f"frame {self._ts.frame}: the cell changed too much since the last frame to follow "
+                "the atoms; write frames more often, or give unwrap=False if the file contains "
+                "unwrapped positions"
+            )
         step = x @ np.linalg.inv(cell) - last
         step -= np.round(step)
         if np.abs(step).max() > _MAX_STEP:
@@ -151,7 +169,14 @@ class MeanSquareDisplacement(TimeCorrelation):
         lags, mean, error = self._averages()
         self.results.time, self.results.msd = lags, mean[:, 0]
         self.results.error = error[:, 0]
-        self.results.diffusion = self._diffusion(lags)
+        self.results.diffusion = diffusion = self._diffusion(lags)
+        if not diffusion.is_diffusive:
+            warnings.warn(
+                f"the diffusion coefficient is fitted to lags of {diffusion.start:.3g} to "
+                f"{diffusion.stop:.3g} ps, but motion is not diffusive below {DIFFUSIVE:g} ps; run "
+                "for longer, or give a longer max_lag",
+                stacklevel=3,
+            )
 
     def _diffusion(self, lags: np.ndarray) -> Diffusion:
         half = slice(len(lags) // 2, None)
@@ -163,3 +188,30 @@ class MeanSquareDisplacement(TimeCorrelation):
         slopes = [np.polyfit(lags[half], block[half], 1)[0] for block in blocks]
         error = np.std(slopes, ddof=1) / np.sqrt(len(slopes)) if len(slopes) > 1 else np.nan
         return Diffusion(slope / 6, float(error) / 6, lags[half][0], lags[-1])
+
+
+def _compact_basis(cell: np.ndarray) -> np.ndarray:
+    """Return short vectors of the lattice of a cell [3, 3].
+
+    In the basis of a very tilted cell, a short displacement may have fractional coordinates above
+    one half.
+    """
+    tilts = np.abs(cell[[1, 2, 2], [0, 0, 1]]) / cell.diagonal()[[0, 0, 1]]
+    return cell if (tilts <= _MAX_TILT).all() else minkowski_reduce(cell)[0]
+
+
+def _continued_basis(cell: np.ndarray, basis: np.ndarray) -> np.ndarray | None:
+    """Return the vectors of the lattice of a cell that continue the basis of an earlier frame.
+
+    They are not those of the cell where LAMMPS flips a tilted box: ``fix deform`` and ``fix npt``
+    then describe the same lattice by other vectors.
+
+    Args:
+        cell: vectors of the new frame [3, 3].
+        basis: vectors of the earlier frame [3, 3].
+
+    Returns:
+        Vectors [3, 3], or ``None`` if the cell changed too much to tell.
+    """
+    change = np.round(basis @ np.linalg.inv(cell))
+    return change @ cell if abs(round(np.linalg.det(change))) == 1 else None

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pet_driver.analysis.properties import LAMMPSLog, PropertyFile, PropertyTable
+from pet_driver.analysis.lammps_log import LAMMPSLog
+from pet_driver.analysis.properties import PropertyFile, PropertyTable
 from pet_driver.errors import PetDriverError
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +11,14 @@ import numpy as np
 
 from pet_driver.analysis.drift import statistical_inefficiency
 from pet_driver.analysis.extras_file import ExtrasFile, is_extras
+from pet_driver.analysis.lammps_log import LAMMPSLog
 from pet_driver.analysis.properties import (
-    LAMMPSLog,
     PropertyFile,
     PropertyTable,
     files_with_prefix,
+    property_names,
 )
+from pet_driver.analysis.run_files import bead_files
 from pet_driver.errors import PetDriverError
 
 PathLike = str | os.PathLike
@@ -136,6 +137,13 @@ def _from_ipi(beads: list[ExtrasFile], properties: PropertyTable) -> Equivarianc
             f"{properties.path}: has none of the steps of {beads[0].path}; write the extras at a "
             "multiple of the stride of the properties"
         )
+    stride = properties["step"][-1] - properties["step"][max(-2, -len(properties))]
+    if steps[-1] > properties["step"][-1] + max(stride, 1):
+        raise PetDriverError(
+            f"{properties.path}: ends at step {properties['step'][-1]:.0f}, {beads[0].path} at "
+            f"step {steps[-1]:.0f}: one of them is left from another run; remove it, or give "
+            "properties="
+        )
     rows = rows[known]
     raw = np.mean([bead.energy("raw_energy_ev")[known] for bead in beads], axis=0)
     rotation_std = np.mean([bead.energy("rotation_std_ev")[known] for bead in beads], axis=0)
@@ -144,24 +152,16 @@ def _from_ipi(beads: list[ExtrasFile], properties: PropertyTable) -> Equivarianc
 
 
 def _bead_files(path: PathLike) -> list[str]:
-    """Return the files of all beads in the folder of one such file, ``run.rotations_3``."""
-    path = Path(path)
-    stem, _, number = path.name.rpartition("_")
-    if not stem or not number.isdigit():
-        return [os.fspath(path)]
-    found = path.parent.glob(f"{glob.escape(stem)}_" + "[0-9]" * len(number))
-    return [os.fspath(other) for other in sorted(found)]
+    """Return the files of all beads in the folder of one; the file alone if it has no number."""
+    numbered = Path(path).name.rpartition("_")[2].isdigit()
+    return bead_files(path) if numbered else [os.fspath(path)]
 
 
 def _find_properties(extras: PathLike) -> PropertyFile:
     """Return the property file with step, time and potential in the folder of the extras."""
     for candidate in files_with_prefix(extras):
-        with open(candidate, errors="replace") as handle:
-            if handle.read(3) != "# c":
-                continue
-        table = PropertyFile(candidate)
-        if all(name in table for name in ("step", "time", "potential")):
-            return table
+        if {"step", "time", "potential"}.issubset(property_names(candidate)):
+            return PropertyFile(candidate)
     raise PetDriverError(
         f"{os.fspath(extras)}: no property file with step, time and potential in its folder; "
         "give properties="

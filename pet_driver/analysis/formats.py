@@ -19,15 +19,14 @@ into memory.
 from __future__ import annotations
 
 import mmap
-import re
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from MDAnalysis.lib.mdamath import triclinic_box
 
 from pet_driver.analysis import fixed_width
+from pet_driver.analysis.comments import PROPERTIES, cell_dimensions, ipi_quantity, xyz_cell
 from pet_driver.errors import PetDriverError
 
 
@@ -61,10 +60,6 @@ class RawFrame(NamedTuple):
 
 Data: TypeAlias = bytes | mmap.mmap
 
-_LATTICE = re.compile(r'Lattice="([^"]*)"', re.IGNORECASE)
-_PROPERTIES = re.compile(r"Properties=(\S+)", re.IGNORECASE)
-_ABC = re.compile(r"CELL[(\[{]abcABC[)\]}]:\s*((?:[-+0-9.Ee]+\s+){5}[-+0-9.Ee]+)")
-
 
 def _find_all(data: Data, token: bytes) -> Iterator[int]:
     found = data.find(token)
@@ -79,6 +74,10 @@ def _line(data: Data, start: int) -> tuple[bytes, int]:
     if end < 0:
         return data[start:], -1
     return data[start:end].rstrip(b"\r"), end + 1
+
+
+# in the comment of each frame; i-PI reads a comment without a cell as well
+_TOKENS = (b"CELL", b"Lattice=", b"Properties=", b"positions{")
 
 
 def scan_xyz(data: Data, path: str) -> tuple[int, list[FrameEntry]]:
@@ -98,6 +97,11 @@ def scan_xyz(data: Data, path: str) -> tuple[int, list[FrameEntry]]:
         PetDriverError: not a trajectory of i-PI or an extended xyz file, or a damaged one.
     """
     first, second = _line(data, 0)
+    if first.startswith(b"ITEM:"):
+        raise PetDriverError(
+            f"{path}: is a dump of LAMMPS; read it with water_universe, or with "
+            "MDAnalysis.Universe(..., format='RESTARTEDDUMP', topology_format='LAMMPSDUMP')"
+        )
     try:
         n_atoms = int(first)
     except ValueError:
@@ -106,7 +110,7 @@ def scan_xyz(data: Data, path: str) -> tuple[int, list[FrameEntry]]:
             "is this an xyz or extxyz trajectory?"
         ) from None
     comment = _line(data, second)[0] if second > 0 else b""
-    token = next((t for t in (b"CELL", b"Lattice=", b"Properties=") if t in comment), None)
+    token = next((t for t in _TOKENS if t in comment), None)
     if token is None:
         raise PetDriverError(
             f"{path}: line 2 names neither CELL{{...}} nor Lattice=; this is not a trajectory of "
@@ -172,13 +176,13 @@ def parse_xyz(block: bytes, n_atoms: int) -> RawFrame:
     comment = block[start:body].decode(errors="replace")
     width, first = value_columns(comment, len(block[body : block.find(b"\n", body)].split()))
     values = fixed_width.parse_columns(block[body:], n_atoms, width, first)
-    if values is not None:
-        return RawFrame(values, xyz_cell(comment))
-    tokens = block[body:].split()
-    if len(tokens) != width * n_atoms:
-        raise ValueError(f"{len(tokens)} fields for {n_atoms} atoms of {width} columns")
-    columns = [list(map(float, tokens[first + axis :: width])) for axis in range(3)]
-    return RawFrame(np.array(columns).T, xyz_cell(comment))
+    if values is None:
+        tokens = block[body:].split()
+        if len(tokens) != width * n_atoms:
+            raise ValueError(f"{len(tokens)} fields for {n_atoms} atoms of {width} columns")
+        values = np.array([list(map(float, tokens[first + k :: width])) for k in range(3)]).T
+    cell, rotation = xyz_cell(comment)
+    return RawFrame(values if rotation is None else values @ rotation, cell)
 
 
 def names_xyz(block: bytes, n_atoms: int) -> list[str]:
@@ -190,7 +194,7 @@ def names_xyz(block: bytes, n_atoms: int) -> list[str]:
 
 
 def _property_columns(comment: str) -> dict[str, tuple[int, int]]:
-    match = _PROPERTIES.search(comment)
+    match = PROPERTIES.search(comment)
     if match is None:
         return {}
     fields = match.group(1).strip('"').split(":")
@@ -222,58 +226,6 @@ def value_columns(comment: str, width: int) -> tuple[int, int]:
 def name_column(comment: str) -> int:
     """Return the column with the names of the atoms."""
     return _property_columns(comment).get("species", (0, 1))[0]
-
-
-def xyz_cell(comment: str) -> np.ndarray | None:
-    """Return the cell a, b, c, alpha, beta, gamma of a comment in the file's unit, or None."""
-    match = _LATTICE.search(comment)
-    if match is not None:
-        vectors = np.array(match.group(1).split(), float).reshape(3, 3)
-        return _dimensions(vectors)
-    match = _ABC.search(comment)
-    if match is None:
-        return None
-    cell = np.array(match.group(1).split(), float)
-    return cell if (cell[:3] > 0).all() else None
-
-
-def _dimensions(vectors: np.ndarray) -> np.ndarray | None:
-    if abs(np.linalg.det(vectors)) < 1e-12:
-        return None
-    scale = np.abs(vectors).max()
-    # MDAnalysis stores lengths and angles only, not the orientation of the cell
-    if np.abs(vectors[np.triu_indices(3, 1)]).max() > 1e-6 * scale or vectors.diagonal().min() <= 0:
-        raise ValueError(
-            "the cell's first vector does not lie along x, its second not in the xy plane above "
-            "x, or its third not above that; rotate the structure with ASE's cell.standard_form()"
-        )
-    return np.array(triclinic_box(*vectors), float)
-
-
-_QUANTITY = re.compile(r"([A-Za-z_]\w*)(\([^)]*\))?\{([^}]*)\}")
-_STEP = re.compile(r"Step:\s*(-?\d+)")
-
-
-def ipi_quantity(comment: str) -> tuple[str, str]:
-    """Return quantity and unit from a mark such as ``positions{angstrom}``, or ("", "")."""
-    for name, _, unit in _QUANTITY.findall(comment):
-        if name.lower() != "cell":
-            return name, unit
-    return "", ""
-
-
-def ipi_cell_unit(comment: str) -> str | None:
-    """Return the unit of the cell from a mark such as ``cell{angstrom}``, or None."""
-    for name, _, unit in _QUANTITY.findall(comment):
-        if name == "cell":
-            return unit
-    return None
-
-
-def ipi_step(comment: str) -> int:
-    """Return the step of a comment, -1 without one."""
-    match = _STEP.search(comment)
-    return int(match.group(1)) if match else -1
 
 
 def scan_pdb(data: Data, path: str) -> tuple[int, list[FrameEntry]]:
@@ -375,7 +327,7 @@ def parse_bin(block: bytes, n_atoms: int) -> RawFrame:
     """Return the values of a frame of a binary file."""
     vectors = np.frombuffer(block, "<f8", 9).reshape(3, 3).T
     values = np.frombuffer(block, "<f8", 3 * n_atoms, 80).reshape(n_atoms, 3)
-    return RawFrame(values, _dimensions(vectors))
+    return RawFrame(values, cell_dimensions(vectors))
 
 
 def names_bin(block: bytes, n_atoms: int) -> list[str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import warnings
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from pet_driver.analysis import formats
+from pet_driver.analysis import comments, formats
+from pet_driver.analysis.input_path import checked_path
 from pet_driver.analysis.memory_map import open_memory_map
 from pet_driver.analysis.units import factor
 from pet_driver.errors import PetDriverError
@@ -53,29 +52,42 @@ class TrajectoryFile:
         path: the file.
         duplicates: ``"drop"`` (default) counts frames that a restarted run wrote again once: where
             the step does not grow, the later frames are kept. ``"keep"`` returns all frames.
+        units: unit of positions and cell if the comments do not mark them as in
+            ``positions{angstrom} cell{angstrom}``: i-PI's name of a unit of length, or
+            ``"automatic"`` for i-PI's own rule (bohr in its xyz, angstrom in pdb and extxyz).
+            ``None`` (default) reads pdb and extxyz in angstrom, and refuses an xyz without marks.
+        cell_units: the same for the cell alone, by default as ``units``.
 
     Attributes:
         n_atoms: number of atoms, N.
         names: names of the atoms [N].
         steps: step of each frame [F], -1 if the file has none.
+        times: time of each frame [F] in ps if LAMMPS wrote the file with times, else ``None``.
         quantity: what the values are, such as ``"positions"``.
         unit: unit of the quantity in the file.
         dimension: dimension of the quantity, see :func:`dimension_of`.
 
     Raises:
-        PetDriverError: a missing, empty or damaged file, or an unknown unit.
+        PetDriverError: a missing, empty or damaged file, an unknown unit, no marks of units, or
+            marks that contradict ``units``.
     """
 
-    def __init__(self, path: str | os.PathLike, duplicates: str = "drop"):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        duplicates: str = "drop",
+        units: str | None = None,
+        cell_units: str | None = None,
+    ):
         if duplicates not in ("drop", "keep"):
             raise PetDriverError(f"duplicates must be 'drop' or 'keep', not {duplicates!r}")
-        self.path = os.fspath(path)
+        self.path = checked_path(path)
         self._handle: BinaryIO | None = None
         with open_memory_map(self.path) as data:
             self.kind = formats.detect_format(data, self.path)
             self.n_atoms, entries = formats.SCANNERS[self.kind](data, self.path)
         self._index(entries, duplicates)
-        self._read_units(entries)
+        self._read_units(entries, units, cell_units or units)
         self._raw(0)  # raises an error if the first frame is damaged
         self.names = formats.NAMES[self.kind](self._block(0), self.n_atoms)
 
@@ -87,7 +99,7 @@ class TrajectoryFile:
         return self._handle.read(int(self.stops[k] - self.starts[k]))
 
     def _index(self, entries: list[formats.FrameEntry], duplicates: str) -> None:
-        steps = [formats.ipi_step(entry.comment) for entry in entries]
+        steps = [comments.ipi_step(entry.comment) for entry in entries]
         kept: list[int] = []
         incomplete: list[int] = []
         for k, entry in enumerate(entries):
@@ -104,6 +116,7 @@ class TrajectoryFile:
         self.starts = np.array([entries[k].start for k in kept])
         self.stops = np.array([entries[k].stop for k in kept])
         self.steps = np.array([steps[k] for k in kept])
+        self.times = _times([comments.lammps_time(entries[k].comment) for k in kept], self.steps)
 
     def _check_incomplete(
         self, entries: list[formats.FrameEntry], steps: list[int], incomplete: list[int]
@@ -124,25 +137,58 @@ class TrajectoryFile:
                 stacklevel=4,
             )
 
-    def _read_units(self, entries: list[formats.FrameEntry]) -> None:
-        marks = {
-            (formats.ipi_quantity(e.comment), formats.ipi_cell_unit(e.comment))
-            for e in entries
-            if e.complete
-        }
+    def _read_units(
+        self, entries: list[formats.FrameEntry], units: str | None, cell_units: str | None
+    ) -> None:
+        complete = [entry.comment for entry in entries if entry.complete]
+        marks = {(comments.ipi_quantity(c), comments.ipi_cell_unit(c)) for c in complete}
         if len(marks) > 1:
             seen = ", ".join(sorted(f"{name}{{{unit}}}" for (name, unit), _ in marks))
             raise PetDriverError(
                 f"{self.path}: quantity or units change within the file ({seen}); "
                 "split it where they change"
             )
-        (self.quantity, self.unit), cell_unit = marks.pop()
-        if not self.quantity:  # an extxyz of ASE, or a pdb without a title
-            self.quantity, self.unit = "positions", "angstrom"
-            cell_unit = cell_unit or "angstrom"
+        (self.quantity, unit), cell_unit = marks.pop()
+        is_angstrom = self.kind == "pdb" or comments.is_extxyz(complete[0])
+        default = "angstrom" if is_angstrom else "atomic_unit"
+        if self.quantity:
+            self.unit = self._checked_unit(unit, units, self.quantity)
+        elif units is None and not is_angstrom:
+            raise PetDriverError(
+                f"{self.path}: its comments do not say the unit of the positions (i-PI itself "
+                "reads bohr, unless <file units=...> says otherwise); add the marks "
+                "positions{angstrom} cell{angstrom} to them, or give units='angstrom' or "
+                "'atomic_unit' (--units of pet-driver evaluate and probe)"
+            )
+        else:
+            self.quantity = "positions"
+            self.unit = default if units is None or units == "automatic" else units
+        if cell_unit is not None:
+            cell_unit = self._checked_unit(cell_unit, cell_units, "cell")
+        elif cell_units is None or cell_units == "automatic":
+            # with a mark for the positions, i-PI takes the cell in its default unit
+            cell_unit = default
+        else:
+            cell_unit = cell_units
         self.dimension = dimension_of(self.quantity)
         self._factor = factor(self.dimension, self.unit, self.path)
-        self._cell_factor = factor("length", cell_unit or "", self.path)
+        self._cell_factor = factor("length", cell_unit, self.path)
+
+    def _checked_unit(self, mark: str, given: str | None, name: str) -> str:
+        """Return the unit of a mark.
+
+        Raises:
+            PetDriverError: another unit was given for the file.
+        """
+        dimension = "length" if name == "cell" else dimension_of(name)
+        if given is not None and given != "automatic" and dimension == "length":
+            values = [factor("length", unit, self.path) for unit in (mark, given)]
+            if abs(values[0] / values[1] - 1) > 1e-6:
+                raise PetDriverError(
+                    f"{self.path}: its comments say {name}{{{mark}}}, but units={given!r} was "
+                    "given; leave units out, or correct the comments"
+                )
+        return mark
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -180,24 +226,15 @@ class TrajectoryFile:
         return {**self.__dict__, "_handle": None}
 
 
-def bead_files(path: str | os.PathLike) -> list[str]:
-    """Return the files of all beads in the folder of one of them.
+# A time step below this is one in ps (units metal), a larger one is in fs (units real): as the
+# other unit it would be above 20 fs or below 0.02 fs.
+_LONGEST_PS = 0.02
 
-    For ``run.pos_03.xyz`` they are ``run.pos_00.xyz``, ``run.pos_01.xyz``, ... in order.
 
-    Raises:
-        PetDriverError: the name has no bead number.
-    """
-    path = Path(path)
-    stem, _, number = path.stem.rpartition("_")
-    if not stem or not number.isdigit():
-        raise PetDriverError(
-            f"{path}: the name does not end in a bead number such as _0; "
-            "give centroid=[files of all beads]"
-        )
-    found = sorted(
-        other
-        for other in path.parent.glob(f"{glob.escape(stem)}_*{path.suffix}")
-        if other.stem[len(stem) + 1 :].isdigit() and len(other.stem) == len(path.stem)
-    )
-    return [str(other) for other in found]
+def _times(values: list[float], steps: np.ndarray) -> np.ndarray | None:
+    """Return the times [F] in ps of frames of LAMMPS, whose dumps do not say their unit."""
+    times = np.array(values)
+    last = int(np.argmax(steps))
+    if not np.isfinite(times).all() or steps[last] <= 0:
+        return None
+    return times if times[last] / steps[last] < _LONGEST_PS else times * 1.0e-3

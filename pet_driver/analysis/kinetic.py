@@ -60,7 +60,7 @@ def quantum_kinetic_energy(
 
     They are the centroid-virial estimator 3/2 kT - 1/(2P) sum_k (r_k - r_c) . F_k, summed over the
     atoms of an element. A column ``kinetic_cv`` without an element gives the mean over all atoms,
-    under the key "all".
+    under the key "all"; a column of one atom, ``kinetic_cv(0)``, is under its index, "0".
 
     Args:
         source: the property file of a run, or its path.
@@ -86,14 +86,22 @@ def quantum_kinetic_energy(
         keep = table.time() >= table.time()[0] + start
     energies = {}
     for column in columns:
-        element = column[len(_COLUMN) :].strip("()") or "all"
-        n_atoms = sum(numbers.values()) if element == "all" else numbers.get(element, 0)
+        argument = column[len(_COLUMN) :].strip("()")
+        element = argument.removeprefix("atom=").strip() or "all"
+        n_atoms = _n_atoms(element, numbers)
         if n_atoms <= 0:
             raise PetDriverError(
                 f"{table.path}: column {column}, but no atom of {element} among {numbers}"
             )
         energies[element] = _mean(table.energy(column)[keep] / n_atoms, table.path)
     return energies
+
+
+def _n_atoms(element: str, numbers: dict[str, int]) -> int:
+    """Return the number of atoms of an element or of "all"; 1 for the index of an atom."""
+    if element == "all":
+        return sum(numbers.values())
+    return 1 if element.isdigit() else numbers.get(element, 0)
 
 
 def _count(atoms: Mapping[str, int] | Atoms) -> dict[str, int]:

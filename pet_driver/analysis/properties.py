@@ -1,8 +1,7 @@
-"""Readers of i-PI's property files (``.out``) and of LAMMPS' logs.
+"""Reader of i-PI's property files (``.out``).
 
-The readers of the engines (``ipi.scripting.read_output``, ``lammps.formats.LogFile``) are in
-optional dependencies, return no units, and do not handle the incomplete and repeated rows of
-restarted runs.
+i-PI's own reader (``ipi.scripting.read_output``) is in an optional dependency and does not handle
+the incomplete and repeated rows of restarted runs.
 """
 
 from __future__ import annotations
@@ -18,10 +17,13 @@ from typing import TypeAlias
 import numpy as np
 
 from pet_driver.analysis.appended_table import AppendedTable
+from pet_driver.analysis.input_path import checked_path
 from pet_driver.analysis.units import factor
 from pet_driver.errors import PetDriverError
 
-_HEADER = re.compile(r"#\s*(?:column|cols\.)\s+(\d+)(?:\s*-\s*(\d+))?\s*-->\s*(\S[^:]*?)\s*:")
+_HEADER = re.compile(r"#\s*(?:column|cols\.)\s+(\d+)(?:\s*-\s*(\d+))?\s*-->\s*(\S[^:]*?)\s*(?::|$)")
+_UNIT = re.compile(r"\{([^}]*)\}")
+_ARGUMENTS = re.compile(r"\(([^)]*)\)")
 
 
 class PropertyTable:
@@ -122,12 +124,9 @@ def read_text(path: str | os.PathLike) -> str:
     it is left out with a warning.
 
     Raises:
-        PetDriverError: the file is missing or empty.
+        PetDriverError: the file is missing, empty or compressed.
     """
-    try:
-        text = Path(path).read_text(errors="replace")
-    except FileNotFoundError:
-        raise PetDriverError(f"{os.fspath(path)}: no such file") from None
+    text = Path(checked_path(path)).read_text(errors="replace")
     if not text.strip():
         raise PetDriverError(f"{os.fspath(path)}: the file is empty")
     end = text.rfind("\n") + 1
@@ -136,6 +135,30 @@ def read_text(path: str | os.PathLike) -> str:
             f"{os.fspath(path)}: the last row is incomplete; it is left out", stacklevel=4
         )
     return text[:end]
+
+
+def split_property(text: str) -> tuple[str, str]:
+    """Split the name of a property of i-PI into the name with its arguments and the unit.
+
+    i-PI accepts unit and arguments in either order: ``potential{electronvolt}(bead=0)`` and
+    ``potential(bead=0){electronvolt}`` are both ``("potential(bead=0)", "electronvolt")``. The
+    rule is that of ``ipi.engine.properties.getall``.
+    """
+    unit, arguments = _UNIT.search(text), _ARGUMENTS.search(text)
+    name = re.split(r"[({]", text, maxsplit=1)[0].strip()
+    if arguments is not None:
+        name += f"({'; '.join(word.strip() for word in arguments[1].split(';'))})"
+    return name, unit[1].strip() if unit is not None else ""
+
+
+def property_names(path: str | os.PathLike) -> list[str]:
+    """Return the names in the header of a property file of i-PI; an empty list for other files."""
+    with open(path, errors="replace") as handle:
+        head = handle.read(_MAX_READ)
+    try:
+        return list(_header(head, path)[0])
+    except PetDriverError:
+        return []
 
 
 Layout: TypeAlias = dict[str, tuple[int, int]]  # name -> first column, column after the last
@@ -151,11 +174,9 @@ def _header(text: str, path: str | os.PathLike) -> tuple[Layout, dict[str, str]]
         if match is None:
             continue
         first, last, what = match.groups()
-        name, brace, unit = what.strip().partition("{")
-        if brace and not unit.endswith("}"):
-            name, unit = what.strip(), ""
+        name, unit = split_property(what)
         layout[name] = (int(first) - 1, int(last or first))
-        units[name] = unit.rstrip("}")
+        units[name] = unit
     if not layout:
         raise PetDriverError(
             f"{os.fspath(path)}: has no header '# column 1 --> name'; not a property file of i-PI"
@@ -234,8 +255,6 @@ def _timestep_of(path: Path) -> float | None:
         return None
     with open(path, errors="replace") as handle:
         text = handle.read(_MAX_READ)
-    if not text.startswith("# c"):
-        return None
     try:
         layout, units = _header(text, path)
         if "step" not in layout or "time" not in layout:
@@ -251,117 +270,3 @@ def _timestep_of(path: Path) -> float | None:
         exact = (times[-1] - times[0]) / (steps[-1] - steps[0]) * 1000.0
         return float(f"{exact:.8g}")  # the numbers in the file have nine digits
     return float(times[0] / steps[0] * 1000.0) if len(steps) and steps[0] > 0 else None
-
-
-_LAMMPS_ENERGY = {"metal": "electronvolt", "real": "kilocal/mol"}
-_LAMMPS_TIME = {"metal": "picosecond", "real": "femtosecond"}
-_LAMMPS_ENERGIES = ("TotEng", "PotEng", "KinEng", "E_pair", "E_mol", "Econserve", "Enthalpy")
-
-
-class LAMMPSLog(PropertyTable):
-    """Thermodynamic output of a LAMMPS log (thermo_style one or custom).
-
-    In addition to LAMMPS' names, the column "Step" is available as "step" and "Time" as "time"
-    (computed from the time step if there is no such column).
-
-    Args:
-        path: the log.
-        units: ``"metal"`` or ``"real"``; ``None`` reads the log's ``units`` command.
-        timestep: in the units of the log; ``None`` reads the log's ``timestep`` command.
-        duplicates: ``"drop"`` (default) counts rows that a restarted run wrote again once, with
-            their later values; ``"keep"`` returns all rows.
-
-    Raises:
-        PetDriverError: a missing or empty log, one without thermodynamic output, or one without
-            units or time step, as after the command ``log`` or a restart.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        units: str | None = None,
-        timestep: float | None = None,
-        duplicates: str = "drop",
-    ):
-        text = read_text(path)
-        in_log = _commands(text, "units")
-        if units is None and not in_log:
-            raise PetDriverError(
-                f"{os.fspath(path)}: does not give its units, like a log that was started in the "
-                "middle of an input file; give units='metal' or 'real'"
-            )
-        units = units or in_log[-1]
-        if units not in _LAMMPS_ENERGY:
-            raise PetDriverError(f"{os.fspath(path)}: units {units}; use metal or real")
-        names, rows = _thermo(text, path)
-        columns = {name: rows[:, k] for k, name in enumerate(names)}
-        if "Step" in columns:
-            mask = restart_mask(columns["Step"]) if duplicates == "drop" else slice(None)
-            columns = {name: column[mask] for name, column in columns.items()}
-            columns["step"] = columns["Step"]
-            if "Time" not in columns and timestep is None:
-                timestep = _timestep(text, units if in_log else None, path)
-            columns["time"] = columns["Time"] if "Time" in columns else columns["Step"] * timestep
-        unit_of = dict.fromkeys(columns, "")
-        unit_of.update({n: _LAMMPS_ENERGY[units] for n in _LAMMPS_ENERGIES if n in columns})
-        unit_of["time"] = _LAMMPS_TIME[units]
-        self._energy_unit = _LAMMPS_ENERGY[units]
-        super().__init__(path, columns, unit_of)
-
-    def energy(self, name: str) -> np.ndarray:
-        """Return a column in eV [F]; computes and variables are taken in LAMMPS' energy unit."""
-        return self[name] * factor("energy", self._energy_unit, self.path)
-
-
-def _commands(text: str, name: str) -> list[str]:
-    """Return the argument of each command of that name in a log, with variables substituted."""
-    found = re.findall(rf"^\s*{name}\s+(\S+)", text, re.MULTILINE)
-    return [word for word in found if "$" not in word]
-
-
-def _timestep(text: str, units: str | None, path: str | os.PathLike) -> float:
-    """Return the time step of a log without a column of times.
-
-    Args:
-        text: the log.
-        units: the units if the log contains the command, else ``None``.
-        path: name of the log, for messages.
-    """
-    in_log = {float(word) for word in _commands(text, "timestep")}
-    if not in_log and units is not None:
-        return {"metal": 0.001, "real": 1.0}[units]  # LAMMPS' defaults
-    if len(in_log) != 1:
-        what = "changes its time step" if in_log else "does not give its time step"
-        raise PetDriverError(
-            f"{os.fspath(path)}: {what}, and has no column of times; give timestep=, or add time "
-            "to thermo_style"
-        )
-    return in_log.pop()
-
-
-def _thermo(text: str, path: str | os.PathLike) -> tuple[list[str], np.ndarray]:
-    """Return the names and rows of all tables of a log, which must have the same columns."""
-    names: list[str] = []
-    rows: list[list[float]] = []
-    inside = False
-    for line in text.splitlines():
-        fields = line.split()
-        if fields[:1] == ["Step"]:
-            if names and fields != names:
-                raise PetDriverError(
-                    f"{os.fspath(path)}: thermo columns change from {names} to {fields}; "
-                    "use one thermo_style per log"
-                )
-            names, inside = fields, True
-        elif inside and line.startswith("Loop time"):
-            inside = False
-        elif inside and len(fields) == len(names):
-            try:
-                rows.append([float(field) for field in fields])
-            except ValueError:  # a message of LAMMPS between the rows
-                continue
-    if not rows:
-        raise PetDriverError(
-            f"{os.fspath(path)}: no thermodynamic output (a line 'Step ...' and rows below it)"
-        )
-    return names, np.array(rows)

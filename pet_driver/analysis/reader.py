@@ -27,16 +27,14 @@ from MDAnalysis.core.topologyattrs import (
     Resnums,
     Segids,
 )
-from MDAnalysis.guesser.tables import masses as standard_masses
 from MDAnalysis.lib.util import store_init_arguments
 from MDAnalysis.topology.base import TopologyReaderBase
 
-from pet_driver.analysis.ipi_file import TrajectoryFile, bead_files
+from pet_driver.analysis.ipi_file import TrajectoryFile
 from pet_driver.analysis.properties import find_timestep
+from pet_driver.analysis.run_files import bead_files, check_timestep
 from pet_driver.errors import PetDriverError
-
-# i-PI's own masses, so that momenta and angular momenta are those of the run
-IPI_MASSES = {"H": 1.00794, "D": 2.0141, "O": 15.9994}
+from pet_driver.labels import element_of, mass_of
 
 PathLike = str | os.PathLike
 
@@ -45,7 +43,8 @@ class IPIReader(ReaderBase):
     """MDAnalysis reader of i-PI's trajectories in the formats xyz, ase (extxyz), pdb and bin.
 
     The time step is read from the run's ``.out`` file if it has the columns step and time and is in
-    the same folder.
+    the same folder. LAMMPS' ``dump extxyz`` has the times in its comments; their unit, ps or fs, is
+    the one that gives a time step of some fs.
 
     Positions are in A, cells in A and degrees, times in ps; ``ts.data["step"]`` is the step.
     MDAnalysis stores 32-bit floats. i-PI does not wrap positions by default; centroids are averages
@@ -64,6 +63,8 @@ class IPIReader(ReaderBase):
             stored in ``ts.data["beads"]`` [P, N, 3] in A.
         duplicates: ``"drop"`` (default) counts frames that a restarted run wrote again once, with
             their later values; ``"keep"`` returns all frames.
+        units: unit of the positions and the cell in files without marks of units, see
+            :class:`TrajectoryFile`.
 
     Raises:
         PetDriverError: missing, empty or damaged files, unknown units, a contradictory time step,
@@ -82,10 +83,12 @@ class IPIReader(ReaderBase):
         forces: PathLike | None = None,
         centroid: bool | Sequence[PathLike] = False,
         duplicates: str = "drop",
+        units: str | None = None,
         **kwargs,
     ):
         super().__init__(filename, **kwargs)
-        self._beads = _open_beads(self.filename, centroid, "length", duplicates)
+        self._beads = _open_beads(self.filename, centroid, "length", duplicates, units)
+        self._found_beads = centroid is True  # by their names, not given one by one
         several = len(self._beads) > 1 or bool(centroid)
         self._additional = {
             name: _open_beads(path, several, dimension, duplicates)
@@ -112,6 +115,8 @@ class IPIReader(ReaderBase):
         main = self._beads[0]
         files = [f for group in (self._beads, *self._additional.values()) for f in group]
         n_frames = len(main)
+        if self._found_beads:
+            _check_lengths(self._beads)
         for other in files[1:]:
             if other.n_atoms != self.n_atoms:
                 raise PetDriverError(
@@ -129,6 +134,7 @@ class IPIReader(ReaderBase):
         self._frame_of = {f.path: _frames_at(f, self.steps) for f in files}
 
     def _set_times(self, timestep: float | None, dt: float | None) -> None:
+        self._times: np.ndarray | None = None
         known = self.steps[0] >= 0
         found = find_timestep(self.filename) if known else None
         if timestep is not None and found is not None and abs(timestep / found - 1) > 1e-3:
@@ -136,6 +142,14 @@ class IPIReader(ReaderBase):
                 f"{self.filename}: timestep={timestep:g} fs, but the run's .out file in its folder "
                 f"says {found:g} fs; leave timestep out"
             )
+        if found is not None:
+            check_timestep(self.filename, found)
+        times = self._beads[0].times
+        if times is not None and timestep is None and dt is None:
+            self._set_times_of_lammps(times)
+            return
+        if times is not None and timestep is not None:
+            self._check_times(times, timestep)
         if timestep is None and dt is None and known:
             if found is None:
                 warnings.warn(
@@ -158,10 +172,25 @@ class IPIReader(ReaderBase):
         if timestep is not None:
             self._ts_kwargs["dt"] = float(gap * timestep * 1.0e-3)
 
+    def _check_times(self, times: np.ndarray, timestep: float) -> None:
+        """Raise PetDriverError if the times of LAMMPS are not those of a time step in fs."""
+        expected = self.steps * timestep * 1.0e-3
+        if np.abs(times[: self.n_frames] - expected).max() > 1e-3 * expected.max():
+            raise PetDriverError(
+                f"{self.filename}: timestep={timestep:g} fs, but its comments say other times, up "
+                f"to {times[self.n_frames - 1]:g} ps; leave timestep out"
+            )
+
+    def _set_times_of_lammps(self, times: np.ndarray) -> None:
+        """Use the times of a ``dump extxyz`` of LAMMPS, whose time step may change."""
+        self.timestep, self._times = None, times
+        if self.n_frames > 1:
+            self._ts_kwargs["dt"] = float(times[1] - times[0])
+
     @classmethod
     def parse_n_atoms(cls, filename: PathLike, **kwargs) -> int:
         """Return the number of atoms of the first frame."""
-        return TrajectoryFile(filename).n_atoms
+        return TrajectoryFile(filename, units="automatic").n_atoms
 
     def _read_frame(self, frame: int):
         ts = self.ts
@@ -173,7 +202,9 @@ class IPIReader(ReaderBase):
         ts.frame = frame
         if step >= 0:
             ts.data["step"] = step
-        if self.timestep is not None:
+        if self._times is not None:
+            ts.data["time"] = float(self._times[frame])
+        elif self.timestep is not None:
             ts.data["time"] = step * self.timestep * 1.0e-3
         return ts
 
@@ -202,12 +233,14 @@ class IPIReader(ReaderBase):
                 file.close()
 
 
-def _open_beads(path, centroid, dimension: str, duplicates: str) -> list[TrajectoryFile]:
+def _open_beads(
+    path, centroid, dimension: str, duplicates: str, units: str | None = None
+) -> list[TrajectoryFile]:
     if isinstance(centroid, bool):
         paths = bead_files(path) if centroid else [path]
     else:
         paths = [os.fspath(p) for p in centroid]
-    files = [TrajectoryFile(p, duplicates) for p in paths]
+    files = [TrajectoryFile(p, duplicates, units) for p in paths]
     for file in files:
         if file.dimension != dimension:
             raise PetDriverError(
@@ -220,13 +253,24 @@ def _open_beads(path, centroid, dimension: str, duplicates: str) -> list[Traject
 _QUANTITY = {"length": "positions", "velocity": "velocities", "force": "forces"}
 
 
+def _check_lengths(beads: list[TrajectoryFile]) -> None:
+    """Raise PetDriverError if some beads have many more frames, as those of an earlier run."""
+    shortest, longest = (choose(beads, key=len) for choose in (min, max))
+    if len(longest) > len(shortest) + 1:  # a killed run may write one frame of some beads only
+        raise PetDriverError(
+            f"{longest.path}: {len(longest)} frames, where {shortest.path} has {len(shortest)}: "
+            "one of them is left from another run; remove it, or give centroid=[files of all beads]"
+        )
+
+
 def _common_frames(main: TrajectoryFile, other: TrajectoryFile) -> int:
     """Return how many frames of ``main``, from the first one on, ``other`` has too."""
     if main.steps[0] < 0 or other.steps[0] < 0:
         return min(len(main), len(other))
     there = np.isin(main.steps, other.steps)
     n = len(main) if there.all() else int(np.argmin(there))
-    if n == 0 or there[n:].any():
+    # a file that only ends earlier has no later step
+    if n == 0 or (n < len(main) and other.steps.max() > main.steps[n]):
         raise PetDriverError(
             f"{other.path}: lacks step {main.steps[n]} of {main.path}; "
             "write both with the same stride"
@@ -246,8 +290,8 @@ def _frames_at(file: TrajectoryFile, steps: np.ndarray) -> np.ndarray:
 class IPIParser(TopologyReaderBase):
     """MDAnalysis topology parser: names, elements and masses of the first frame.
 
-    Masses are i-PI's own for H, D and O, and those of MDAnalysis for other elements. All atoms are
-    one residue; see :func:`pet_driver.analysis.water_universe` for molecules as residues.
+    Elements and masses are those of i-PI, with its labels of isotopes: D is an H of 2.0141 amu. All
+    atoms are one residue; see :func:`pet_driver.analysis.water_universe` for molecules as residues.
     """
 
     format = ("IPI", "EXTXYZ")
@@ -256,7 +300,7 @@ class IPIParser(TopologyReaderBase):
         """Return the topology; keywords of the reader are ignored."""
         with warnings.catch_warnings():  # the reader gives the same warning
             warnings.simplefilter("ignore")
-            file = TrajectoryFile(Path(self.filename))
+            file = TrajectoryFile(Path(self.filename), units="automatic")
         names = np.array(file.names, dtype=object)
         n_atoms = file.n_atoms
         attributes = [
@@ -270,15 +314,3 @@ class IPIParser(TopologyReaderBase):
             Segids(np.array(["SYSTEM"], dtype=object)),
         ]
         return Topology(n_atoms, 1, 1, attrs=attributes)
-
-
-def element_of(name: str) -> str:
-    """Return the element of an atom name without its digits; D and T are hydrogen."""
-    symbol = name.rstrip("0123456789_").capitalize()
-    return "H" if symbol in ("D", "T") else symbol
-
-
-def mass_of(name: str) -> float:
-    """Return the mass in amu that i-PI uses for an atom name, 0 for an unknown one."""
-    symbol = name.capitalize()
-    return IPI_MASSES.get(symbol, standard_masses.get(symbol, 0.0))

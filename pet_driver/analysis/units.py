@@ -57,8 +57,9 @@ _TABLE: dict[str, dict[str, float]] = {
     "undefined": {"atomic_unit": 1.0, "ase": 1.0},
 }
 _PREFIX = {
-    "tera": 1e12, "giga": 1e9, "mega": 1e6, "kilo": 1e3, "milli": 1e-3, "micro": 1e-6,
-    "nano": 1e-9, "pico": 1e-12, "femto": 1e-15, "atto": 1e-18,
+    "yotta": 1e24, "zetta": 1e21, "exa": 1e18, "peta": 1e15, "tera": 1e12, "giga": 1e9, "mega": 1e6,
+    "kilo": 1e3, "milli": 1e-3, "micro": 1e-6, "nano": 1e-9, "pico": 1e-12, "femto": 1e-15,
+    "atto": 1e-18, "zepto": 1e-21, "yocto": 1e-24,
 }  # fmt: skip
 _PREFIXED = re.compile(f"({'|'.join(_PREFIX)})(.+)")
 
@@ -86,6 +87,11 @@ def factor(dimension: str, unit: str, where: str = "") -> float:
     if match is not None and match.group(2) in table:
         return _PREFIX[match.group(1)] * table[match.group(2)]
     place = f"{where}: " if where else ""
+    if dimension == "undefined":
+        raise PetDriverError(
+            f"{place}unit '{unit}' of an unknown quantity; the names are those of i-PI, such as "
+            "positions, velocities and forces"
+        )
     raise PetDriverError(
         f"{place}unknown unit '{unit}' for a {dimension}; "
         f"use one of {', '.join(table)} (with a prefix such as 'femto' where it makes sense)"

@@ -17,9 +17,10 @@ from MDAnalysis.lib.distances import calc_bonds, capped_distance
 from MDAnalysis.transformations.base import TransformationBase
 
 from pet_driver.analysis import lammps_reader  # noqa: F401  (registers its format)
-from pet_driver.analysis.reader import IPI_MASSES, element_of, mass_of
+from pet_driver.analysis.input_path import checked_path
 from pet_driver.analysis.units import EV_TO_KJ_MOL
 from pet_driver.errors import PetDriverError
+from pet_driver.labels import element_of, mass_of
 
 _MAX_BOND = 1.6  # A; longer than any covalent O-H, shorter than any hydrogen bond
 _LAMMPS_SUFFIXES = (".lammpstrj", ".lammpsdump", ".dump")
@@ -45,35 +46,37 @@ def water_universe(
     Args:
         trajectory: positions written by i-PI (any format) or a dump of LAMMPS.
         format: ``"IPI"`` or ``"LAMMPSDUMP"``; by default it depends on the suffix (.lammpstrj,
-            .lammpsdump and .dump are dumps of LAMMPS).
-        species: element of each LAMMPS type, by default ``{1: "O", 2: "H"}``; not used if the dump
-            has a column ``element``.
+            .lammpsdump and .dump are dumps of LAMMPS) and on the first line.
+        species: element or isotope (such as D) of each LAMMPS type, by default
+            ``{1: "O", 2: "H"}``; not used if the dump has a column ``element``.
         lammps_units: units of the dump, ``"metal"`` or ``"real"``, for velocities and forces.
         timestep: time step of the run in fs; ``None`` reads it from i-PI's ``.out`` file.
-        masses: in amu by element; by default those of i-PI (O 15.9994, H 1.00794), or those in the
-            dump.
+        masses: in amu by element or isotope; by default those of i-PI (O 15.9994, H 1.00794,
+            D 2.0141), or those in the dump.
         reader: other keywords of the reader, such as ``velocities``, ``forces`` and ``centroid`` of
             :class:`pet_driver.analysis.IPIReader`.
 
     Raises:
         PetDriverError: the atoms are not water, or the trajectory cannot be read.
     """
-    format = format or _format_of(trajectory)
+    format = format or _format_of(checked_path(trajectory))
     if format == "LAMMPSDUMP":
         universe = _load_dump(trajectory, timestep, lammps_units, reader)
-        elements = _dump_elements(universe, species or {1: "O", 2: "H"})
+        names = _dump_labels(universe, species or {1: "O", 2: "H"})
     else:
         universe = _load_ipi(trajectory, format, timestep=timestep, **reader)
-        elements = np.array([element_of(name) for name in universe.atoms.names], dtype=object)
-    weights = _masses(universe, elements, masses, format)
+        names = universe.atoms.names
+    # names distinguish isotopes, and so do the names of i-PI's properties
+    elements = np.array([element_of(name) for name in names], dtype=object)
+    weights = _masses(universe, names, masses, format)
     oxygens = find_molecules(universe.atoms.positions, elements, universe.dimensions)
-    # i-PI's names distinguish isotopes, and so do the names of its properties
-    names = elements if format == "LAMMPSDUMP" else universe.atoms.names
     return _rebuild(universe, names, elements, weights, oxygens)
 
 
-def _format_of(trajectory: str | os.PathLike) -> str:
-    return "LAMMPSDUMP" if os.fspath(trajectory).endswith(_LAMMPS_SUFFIXES) else "IPI"
+def _format_of(trajectory: str) -> str:
+    with open(trajectory, "rb") as handle:
+        is_dump = handle.read(6) == b"ITEM: "  # also of names such as dump.water
+    return "LAMMPSDUMP" if is_dump or trajectory.endswith(_LAMMPS_SUFFIXES) else "IPI"
 
 
 def _load_ipi(trajectory: str | os.PathLike, format: str, **reader) -> mda.Universe:
@@ -97,8 +100,7 @@ def _load_dump(
             stacklevel=4,
         )
         timestep = 1.0
-    if not os.path.isfile(trajectory):
-        raise PetDriverError(f"{trajectory}: no such file")
+    checked_path(trajectory)
     if os.path.getsize(trajectory) == 0:
         raise PetDriverError(f"{trajectory}: the file is empty")
     with warnings.catch_warnings():  # about masses, which are set by the caller
@@ -141,7 +143,7 @@ class LAMMPSUnits(TransformationBase):
         return ts
 
 
-def _dump_elements(universe: mda.Universe, species: Mapping[int, str]) -> np.ndarray:
+def _dump_labels(universe: mda.Universe, species: Mapping[int, str]) -> np.ndarray:
     if hasattr(universe.atoms, "elements"):
         return universe.atoms.elements.astype(object)
     try:
@@ -154,18 +156,16 @@ def _dump_elements(universe: mda.Universe, species: Mapping[int, str]) -> np.nda
 
 
 def _masses(
-    universe: mda.Universe, elements: np.ndarray, given: Mapping[str, float] | None, format: str
+    universe: mda.Universe, names: np.ndarray, given: Mapping[str, float] | None, format: str
 ) -> np.ndarray:
     if given is not None:
         try:
-            return np.array([given[element] for element in elements])
+            return np.array([given[n] if n in given else given[element_of(n)] for n in names])
         except KeyError as error:
             raise PetDriverError(f"masses has no entry for element {error}") from None
-    if format == "LAMMPSDUMP":
-        if "mass" in _dump_columns(universe.trajectory.filename):
-            return universe.atoms.masses.copy()
-        return np.array([IPI_MASSES.get(element, 0.0) for element in elements])
-    return np.array([mass_of(name) for name in universe.atoms.names])
+    if format == "LAMMPSDUMP" and "mass" in _dump_columns(universe.trajectory.filename):
+        return universe.atoms.masses.copy()
+    return np.array([mass_of(name) for name in names])
 
 
 def _dump_columns(path: str) -> list[str]:

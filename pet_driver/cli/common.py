@@ -23,6 +23,13 @@ ModelArgument = Annotated[str, typer.Argument(help=MODEL_HELP)]
 StructuresArgument = Annotated[
     Path, typer.Argument(help="file with structures, in any format that ASE reads")
 ]
+UnitsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="unit of positions and cell in a file of i-PI that does not mark it: angstrom or "
+        "atomic_unit"
+    ),
+]
 FORCE_STD_HELP = "force standard deviation (eV/A) over an ensemble, above which to "
 UNFINISHED = 75  # exit code EX_TEMPFAIL of sysexits.h: try again
 MaxEdgesOption = Annotated[

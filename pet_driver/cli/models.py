@@ -16,6 +16,7 @@ from pet_driver.cli.common import (
     MaxEdgesOption,
     ModelArgument,
     StructuresArgument,
+    UnitsOption,
     check_folder,
     report_errors,
 )
@@ -105,6 +106,7 @@ def evaluate(
     grid: GridOption = None,
     device: DeviceOption = "cpu",
     max_edges: MaxEdgesOption = None,
+    units: UnitsOption = None,
 ) -> None:
     """Print energies of structures, and their standard deviations over rotations and ensemble."""
     from pet_driver.building.structures import check_finite, check_frames, read_structures
@@ -114,7 +116,7 @@ def evaluate(
 
     with compilation_progress():
         loaded = load(model, device, grid, max_edges)
-    frames = read_structures(structures)
+    frames = read_structures(structures, units)
     check_frames(frames, structures, loaded)
     print(predict_cost(loaded, frames[0]), flush=True)
     if loaded.default_grid in ("ecse", "ecsei"):
@@ -166,6 +168,7 @@ def probe(
     tolerance_force: Annotated[float, typer.Option(help="accepted error, meV/A")] = 1.0,
     device: DeviceOption = "cpu",
     max_edges: MaxEdgesOption = None,
+    units: UnitsOption = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="output folder")] = Path("."),
 ) -> None:
     """Measure how energies and forces depend on the orientation, and recommend a grid."""
@@ -177,7 +180,7 @@ def probe(
     check_folder(output)
     with compilation_progress():
         loaded = load(model, device, max_edges=max_edges)
-    chosen = select_evenly(read_structures(structures), frames)
+    chosen = select_evenly(read_structures(structures, units), frames)
     check_frames(chosen, structures, loaded)
     results = run_probe(
         loaded,

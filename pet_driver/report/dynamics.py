@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from MDAnalysis.analysis.results import Results
 
+from pet_driver.analysis.displacement import DIFFUSIVE
 from pet_driver.report.comparison import Group, LabelledRun, compare
 from pet_driver.report.drawing import Drawing, Number, band, legend_below, panels, plus_minus
 from pet_driver.report.liquid import bulk_dynamics
@@ -19,7 +20,6 @@ from pet_driver.report.run_output import open_positions, temperature
 from pet_driver.report.trajectory_analysis import motion
 from pet_driver.runs.record import Run
 
-DIFFUSIVE = 1.0  # ps; at shorter times the motion is not diffusive
 VISCOSITY = 0.85  # mPa s, experiment at 300 K
 
 
@@ -100,7 +100,7 @@ def _diffusion(group: Group, member: LabelledRun) -> Number:
     result = member.result
     diffusion, length = result["msd"].diffusion, result["length"]
     what = f"diffusion coefficient, {group.title}, {member.label}"
-    if not np.isfinite(diffusion.coefficient) or diffusion.start < DIFFUSIVE:
+    if not diffusion.is_diffusive:
         return Number(what, f"the run is too short: the fit begins below {DIFFUSIVE:g} ps", {})
     text = f"{plus_minus(diffusion.coefficient, diffusion.error)} Å²/ps"
     values = {"ang2_ps": diffusion.coefficient, "ang2_ps_error": diffusion.error}

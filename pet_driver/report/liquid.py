@@ -12,11 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
+from pet_driver.errors import PetDriverError
 from pet_driver.report.comparison import Group, LabelledRun, compare
 from pet_driver.report.drawing import Drawing, Number, band, legend_below, panels, plus_minus
 from pet_driver.report.trajectory_analysis import BIN, KERNEL, structure
 from pet_driver.runs.record import Run
 
+RELAXATION = 2.0  # ps; about the time in which the liquid forgets its starting structure
+EQUILIBRATION = 0.5  # ps; about the time in which beads spread from a classical structure
 CLOSEST = 2.4  # A; there are almost no pairs of oxygens at shorter distances
 
 # First maxima (r in A, g) of revPBE0-D3 water at 300 K and experimental density, classical and
@@ -84,7 +87,28 @@ def _radial(runs: Sequence[Run], pairs: Sequence[str], name: str, title: str) ->
         "water at 300 K and experimental density, in bins of the same width, classical or with "
         f"56 beads (Cheng et al., PNAS 2019). Lengths of the runs: {lengths}."
     )
-    return Drawing(name, title, caption, figure, numbers, notes=notes)
+    return Drawing(name, title, caption, figure, numbers, notes=notes + _short_runs(groups))
+
+
+def _short_runs(groups: Sequence[Group]) -> list[str]:
+    """Return notes about runs that are too short for the structure of a liquid."""
+    return [
+        f"{group.title}, {member.label}: a run of {member.run.duration:.2g} ps is too short for "
+        f"the structure of the liquid, which takes about {RELAXATION:g} ps to forget its start; "
+        "what is shown is the starting structure, and its error is too small"
+        for group in groups
+        for member in group.members
+        if member.run.duration < RELAXATION
+    ]
+
+
+def _check_equilibrated(run: Run) -> None:
+    """Raise PetDriverError if the beads of a run are still those of a classical structure."""
+    if run.n_beads > 1 and run.duration < EQUILIBRATION:
+        raise PetDriverError(
+            f"{run.duration:.2g} ps are too short for {run.n_beads} beads, which take about "
+            f"{EQUILIBRATION:g} ps to spread from a classical starting structure; run for longer"
+        )
 
 
 def _radial_panel(axis: Axes, group: Group, pair: str) -> None:
@@ -119,6 +143,7 @@ def _maxima(group: Group, pair: str) -> list[Number]:
 
 def _all_pairs(run: Run, pairs: Sequence[str]) -> dict[str, Radial]:
     found = {pair: _bead_average(run, pair) for pair in pairs}
+    _check_equilibrated(run)
     if "OO" in pairs:
         found["smooth"] = _bead_average(run, "smooth")
     return found
@@ -154,6 +179,7 @@ def dipole_correlation(runs: Sequence[Run]) -> Drawing:
     )
     title = "Correlations of dipoles"
     numbers = [_contact(group, member) for group in groups for member in group.members]
+    notes += _short_runs(groups)
     return Drawing("dipole-correlation", title, caption, figure, numbers, notes=notes)
 
 
@@ -171,6 +197,7 @@ def _contact(group: Group, member: LabelledRun) -> Number:
 def _dipoles(run: Run) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return r [K] (A), curves [K] and errors [K] by name, averaged over beads."""
     beads = structure(run, "dipoles")
+    _check_equilibrated(run)
     names = ("longitudinal", "transverse")
     curves = {name: np.mean([b[name] for b in beads], axis=0) for name in names}
     errors = {name: np.mean([b[f"{name}_error"] for b in beads], axis=0) for name in names}

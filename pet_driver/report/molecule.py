@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pet_driver import analysis
+from pet_driver.analysis.properties import property_names
 from pet_driver.errors import PetDriverError
 from pet_driver.report.comparison import AVERAGED, RAW, compare, treatment
 from pet_driver.report.drawing import (
@@ -108,9 +109,7 @@ def _has_both(run: Run) -> bool:
 
 def _has_two_force_fields(run: Run) -> bool:
     """Return whether i-PI wrote the energies of two force fields."""
-    with open(run.path(run.properties), errors="replace") as handle:
-        header = handle.read(4096)
-    return "pot_component_raw(1)" in header
+    return "pot_component_raw(1)" in property_names(run.path(run.properties))
 
 
 def _spectra(run: Run) -> tuple[analysis.Spectrum, analysis.Spectrum, float, float]:

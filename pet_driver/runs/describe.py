@@ -36,7 +36,7 @@ def describe_ipi(simulation_input: IPIInput, folder: Path, settings: Settings) -
         PetDriverError: the input file has an unsupported motion, names an unknown force field, or
             starts from a file with several frames that are not its beads.
     """
-    frames = read_structures(simulation_input.start)
+    frames = read_structures(simulation_input.start, *simulation_input.start_units)
     atoms = frames[0]
     n_beads = int(required(simulation_input.root, ".//initialize").get("nbeads", "1"))
     motion = _ipi_motion(simulation_input)

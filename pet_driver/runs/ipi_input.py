@@ -87,6 +87,12 @@ class IPIInput:
             return self.path.parent / parameters(self.force_fields[0])["template"]
         return self.path.parent / (file.text or "").strip()
 
+    @property
+    def start_units(self) -> tuple[str, str]:
+        """Units of the positions and the cell in that file, unless it marks its own."""
+        file = required(self.root, ".//initialize/file")
+        return file.get("units", "automatic"), file.get("cell_units", "automatic")
+
 
 def read_input(path: Path) -> IPIInput:
     """Read and check an input file of i-PI.

@@ -130,7 +130,7 @@ def _ipi_workload(segment: IPISegment) -> _Workload:
             grid = ipi_input.grid_of(ipi_input.parameters(field))
             batch = grid, ipi_input.count_structures(root, name)
             counts[batch] = counts.get(batch, 0.0) + per_step
-    atoms = read_structures(simulation_input.start)[0]
+    atoms = read_structures(simulation_input.start, *simulation_input.start_units)[0]
     device = ipi_input.parameters(simulation_input.force_fields[0]).get("device", "cpu")
     overhead = IPI_OVERHEAD * segment.describe().n_beads
     return _Workload(simulation_input.models[0], device, atoms, counts, overhead)

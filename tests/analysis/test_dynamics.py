@@ -1,7 +1,11 @@
 """Time correlations and spectra of processes with known results."""
 
+import warnings
+
+import MDAnalysis as mda
 import numpy as np
 import pytest
+from MDAnalysis.lib.mdamath import triclinic_box
 
 from pet_driver.analysis import (
     Diffusion,
@@ -157,3 +161,56 @@ def test_density_of_states_of_harmonic_oscillators():
     assert result.frequency[low][np.argmax(result.power[low])] == pytest.approx(300, abs=step)
     high = result.frequency[~low][np.argmax(result.power[~low])]
     assert high == pytest.approx(3400, abs=step)
+
+
+@pytest.mark.parametrize(
+    ("shear", "flips"), [(0.0, True), (0.02, True), (0.02, False), (-0.03, True), (0.15, False)]
+)
+def test_displacement_in_a_box_that_flips(shear, flips):
+    """LAMMPS describes a sheared lattice by other vectors where its tilt exceeds half an edge."""
+    random = np.random.default_rng(5)
+    n_frames, n_atoms = 60, 40
+    steps = random.normal(0, 0.1, (n_frames, n_atoms, 3))
+    fractional = random.uniform(0, 1, (n_atoms, 3))
+    path, total, frames, boxes = np.zeros((n_frames, n_atoms, 3)), 0.0, [], []
+    for k in range(n_frames):
+        lattice = np.array([[9.0, 0, 0], [9.0 * shear * k, 10.0, 0], [2.0 + k * 0.1, 3.0, 11.0]])
+        if k > 0:
+            fractional = fractional + steps[k] @ np.linalg.inv(lattice)
+            total = total + steps[k]
+        path[k] = total
+        cell = lattice.copy()
+        if flips:
+            cell[1] -= np.round(cell[1, 0] / 9.0) * cell[0]
+            cell[2] -= np.round(cell[2, 1] / 10.0) * cell[1]
+            cell[2] -= np.round(cell[2, 0] / 9.0) * cell[0]
+        inside = fractional @ lattice @ np.linalg.inv(cell)
+        frames.append((inside - np.floor(inside)) @ cell)
+        boxes.append(triclinic_box(*cell))
+    u = mda.Universe.empty(n_atoms, trajectory=True)
+    u.load_new(np.array(frames, np.float32), order="fac", dimensions=np.array(boxes), dt=0.01)
+    run = MeanSquareDisplacement(u.atoms, max_lag=0.2, remove_drift=False).run()
+    expected = [
+        np.mean(np.sum((path[lag:] - path[: n_frames - lag]) ** 2, axis=-1)) for lag in range(21)
+    ]
+    np.testing.assert_allclose(run.results.msd, expected, rtol=2e-3, atol=1e-4)
+
+
+def test_cell_that_changes_too_much_is_refused():
+    u = mda.Universe.empty(2, trajectory=True)
+    boxes = np.array([[9, 9, 9, 90, 90, 90], [9, 9, 20, 90, 90, 90]])
+    u.load_new(np.zeros((2, 2, 3), np.float32), order="fac", dimensions=boxes, dt=0.01)
+    with pytest.raises(PetDriverError, match="cell changed too much"):
+        MeanSquareDisplacement(u.atoms).run()
+
+
+@pytest.mark.parametrize(("frames", "short"), [(20, True), (400, True), (1000, False)])
+def test_diffusion_of_a_short_run_is_said_to_be_wrong(frames, short):
+    """The fit begins at one eighth of the run; motion is diffusive from about 1 ps on."""
+    x = np.cumsum(np.random.default_rng(2).normal(0, 0.1, (frames, 24, 3)), axis=0)
+    u = memory_water(x, 100.0, dt=0.01)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = MeanSquareDisplacement(u).run().results.diffusion
+    assert any("not diffusive below 1 ps" in str(w.message) for w in caught) == short
+    assert found.is_diffusive != short

@@ -2,9 +2,18 @@
 
 import numpy as np
 import pytest
+from ipi.engine.properties import getall
 
-from pet_driver.analysis import LAMMPSLog, PropertyFile, conserved_drift, linear_drift
-from pet_driver.analysis.properties import find_timestep, restart_mask
+from pet_driver.analysis import (
+    LAMMPSLog,
+    PropertyFile,
+    conserved_drift,
+    equivariance_error,
+    linear_drift,
+    quantum_kinetic_energy,
+    water_universe,
+)
+from pet_driver.analysis.properties import find_timestep, property_names, restart_mask
 from pet_driver.errors import PetDriverError
 
 
@@ -156,3 +165,72 @@ def test_drift_of_a_run(ipi_run):
     assert drift.duration == pytest.approx(0.01) and "eV/(atom ps)" in str(drift)
     with pytest.raises(PetDriverError, match="too few"):
         conserved_drift(table, 3, start=0.009)
+
+
+# column as i-PI writes it, name, unit, value in the file, value in eV (None: no energy)
+PROPERTIES = [
+    ("potential", "potential", "", -17.228, -468.798),
+    ("potential{electronvolt}", "potential", "electronvolt", -468.8, -468.8),
+    ("potential{electronvolt}(bead=0)", "potential(bead=0)", "electronvolt", -468.8, -468.8),
+    ("potential(bead=0){electronvolt}", "potential(bead=0)", "electronvolt", -468.8, -468.8),
+    ("potential(bead=0)", "potential(bead=0)", "", -17.228, -468.798),
+    ("kinetic_cv{electronvolt}(H)", "kinetic_cv(H)", "electronvolt", 0.3, 0.3),
+    ("kinetic_cv {millielectronvolt} ( H )", "kinetic_cv(H)", "millielectronvolt", 300.0, 0.3),
+    ("kinetic_md(O){kelvin}", "kinetic_md(O)", "kelvin", 300.0, 0.02585),
+    ("kinetic_td{kilocal/mol}(0)", "kinetic_td(0)", "kilocal/mol", 23.06, 1.0),
+    ("pot_component_raw{electronvolt}(1)", "pot_component_raw(1)", "electronvolt", 2.0, 2.0),
+    ("pot_component{ase}(index=0;bead=1)", "pot_component(index=0; bead=1)", "ase", 2.0, 2.0),
+    ("temperature{kelvin}(H)", "temperature(H)", "kelvin", 300.0, None),
+    ("temperature(nm=0){kelvin}", "temperature(nm=0)", "kelvin", 300.0, None),
+    ("cell_h{angstrom}", "cell_h", "angstrom", 12.0, None),
+    ("dipole{debye}(0)", "dipole(0)", "debye", 1.85, None),
+    ("isotope_scfep(alpha=2.0; atom=H)", "isotope_scfep(alpha=2.0; atom=H)", "", 1.0, None),
+]
+
+
+@pytest.mark.parametrize(("written", "name", "unit", "value", "ev"), PROPERTIES)
+def test_unit_and_arguments_in_either_order(tmp_path, written, name, unit, value, ev):
+    """The rule is i-PI's own."""
+    path = tmp_path / "run.out"
+    rows = "".join(f"  {k:.8e}   {value:.8e}   \n" for k in range(3))
+    path.write_text(f"# column   1     --> step : the step\n# column   2     --> {written}\n{rows}")
+    key, ipi_unit, arguments, keywords = getall(written)
+    words = [*arguments, *(f"{key}={value}" for key, value in keywords.items())]
+    assert name == (f"{key}({'; '.join(words)})" if words else key) and unit == ipi_unit
+    assert property_names(path) == ["step", name]
+    table = PropertyFile(path)
+    assert table.units[name] == unit
+    np.testing.assert_array_equal(table[name], value)
+    if ev is not None:
+        np.testing.assert_allclose(table.energy(name), ev, rtol=1e-4)
+
+
+def test_kinetic_energy_by_element_in_the_documented_order(tmp_path):
+    path = tmp_path / "run.out"
+    columns = ["step", "kinetic_cv{electronvolt}(H)", "kinetic_cv{kelvin}(atom=O)", "kinetic_cv(2)"]
+    head = "".join(f"# column {k + 1} --> {name} : help\n" for k, name in enumerate(columns))
+    path.write_text(head + "".join(f"{k} 0.30 {300 + k % 2} 0.01\n" for k in range(10)))
+    found = quantum_kinetic_energy(path, {"H": 2, "O": 1})
+    assert list(found) == ["H", "O", "2"]
+    assert found["H"].mean == pytest.approx(0.15)
+    assert found["O"].mean == pytest.approx(300.5 * 8.617333e-5)
+    assert found["2"].mean == pytest.approx(0.01 * 27.211386)
+
+
+def test_property_file_with_identification_of_the_run(ipi_run, tmp_path):
+    """``<properties verbosity="high">`` writes version, host and folder in front of the header."""
+    head = "### Unable to retrieve Git information.\n###\n### Simulation information:\n###\n"
+    text = head + (ipi_run / "run.out").read_text()
+    (tmp_path / "run.out").write_text(text)
+    (tmp_path / "run.pos_0.xyz").write_bytes((ipi_run / "run.pos_0.xyz").read_bytes())
+    assert find_timestep(tmp_path / "run.pos_0.xyz") == pytest.approx(0.5)
+    u = water_universe(tmp_path / "run.pos_0.xyz")
+    assert u.trajectory[10].time == pytest.approx(0.01)
+    rows = "".join(
+        f"#EXTRAS(raw_energy_ev,rotation_std_ev)# Step: {2 * k} Bead: 0\n  1.0 0.5\n"
+        for k in range(11)
+    )
+    (tmp_path / "run.rotations_0").write_text(rows)
+    found = equivariance_error(tmp_path / "run.rotations_0")
+    energy = PropertyFile(ipi_run / "run.out").energy("potential")
+    np.testing.assert_allclose(found.error, 1.0 - energy)

@@ -1,5 +1,8 @@
 """The reader agrees with ASE's and i-PI's readers on files of real i-PI runs."""
 
+import bz2
+import gzip
+import lzma
 import pickle
 import warnings
 
@@ -10,7 +13,13 @@ import pytest
 from ipi.utils.io import read_file
 from ipi.utils.units import unit_to_user
 
-from pet_driver.analysis import TrajectoryFile, water_universe
+from pet_driver.analysis import (
+    ExtrasFile,
+    LAMMPSLog,
+    PropertyFile,
+    TrajectoryFile,
+    water_universe,
+)
 from pet_driver.analysis.units import EV_TO_KJ_MOL
 from pet_driver.errors import PetDriverError
 
@@ -305,3 +314,69 @@ def test_extxyz_written_by_ase(tmp_path):
     assert u.trajectory[1].time == pytest.approx(0.002)
     with pytest.raises(PetDriverError, match="no steps"):
         mda.Universe(str(tmp_path / "a.extxyz"), timestep=1.0)
+
+
+def lammps_extxyz(steps, timestep: float, time: bool = True) -> str:
+    """Return frames as ``dump extxyz`` of LAMMPS writes them."""
+    return "".join(
+        f'3\nTimestep={step}{f" Time={step * timestep:.6f}" if time else ""} pbc="T T T" '
+        'Lattice="9 0 0 0 9 0 0 0 9" Potential_energy=-2.2 Properties=species:S:1:pos:R:3\n'
+        f"O {0.01 * step} 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n"
+        for step in steps
+    )
+
+
+@pytest.mark.parametrize(
+    ("timestep", "fs"), [(0.0005, 0.5), (0.5, 0.5), (0.00025, 0.25), (0.002, 2.0), (2.0, 2.0)]
+)
+def test_extxyz_written_by_restarted_lammps(tmp_path, timestep, fs):
+    """Units metal or real; the run is restarted at step 10."""
+    path = tmp_path / "run.extxyz"
+    path.write_text(
+        lammps_extxyz(range(0, 20, 5), timestep) + lammps_extxyz(range(10, 35, 5), timestep)
+    )
+    u = water_universe(path)
+    assert [ts.data["step"] for ts in u.trajectory] == list(range(0, 35, 5))
+    np.testing.assert_allclose([ts.time for ts in u.trajectory], np.arange(0, 35, 5) * fs * 1e-3)
+    np.testing.assert_allclose(all_of(u)[:, 0, 0], 0.01 * np.arange(0, 35, 5), rtol=1e-6)
+    assert u.trajectory.dt == pytest.approx(5e-3 * fs)
+    u = water_universe(path, timestep=fs)
+    np.testing.assert_allclose([ts.time for ts in u.trajectory], np.arange(0, 35, 5) * fs * 1e-3)
+    with pytest.raises(PetDriverError, match="comments say"):
+        water_universe(path, timestep=3 * fs)
+
+
+def test_extxyz_of_lammps_without_times(tmp_path):
+    path = tmp_path / "run.extxyz"
+    path.write_text(lammps_extxyz(range(0, 20, 5), 0.5, time=False))
+    with pytest.warns(UserWarning, match="timestep="):
+        water_universe(path)
+    u = water_universe(path, timestep=0.5)
+    np.testing.assert_allclose([ts.time for ts in u.trajectory], np.arange(0, 20, 5) * 5e-4)
+
+
+@pytest.mark.parametrize(
+    "read", [TrajectoryFile, water_universe, PropertyFile, LAMMPSLog, ExtrasFile]
+)
+def test_paths_that_cannot_be_read_say_what_to_do(tmp_path, read):
+    with pytest.raises(PetDriverError, match=r"path of one file, not list.*with cat"):
+        read([tmp_path / "a.xyz", tmp_path / "b.xyz"])
+    with pytest.raises(PetDriverError, match="is a folder; give the path of a file"):
+        read(tmp_path)
+    with pytest.raises(PetDriverError, match="no such file"):
+        read(tmp_path / "absent")
+    for module, command in ((gzip, "gunzip"), (bz2, "bunzip2"), (lzma, "unxz")):
+        with module.open(tmp_path / "run.pos_0.xyz.z", "wt") as handle:
+            handle.write("3\n")
+        with pytest.raises(PetDriverError, match=f"is compressed; .* {command} -k"):
+            read(tmp_path / "run.pos_0.xyz.z")
+
+
+def test_dump_is_recognized_by_its_first_line(lammps_run, tmp_path):
+    folder, units = lammps_run
+    path = tmp_path / "dump.water"
+    path.write_bytes((folder / "run.lammpstrj").read_bytes())
+    u = water_universe(path, timestep=1.0, lammps_units=units)
+    assert [ts.data["step"] for ts in u.trajectory] == [0, 5, 10, 15, 20]
+    with pytest.raises(PetDriverError, match="is a dump of LAMMPS; read it with water_universe"):
+        TrajectoryFile(path)

@@ -122,6 +122,22 @@ def test_radial_distributions(liquids):
     assert len(values(hydrogen, "first maximum of g_HH")) == 1
 
 
+def test_structure_of_short_runs(tmp_path, liquids):
+    """The starting structure is not compared with a reference without a word."""
+    short = synthetic_runs.diffusing_liquid(tmp_path / "short", "0", 0.004, frames=40)
+    beads = synthetic_runs.diffusing_liquid(tmp_path / "beads", "0", 0.004, n_beads=2, frames=5)
+    for draw in (
+        liquid.radial_distribution,
+        liquid.hydrogen_distribution,
+        liquid.dipole_correlation,
+    ):
+        (note,) = [n for n in draw([short]).notes if "too short" in n]
+        assert "0.78 ps" in note
+        assert not any("too short" in n for n in draw(liquids[:1]).notes)
+        with pytest.raises(NothingToDraw, match="too short for 2 beads"):
+            draw([beads])
+
+
 def test_dipole_correlation(liquids):
     drawing = liquid.dipole_correlation(liquids)
     raw, averaged, _ = values(drawing, "dipole correlation")

@@ -9,6 +9,7 @@ The socket client and the in-process driver both use it:
 import json
 import sys
 from collections.abc import Callable, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +20,7 @@ from ase import Atoms
 from pet_driver.engines.ipi.protocol import Forces
 from pet_driver.engines.thresholds import Thresholds
 from pet_driver.errors import PetDriverError
+from pet_driver.labels import isotopes_to_elements
 from pet_driver.model.cost import predict_cost
 from pet_driver.model.ensemble import Ensemble
 from pet_driver.model.evaluator import Model
@@ -156,6 +158,11 @@ def read_numbers(template: str | Path) -> np.ndarray:
 
 
 def _read_first_frame(template: str | Path) -> Atoms:
+    if Path(template).suffix in (".xyz", ".extxyz"):
+        text = Path(template).read_text(errors="replace")
+        elements = isotopes_to_elements(text)
+        if elements != text:
+            return cast(Atoms, ase.io.read(StringIO(elements), index=0, format="xyz"))
     try:
         return cast(Atoms, ase.io.read(template, index=0))
     except Exception:
