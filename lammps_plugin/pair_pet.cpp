@@ -245,6 +245,7 @@ void PairPET::compute(int eflag, int vflag)
 /// next neighbour list.
 void PairPET::rebuild_graph(double margin)
 {
+  check_special_lists();
   const pet::Metadata &metadata = ensemble_->metadata();
   const double cutoff = metadata.cutoff + margin;
   on_every_rank([&] {

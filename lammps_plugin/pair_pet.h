@@ -88,6 +88,8 @@ class PairPET : public Pair {
   void check_environment() const;
   void warn_of_doubtful_input() const;
   void check_pairs() const;
+  void check_special_lists() const;
+  bool has_excluded_bonded_pair() const;
   void request_ghosts();
   bool choose_exchange() const;
   std::vector<int> copy_to_ghosts(std::vector<int> local, int fill);

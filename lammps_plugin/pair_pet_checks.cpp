@@ -86,14 +86,43 @@ void PairPET::check_pairs() const
   if (pairs_ < mapped * (mapped + 1) / 2)
     error->all(FLERR, "pair_style pet needs all pairs of its types: a later pair_coeff gives some "
                "of them to another style; use `hybrid/overlay` to have both");
-  if (atom->molecular == Atom::ATOMIC || (atom->nbonds == 0 && atom->molecular == Atom::MOLECULAR))
-    return;
+}
+
+/// Stops if the special lists keep pairs of bonded atoms out of the neighbour list.  They change
+/// during a run (fix bond/create), and outlive their bonds (delete_bonds without special).
+void PairPET::check_special_lists() const
+{
   // LAMMPS keeps pairs of bonded atoms with weight zero if an electrostatic style needs them.
   const int *flags = neighbor->special_flag;
-  if (std::any_of(flags + 1, flags + 4, [](int flag) { return flag == 0; }))
+  if (atom->molecular == Atom::ATOMIC ||
+      std::none_of(flags + 1, flags + 4, [](int flag) { return flag == 0; }))
+    return;
+  const int mine = has_excluded_bonded_pair();
+  int any = 0;
+  MPI_Allreduce(&mine, &any, 1, MPI_INT, MPI_MAX, world);
+  if (any != 0)
     error->all(FLERR, "pair_style pet needs the pairs of bonded atoms, which LAMMPS leaves out: "
                "use `special_bonds lj/coul 1.0 1.0 1.0`, or 1e-50 instead of 0 if another style "
-               "has to leave them out, or data without bonds");
+               "has to leave them out, or data without bonds (after delete_bonds, its keyword "
+               "special clears the lists of these pairs)");
+}
+
+/// Returns whether a special list of a local atom contains an excluded pair of two elements.
+bool PairPET::has_excluded_bonded_pair() const
+{
+  if (atom->molecular == Atom::TEMPLATE) return true;    // the lists belong to the templates
+  for (int i = 0; i < atom->nlocal; i++) {
+    if (numbers_[atom->type[i]] == 0) continue;
+    int k = 0;
+    for (int order = 0; order < 3; order++)    // 1-2, 1-3, 1-4 neighbours
+      for (; k < atom->nspecial[i][order]; k++) {
+        if (neighbor->special_flag[order + 1] != 0) continue;
+        const tagint tag = atom->special[i][k];
+        const int other = tag <= atom->map_tag_max ? atom->map(tag) : -1;
+        if (other >= 0 && numbers_[atom->type[other]] != 0) return true;
+      }
+  }
+  return false;
 }
 
 /// Fails if positions are not finite: such an atom would have no neighbours and a finite energy.
