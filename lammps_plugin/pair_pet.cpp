@@ -189,6 +189,7 @@ void PairPET::init_style()
 {
   require_ensemble();
   check_environment();
+  check_computes();
   warn_of_doubtful_input();
   pairs_ = 0;
   exchanges_ = choose_exchange();

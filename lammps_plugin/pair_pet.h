@@ -86,6 +86,7 @@ class PairPET : public Pair {
   void print_summary() const;
   void require_ensemble() const;
   void check_environment() const;
+  void check_computes() const;
   void warn_of_doubtful_input() const;
   void check_pairs() const;
   void check_special_lists() const;

@@ -8,9 +8,11 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "compute.h"
 #include "domain.h"
 #include "error.h"
 #include "force.h"
+#include "modify.h"
 #include "neighbor.h"
 #include "update.h"
 
@@ -71,6 +73,22 @@ void PairPET::warn_of_doubtful_input() const
     error->warning(FLERR, "pair_style pet: type {} of mass {:g} is {} by pair_coeff: are the "
                    "elements in the order of the types?", type, atom->mass[type],
                    elements[map[type]]);
+  }
+}
+
+/// Stops if a compute would be wrong: some use virials or forces of single pairs of atoms, which a
+/// message-passing network does not have.
+void PairPET::check_computes() const
+{
+  for (const Compute *compute : modify->get_compute_list()) {
+    const std::string style = compute->style;
+    if (utils::strmatch(style, "/tally"))
+      error->all(FLERR, "pair_style pet: compute {} of style {} adds up energies and forces of "
+                 "pairs of atoms, which PET does not have: remove it", compute->id, style);
+    if (utils::strmatch(style, "^heat/flux"))
+      error->all(FLERR, "pair_style pet: compute {} of style {} would be wrong: its formula with "
+                 "virials per atom holds for pair potentials, and PET passes messages between "
+                 "atoms; pet-driver has no heat flux yet: remove the compute", compute->id, style);
   }
 }
 

@@ -52,6 +52,12 @@ def error_of(folder: Path, ranks: int = 1, **parts: str) -> str:
     return output
 
 
+HEAT_FLUX = """
+compute kinetic all ke/atom
+compute potential all pe/atom
+compute stress all stress/atom NULL virial
+compute flux all heat/flux kinetic potential stress
+"""
 ERRORS = {
     "mistyped keyword": (
         {"arguments": "water-small gird 2i"},
@@ -125,6 +131,23 @@ ERRORS = {
             "coefficients": "* * O H\nfix strain all numdiff/virial 1 1e-6",
         },
         "take the virial from compute pressure, and strain with change_box",
+    ),
+    "heat flux": (
+        {"coefficients": f"* * O H\n{HEAT_FLUX}"},
+        "compute flux of style heat/flux would be wrong: its formula with virials per atom",
+    ),
+    "heat flux before the pair style": ({"after": HEAT_FLUX}, "compute flux of style heat/flux"),
+    "heat flux between runs": (
+        {"run": f"run 0\n{HEAT_FLUX}\nrun 0"},
+        "compute flux of style heat/flux",
+    ),
+    "heat flux by tally": (
+        {"coefficients": "* * O H\ncompute flux all heat/flux/tally all"},
+        "compute flux of style heat/flux/tally adds up energies and forces of pairs",
+    ),
+    "forces by tally": (
+        {"coefficients": "* * O H\ncompute pull all force/tally all"},
+        "compute pull of style force/tally adds up energies and forces of pairs",
     ),
 }
 
