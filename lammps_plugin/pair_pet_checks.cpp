@@ -4,6 +4,7 @@
 
 #include "pair_pet.h"
 
+#include "elements.h"
 #include "lammps_compatibility.h"
 
 #include "atom.h"
@@ -26,7 +27,9 @@ using namespace LAMMPS_NS;
 
 namespace {
 
-constexpr double MASS_RATIO = 3.1;    // of a mass to the expected one; allows for tritium
+constexpr double SAME_MASS = 0.03;    // amu; closer is the mass of that element
+constexpr double ODD_MASS = 0.4;      // deviation from an atomic weight, as a fraction of the mass
+constexpr double MASS_DIGITS = 0.02;  // amu; an element must fit better by more than this
 constexpr std::chrono::milliseconds FORWARDING{300};    // time that a launcher needs for a message
 
 bool all_finite(const std::vector<double> &values)
@@ -64,15 +67,33 @@ void PairPET::warn_of_doubtful_input() const
   if (update->whichflag == 2 && ensemble_->metadata().grid.find("random") != std::string::npos)
     error->warning(FLERR, "pair_style pet: a minimizer stops early if random rotations change the "
                    "energy with every evaluation: choose a grid without random rotations");
+}
+
+/// Stops if the mass of a type is closer to that of another element of the archive.  Warns if it is
+/// that of an element that the archive does not know, or far from that of the given one.
+void PairPET::check_masses() const
+{
+  if (mass_check_ == pet::MassCheck::FREE || atom->mass == nullptr) return;
   for (int type = 1; type <= atom->ntypes; type++) {
-    if (numbers_[type] == 0 || atom->mass == nullptr || !atom->mass_setflag[type]) continue;
-    // An atom has about twice its atomic number as mass, and hydrogen has 1.
-    const double expected = numbers_[type] == 1 ? 1.0 : 2.0 * numbers_[type];
-    const double ratio = atom->mass[type] / expected;
-    if (ratio > 1.0 / MASS_RATIO && ratio < MASS_RATIO) continue;
-    error->warning(FLERR, "pair_style pet: type {} of mass {:g} is {} by pair_coeff: are the "
-                   "elements in the order of the types?", type, atom->mass[type],
-                   elements[map[type]]);
+    if (numbers_[type] == 0 || !atom->mass_setflag[type]) continue;
+    const double mass = atom->mass[type];
+    const std::string given = elements[map[type]];
+    const double deviation = pet::mass_deviation(mass, given);
+    const auto fits_better = [&](const std::string &other) {
+      return pet::mass_deviation(mass, other) + MASS_DIGITS < deviation;
+    };
+    const std::string known = pet::nearest_element(mass, ensemble_->metadata().symbols);
+    if (fits_better(known))
+      error->all(FLERR, "pair_style pet: type {} of mass {:g} is {} by pair_coeff, but its mass is "
+                 "closer to that of {}: give the elements in the order of the atom types, or correct "
+                 "the mass; if you mean it, add `masses free` to pair_style pet", type, mass, given,
+                 known);
+    const std::string any = pet::nearest_element(mass, pet::all_symbols());
+    const bool is_other = pet::mass_deviation(mass, any) < SAME_MASS;
+    if (comm->me == 0 && fits_better(any) && (is_other || deviation > ODD_MASS * mass))
+      error->warning(FLERR, "pair_style pet: type {} of mass {:g} is {} by pair_coeff, but its mass "
+                     "is closest to that of {}, which {} does not know; if you mean it, add `masses "
+                     "free` to pair_style pet", type, mass, given, any, ensemble_->metadata().path);
   }
 }
 
