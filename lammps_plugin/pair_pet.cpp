@@ -96,6 +96,7 @@ void PairPET::settings(int narg, char **arg)
   }
   thresholds_ = settings.thresholds;
   exchange_mode_ = settings.exchange;
+  mass_check_ = settings.masses;
   open_ensemble(settings.open);
   print_summary();
   if (!numbers_.empty()) find_numbers();    // a second pair_style keeps pair_coeff
@@ -189,6 +190,8 @@ void PairPET::init_style()
 {
   require_ensemble();
   check_environment();
+  check_masses();
+  check_computes();
   warn_of_doubtful_input();
   pairs_ = 0;
   exchanges_ = choose_exchange();
@@ -245,6 +248,7 @@ void PairPET::compute(int eflag, int vflag)
 /// next neighbour list.
 void PairPET::rebuild_graph(double margin)
 {
+  check_special_lists();
   const pet::Metadata &metadata = ensemble_->metadata();
   const double cutoff = metadata.cutoff + margin;
   on_every_rank([&] {

@@ -2,6 +2,7 @@
 //
 //   pair_style pet <archive>[+<archive>...] [device auto|cpu|cuda|cuda:N] [grid <name>]
 //                  [max_edges N] [threads N] [warn F] [stop F] [exchange auto|on|off]
+//                  [masses checked|free]
 //   pair_coeff * * <element or NULL for every LAMMPS type>
 //
 // Units are metal or real.  `compute pair` returns four numbers: the energy of the raw, unrotated
@@ -22,6 +23,9 @@
 // own atoms only; the derivatives are forces on atoms and ghosts, which LAMMPS adds up.
 //
 // Per-atom virials: either atom of an edge gets half of -r (x) dE/dr.
+//
+// Masses: an atom type whose mass is closer to that of another element of the archive than to that
+// of its own element is an error, unless masses are free.
 //
 // Random grids (random, 2i+random@SEED, ...) draw new rotations at every time step.  They are a
 // function of seed and step, so that a restarted run has those of the uninterrupted run.
@@ -68,6 +72,7 @@ class PairPET : public Pair {
   PETGraph graph_;
   PETExchange exchange_;
   pet::ExchangeMode exchange_mode_ = pet::ExchangeMode::AUTO;
+  pet::MassCheck mass_check_ = pet::MassCheck::CHECKED;
   bool exchanges_ = false;         // messages with other ranks
   std::vector<int> sent_;          // [atoms and ghosts] numbers that are copied to ghosts
   std::vector<int> numbers_;       // [types + 1] atomic number of a type, 0 for an ignored type
@@ -86,8 +91,12 @@ class PairPET : public Pair {
   void print_summary() const;
   void require_ensemble() const;
   void check_environment() const;
+  void check_masses() const;
+  void check_computes() const;
   void warn_of_doubtful_input() const;
   void check_pairs() const;
+  void check_special_lists() const;
+  bool has_excluded_bonded_pair() const;
   void request_ghosts();
   bool choose_exchange() const;
   std::vector<int> copy_to_ghosts(std::vector<int> local, int fill);

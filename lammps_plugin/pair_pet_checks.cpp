@@ -4,13 +4,16 @@
 
 #include "pair_pet.h"
 
+#include "elements.h"
 #include "lammps_compatibility.h"
 
 #include "atom.h"
 #include "comm.h"
+#include "compute.h"
 #include "domain.h"
 #include "error.h"
 #include "force.h"
+#include "modify.h"
 #include "neighbor.h"
 #include "update.h"
 
@@ -24,7 +27,9 @@ using namespace LAMMPS_NS;
 
 namespace {
 
-constexpr double MASS_RATIO = 3.1;    // of a mass to the expected one; allows for tritium
+constexpr double SAME_MASS = 0.03;    // amu; closer is the mass of that element
+constexpr double ODD_MASS = 0.4;      // deviation from an atomic weight, as a fraction of the mass
+constexpr double MASS_DIGITS = 0.02;  // amu; an element must fit better by more than this
 constexpr std::chrono::milliseconds FORWARDING{300};    // time that a launcher needs for a message
 
 bool all_finite(const std::vector<double> &values)
@@ -62,15 +67,49 @@ void PairPET::warn_of_doubtful_input() const
   if (update->whichflag == 2 && ensemble_->metadata().grid.find("random") != std::string::npos)
     error->warning(FLERR, "pair_style pet: a minimizer stops early if random rotations change the "
                    "energy with every evaluation: choose a grid without random rotations");
+}
+
+/// Stops if the mass of a type is closer to that of another element of the archive.  Warns if it is
+/// that of an element that the archive does not know, or far from that of the given one.
+void PairPET::check_masses() const
+{
+  if (mass_check_ == pet::MassCheck::FREE || atom->mass == nullptr) return;
   for (int type = 1; type <= atom->ntypes; type++) {
-    if (numbers_[type] == 0 || atom->mass == nullptr || !atom->mass_setflag[type]) continue;
-    // An atom has about twice its atomic number as mass, and hydrogen has 1.
-    const double expected = numbers_[type] == 1 ? 1.0 : 2.0 * numbers_[type];
-    const double ratio = atom->mass[type] / expected;
-    if (ratio > 1.0 / MASS_RATIO && ratio < MASS_RATIO) continue;
-    error->warning(FLERR, "pair_style pet: type {} of mass {:g} is {} by pair_coeff: are the "
-                   "elements in the order of the types?", type, atom->mass[type],
-                   elements[map[type]]);
+    if (numbers_[type] == 0 || !atom->mass_setflag[type]) continue;
+    const double mass = atom->mass[type];
+    const std::string given = elements[map[type]];
+    const double deviation = pet::mass_deviation(mass, given);
+    const auto fits_better = [&](const std::string &other) {
+      return pet::mass_deviation(mass, other) + MASS_DIGITS < deviation;
+    };
+    const std::string known = pet::nearest_element(mass, ensemble_->metadata().symbols);
+    if (fits_better(known))
+      error->all(FLERR, "pair_style pet: type {} of mass {:g} is {} by pair_coeff, but its mass is "
+                 "closer to that of {}: give the elements in the order of the atom types, or correct "
+                 "the mass; if you mean it, add `masses free` to pair_style pet", type, mass, given,
+                 known);
+    const std::string any = pet::nearest_element(mass, pet::all_symbols());
+    const bool is_other = pet::mass_deviation(mass, any) < SAME_MASS;
+    if (comm->me == 0 && fits_better(any) && (is_other || deviation > ODD_MASS * mass))
+      error->warning(FLERR, "pair_style pet: type {} of mass {:g} is {} by pair_coeff, but its mass "
+                     "is closest to that of {}, which {} does not know; if you mean it, add `masses "
+                     "free` to pair_style pet", type, mass, given, any, ensemble_->metadata().path);
+  }
+}
+
+/// Stops if a compute would be wrong: some use virials or forces of single pairs of atoms, which a
+/// message-passing network does not have.
+void PairPET::check_computes() const
+{
+  for (const Compute *compute : modify->get_compute_list()) {
+    const std::string style = compute->style;
+    if (utils::strmatch(style, "/tally"))
+      error->all(FLERR, "pair_style pet: compute {} of style {} adds up energies and forces of "
+                 "pairs of atoms, which PET does not have: remove it", compute->id, style);
+    if (utils::strmatch(style, "^heat/flux"))
+      error->all(FLERR, "pair_style pet: compute {} of style {} would be wrong: its formula with "
+                 "virials per atom holds for pair potentials, and PET passes messages between "
+                 "atoms; pet-driver has no heat flux yet: remove the compute", compute->id, style);
   }
 }
 
@@ -86,14 +125,43 @@ void PairPET::check_pairs() const
   if (pairs_ < mapped * (mapped + 1) / 2)
     error->all(FLERR, "pair_style pet needs all pairs of its types: a later pair_coeff gives some "
                "of them to another style; use `hybrid/overlay` to have both");
-  if (atom->molecular == Atom::ATOMIC || (atom->nbonds == 0 && atom->molecular == Atom::MOLECULAR))
-    return;
+}
+
+/// Stops if the special lists keep pairs of bonded atoms out of the neighbour list.  They change
+/// during a run (fix bond/create), and outlive their bonds (delete_bonds without special).
+void PairPET::check_special_lists() const
+{
   // LAMMPS keeps pairs of bonded atoms with weight zero if an electrostatic style needs them.
   const int *flags = neighbor->special_flag;
-  if (std::any_of(flags + 1, flags + 4, [](int flag) { return flag == 0; }))
+  if (atom->molecular == Atom::ATOMIC ||
+      std::none_of(flags + 1, flags + 4, [](int flag) { return flag == 0; }))
+    return;
+  const int mine = has_excluded_bonded_pair();
+  int any = 0;
+  MPI_Allreduce(&mine, &any, 1, MPI_INT, MPI_MAX, world);
+  if (any != 0)
     error->all(FLERR, "pair_style pet needs the pairs of bonded atoms, which LAMMPS leaves out: "
                "use `special_bonds lj/coul 1.0 1.0 1.0`, or 1e-50 instead of 0 if another style "
-               "has to leave them out, or data without bonds");
+               "has to leave them out, or data without bonds (after delete_bonds, its keyword "
+               "special clears the lists of these pairs)");
+}
+
+/// Returns whether a special list of a local atom contains an excluded pair of two elements.
+bool PairPET::has_excluded_bonded_pair() const
+{
+  if (atom->molecular == Atom::TEMPLATE) return true;    // the lists belong to the templates
+  for (int i = 0; i < atom->nlocal; i++) {
+    if (numbers_[atom->type[i]] == 0) continue;
+    int k = 0;
+    for (int order = 0; order < 3; order++)    // 1-2, 1-3, 1-4 neighbours
+      for (; k < atom->nspecial[i][order]; k++) {
+        if (neighbor->special_flag[order + 1] != 0) continue;
+        const tagint tag = atom->special[i][k];
+        const int other = tag <= atom->map_tag_max ? atom->map(tag) : -1;
+        if (other >= 0 && numbers_[atom->type[other]] != 0) return true;
+      }
+  }
+  return false;
 }
 
 /// Fails if positions are not finite: such an atom would have no neighbours and a finite energy.

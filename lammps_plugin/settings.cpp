@@ -10,8 +10,8 @@
 
 namespace {
 
-constexpr std::array<const char *, 7> KEYWORDS{"device", "grid", "max_edges", "threads",
-                                               "warn",   "stop", "exchange"};
+constexpr std::array<const char *, 8> KEYWORDS{"device", "grid", "max_edges", "threads",
+                                               "warn",   "stop", "exchange",  "masses"};
 
 void check_keyword(const std::string &word)
 {
@@ -58,6 +58,13 @@ pet::ExchangeMode exchange_mode(const std::string &word)
   throw std::runtime_error("exchange is auto, on or off, not '" + word + "'");
 }
 
+pet::MassCheck mass_check(const std::string &word)
+{
+  if (word == "checked") return pet::MassCheck::CHECKED;
+  if (word == "free") return pet::MassCheck::FREE;
+  throw std::runtime_error("masses is checked or free, not '" + word + "'");
+}
+
 }    // namespace
 
 pet::Settings pet::parse_settings(const std::vector<std::string> &words)
@@ -65,7 +72,7 @@ pet::Settings pet::parse_settings(const std::vector<std::string> &words)
   if (words.empty())
     throw std::runtime_error("no archive given: pair_style pet <path or name of an archive> "
                              "[device D] [grid G] [max_edges N] [threads N] [warn F] [stop F] "
-                             "[exchange E]");
+                             "[exchange E] [masses M]");
   Settings settings;
   OpenOptions &options = settings.open;
   Thresholds &thresholds = settings.thresholds;
@@ -82,6 +89,7 @@ pet::Settings pet::parse_settings(const std::vector<std::string> &words)
     else if (keyword == "max_edges") options.max_edges = positive_integer(keyword, value);
     else if (keyword == "warn") thresholds.warn = positive_number(keyword, value);
     else if (keyword == "exchange") settings.exchange = exchange_mode(value);
+    else if (keyword == "masses") settings.masses = mass_check(value);
     else if (keyword == "stop") thresholds.stop = positive_number(keyword, value);
     else options.threads = static_cast<int>(std::min<std::int64_t>(
              positive_integer(keyword, value), 4096));

@@ -16,8 +16,12 @@ namespace pet {
 /// Whether ranks exchange messages: if they can, always, or never.
 enum class ExchangeMode { AUTO, ON, OFF };
 
+/// Whether the masses of atom types have to fit their elements.
+enum class MassCheck { CHECKED, FREE };
+
 struct Settings {
   OpenOptions open;
+  MassCheck masses = MassCheck::CHECKED;
   ExchangeMode exchange = ExchangeMode::AUTO;
   Thresholds thresholds;
 };

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase import Atoms
 
 import pet_driver
 
@@ -119,56 +118,6 @@ def test_ranks_agree(case: str, tmp_path: Path, archive_f64: Path) -> None:
     write_structure(tmp_path / "structure.data", box)
     one, two = (run(tmp_path, archive_f64, case, ranks) for ranks in (1, 2))
     np.testing.assert_allclose(one, two, rtol=1e-6)
-
-
-BONDED = """
-units metal
-atom_style full
-bond_style zero
-read_data bonded.data
-bond_coeff 1
-special_bonds lj/coul 0 0 0
-{style}
-compute pet all pair pet
-thermo_style custom step pe c_pet
-run 0
-print "PET $(c_pet:%.12e)"
-"""
-
-
-def write_bonded(path: Path, atoms: Atoms) -> None:
-    """Molecules of water with bonds and charges, as a LAMMPS data file."""
-    lines = ["water", "", f"{len(atoms)} atoms", f"{2 * len(atoms) // 3} bonds", "2 atom types"]
-    lines += ["1 bond types", "2 extra bond per atom", "4 extra special per atom", ""]
-    lines += [f"0 {atoms.cell[k, k]} {axis}lo {axis}hi" for k, axis in enumerate("xyz")]
-    lines += ["", "Masses", "", "1 15.999", "2 1.008", "", "Atoms # full", ""]
-    for k, (x, y, z) in enumerate(atoms.positions):
-        kind, charge = (1, -0.8) if k % 3 == 0 else (2, 0.4)
-        lines.append(f"{k + 1} {k // 3 + 1} {kind} {charge} {x:.16e} {y:.16e} {z:.16e}")
-    lines += ["", "Bonds", ""]
-    ends = [(k + 1, k + j) for k in range(0, len(atoms), 3) for j in (2, 3)]
-    lines += [f"{n} 1 {a} {b}" for n, (a, b) in enumerate(ends, 1)]
-    path.write_text("\n".join(lines) + "\n")
-
-
-def test_pairs_of_bonded_atoms_are_required(
-    tmp_path: Path, archive_f64: Path, model_f64: pet_driver.Model
-) -> None:
-    """LAMMPS drops pairs with weight zero, unless a long-range electrostatic style needs them."""
-    atoms = water_box(2, 6.2)
-    write_bonded(tmp_path / "bonded.data", atoms)
-    alone = PET.format(archive=archive_f64, keywords="")
-    refused = launch(tmp_path, BONDED.format(style=alone))
-    assert refused.returncode != 0
-    assert "needs the pairs of bonded atoms, which LAMMPS leaves out" in refused.stdout
-    beside = (
-        f"pair_style hybrid/overlay pet {archive_f64} device cpu coul/long 5.0\n"
-        "pair_coeff * * pet O H\npair_coeff * * coul/long\nkspace_style pppm 1e-3"
-    )
-    process = launch(tmp_path, BONDED.format(style=beside))
-    assert process.returncode == 0, process.stdout
-    expected = model_f64.evaluate(atoms).energy
-    assert numbers(process.stdout, "PET")[0] == pytest.approx(expected, abs=1e-8)
 
 
 def test_type_change_takes_effect_at_once(

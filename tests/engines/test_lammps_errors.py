@@ -52,14 +52,22 @@ def error_of(folder: Path, ranks: int = 1, **parts: str) -> str:
     return output
 
 
+HEAT_FLUX = """
+compute kinetic all ke/atom
+compute potential all pe/atom
+compute stress all stress/atom NULL virial
+compute flux all heat/flux kinetic potential stress
+"""
 ERRORS = {
     "mistyped keyword": (
         {"arguments": "water-small gird 2i"},
-        "unknown keyword 'gird': it must be one of device, grid, max_edges, threads",
+        "unknown keyword 'gird': it must be one of device, grid, max_edges, threads, warn, stop, "
+        "exchange, masses",
     ),
     "keyword without value": ({"arguments": "water-small grid"}, "keyword grid needs a value"),
     "no archive": ({"arguments": ""}, "no archive given"),
     "unknown exchange": ({"arguments": "water-small exchange x"}, "auto, on or off, not 'x'"),
+    "unknown masses": ({"arguments": "water-small masses x"}, "checked or free, not 'x'"),
     "not a number": ({"arguments": "water-small max_edges x"}, "max_edges needs a whole number"),
     "unknown element": (
         {"coefficients": "* * O Si"},
@@ -125,6 +133,45 @@ ERRORS = {
             "coefficients": "* * O H\nfix strain all numdiff/virial 1 1e-6",
         },
         "take the virial from compute pressure, and strain with change_box",
+    ),
+    "heat flux": (
+        {"coefficients": f"* * O H\n{HEAT_FLUX}"},
+        "compute flux of style heat/flux would be wrong: its formula with virials per atom",
+    ),
+    "heat flux before the pair style": ({"after": HEAT_FLUX}, "compute flux of style heat/flux"),
+    "heat flux between runs": (
+        {"run": f"run 0\n{HEAT_FLUX}\nrun 0"},
+        "compute flux of style heat/flux",
+    ),
+    "heat flux by tally": (
+        {"coefficients": "* * O H\ncompute flux all heat/flux/tally all"},
+        "compute flux of style heat/flux/tally adds up energies and forces of pairs",
+    ),
+    "forces by tally": (
+        {"coefficients": "* * O H\ncompute pull all force/tally all"},
+        "compute pull of style force/tally adds up energies and forces of pairs",
+    ),
+    "swapped elements": (
+        {"coefficients": "* * H O"},
+        "type 1 of mass 15.999 is H by pair_coeff, but its mass is closer to that of O: give "
+        "the elements in the order of the atom types, or correct the mass; if you mean it, add "
+        "`masses free`",
+    ),
+    "hydrogen as oxygen": (
+        {"run": "mass 1 1.008\nmass 2 1.008\nrun 0"},
+        "type 1 of mass 1.008 is O by pair_coeff, but its mass is closer to that of H",
+    ),
+    "sodium chloride as water": (
+        {"run": "mass 1 22.99\nmass 2 35.45\nrun 0"},
+        "type 2 of mass 35.45 is H by pair_coeff, but its mass is closer to that of O",
+    ),
+    "silicon as carbon": (
+        {"arguments": "carbon.pt", "coefficients": "* * C C", "run": "mass * 28.085\nrun 0"},
+        "type 1 of mass 28.085 is C by pair_coeff, but its mass is closer to that of Si",
+    ),
+    "tritium as oxygen": (
+        {"coefficients": "* * O O", "run": "mass 2 3.016\nrun 0"},
+        "type 2 of mass 3.016 is O by pair_coeff, but its mass is closer to that of H",
     ),
 }
 
@@ -232,15 +279,31 @@ def test_error_in_a_step_on_several_ranks(tmp_path: Path) -> None:
 
 
 DOUBTFUL = {
-    "swapped elements": (
-        {"coefficients": "* * H O"},
-        ["type 1 of mass 15.999 is H by pair_coeff", "type 2 of mass 1.008 is O"],
+    "sodium as oxygen": (
+        {"run": "mass 1 22.99\nrun 0"},
+        ["type 1 of mass 22.99 is O by pair_coeff, but its mass is closest to that of Na"],
+    ),
+    "mass of no element nearby": (
+        {"run": "mass 1 100\nrun 0"},
+        ["type 1 of mass 100 is O by pair_coeff, but its mass is closest to that of Ru"],
+    ),
+    "swapped elements, masses free": (
+        {"arguments": "water-small masses free", "coefficients": "* * H O"},
+        [],
+    ),
+    "swapped elements, other masses": (
+        {"coefficients": "* * H O", "run": "mass 1 1.008\nmass 2 15.999\nrun 0"},
+        [],
     ),
     "minimizer with random rotations": (
         {"arguments": "water-small grid random", "run": "minimize 0 1 1 1"},
         ["a minimizer stops early if random rotations"],
     ),
     "deuterium": ({"run": "mass 2 2.014\nrun 0"}, []),
+    "tritium": ({"run": "mass 2 3.016\nrun 0"}, []),
+    "oxygen-18": ({"run": "mass 1 17.999\nrun 0"}, []),
+    "repartitioned masses": ({"run": "mass 1 11.967\nmass 2 3.024\nrun 0"}, []),
+    "rounded masses": ({"run": "mass 1 16\nmass 2 1\nrun 0"}, []),
 }
 
 
