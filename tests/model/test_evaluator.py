@@ -98,6 +98,23 @@ def test_partial_periodicity_equals_a_wide_cell(
     assert np.abs(first.forces - second.forces).max() < 1e-10
 
 
+@pytest.mark.parametrize("kind", ["one", "several", "compute", "ensemble"])
+def test_coinciding_atoms_are_an_error_in_python(
+    kind: str, water: Atoms, small_box: Atoms, model_f64: pet_driver.Model, members: list[Path]
+) -> None:
+    small_box.positions[3] = small_box.positions[0] + small_box.cell[1]  # an image of atom 0
+    model = pet_driver.load(members) if kind == "ensemble" else model_f64
+    words = r"NaN or infinite .* for H16O8: atoms 0 and 3 \(counted from 0\)"
+    where = "" if kind == "one" else "structure 1: "
+    with pytest.raises(pet_driver.PetDriverError, match=f"^{where}the model returned {words}"):
+        if kind == "one":
+            model.evaluate(small_box)
+        elif kind == "compute":
+            model.compute([Structure.from_ase(atoms) for atoms in (water, small_box)])
+        else:
+            model.evaluate([water, small_box])
+
+
 def test_coinciding_atoms_are_an_error_in_ase(
     small_box: Atoms, model_f64: pet_driver.Model
 ) -> None:

@@ -166,10 +166,6 @@ def _read_first_frame(template: str | Path) -> Atoms:
 
 
 def _to_ipi(result: Results, counter: int | None, is_ensemble: bool) -> Forces:
-    try:
-        result.check_finite()
-    except PetDriverError as error:
-        raise PetDriverError(f"{error}; look at the last frames of the trajectory") from None
     extras: dict[str, float] = {
         "raw_energy_ev": float(result.raw_energy),
         "rotation_std_ev": float(result.rotation_std),
