@@ -10,9 +10,10 @@ import pytest
 import pet_driver
 
 PACKAGE = Path(pet_driver.__file__).parent
-AT_THE_TOP = {"__init__", "__main__", "errors", "files"}
+SHARED = {"errors", "files", "labels"}
+AT_THE_TOP = {"__init__", "__main__", *SHARED}
 # Rooms from the bottom upward. A room may import from those before it, and all of them from
-# pet_driver.errors and pet_driver.files.
+# pet_driver.errors, pet_driver.files and pet_driver.labels.
 ORDER = (
     {"network", "analysis"},
     {"symmetry"},
@@ -75,14 +76,15 @@ def test_a_room_imports_only_from_rooms_below(name: str) -> None:
             continue
         for target in targets:
             other = room(target)
-            allowed = other in ("errors", "files", name) or RANKS.get(other, 99) < RANKS[name]
+            allowed = other in {*SHARED, name} or RANKS.get(other, 99) < RANKS[name]
             if name == "analysis":
-                allowed = other in ("errors", "files", name)
+                allowed = other in {*SHARED, name}
             assert allowed, f"{module} imports {target}"
 
 
-def test_errors_and_files_import_nothing_of_the_package() -> None:
-    assert not IMPORTS["pet_driver.errors"] | IMPORTS["pet_driver.files"]
+@pytest.mark.parametrize("name", sorted(SHARED))
+def test_shared_modules_import_nothing_of_the_package(name: str) -> None:
+    assert not IMPORTS[f"pet_driver.{name}"]
 
 
 def test_no_cycles_between_modules() -> None:

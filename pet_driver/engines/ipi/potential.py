@@ -9,6 +9,8 @@ The socket client and the in-process driver both use it:
 import json
 import sys
 from collections.abc import Callable, Sequence
+from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +21,7 @@ from ase import Atoms
 from pet_driver.engines.ipi.protocol import Forces
 from pet_driver.engines.thresholds import Thresholds
 from pet_driver.errors import PetDriverError
+from pet_driver.labels import isotopes_to_elements
 from pet_driver.model.cost import predict_cost
 from pet_driver.model.ensemble import Ensemble
 from pet_driver.model.evaluator import Model
@@ -138,6 +141,8 @@ class Potential:
 def read_numbers(template: str | Path) -> np.ndarray:
     """Read the atomic numbers [N] of a structure file: any format of ASE, or the xyz of i-PI.
 
+    Isotopes such as D are their elements; i-PI reads their masses itself.
+
     Raises:
         PetDriverError: the file is missing, cannot be read, or has no atoms.
     """
@@ -146,23 +151,43 @@ def read_numbers(template: str | Path) -> np.ndarray:
             f"{template}: no such template; give the structure that i-PI starts from (its elements "
             f"and their order are needed; paths are relative to {Path.cwd()})"
         )
+    if Path(template).suffix == ".data":
+        raise PetDriverError(
+            f"{template}: is a data file of LAMMPS, which i-PI does not read: give the .xyz file "
+            "that i-PI starts from; pet-driver build-water writes both formats, ASE converts"
+        )
     try:
         atoms = _read_first_frame(template)
     except Exception as error:  # the readers of ASE raise exceptions of many types
-        raise PetDriverError(f"{template}: cannot be read as a structure: {error}") from error
+        raise PetDriverError(
+            f"{template}: cannot be read as a structure: {_explain(error)}"
+        ) from error
     if len(atoms) == 0:
         raise PetDriverError(f"{template}: has no atoms; give the structure that i-PI starts from")
     return atoms.numbers
 
 
 def _read_first_frame(template: str | Path) -> Atoms:
+    path = Path(template)
+    if path.suffix not in (".xyz", ".extxyz"):
+        return cast(Atoms, ase.io.read(path, index=0))
+    with open(path, errors="replace") as handle:
+        count = handle.readline()
+        if not count.strip().isdigit():
+            raise ValueError("its first line is not the number of atoms")
+        text = isotopes_to_elements(count + "".join(islice(handle, int(count) + 1)))
     try:
-        return cast(Atoms, ase.io.read(template, index=0))
+        return cast(Atoms, ase.io.read(StringIO(text), index=0, format="extxyz"))
     except Exception:
-        if Path(template).suffix != ".xyz":
-            raise
         # the comment line of i-PI is not that of extended XYZ
-        return cast(Atoms, ase.io.read(template, index=0, format="xyz"))
+        return cast(Atoms, ase.io.read(StringIO(text), index=0, format="xyz"))
+
+
+def _explain(error: Exception) -> str:
+    """Return the message of an error of ASE's readers; its bare KeyError is a strange element."""
+    if isinstance(error, KeyError):
+        return f"{error} is no element; write symbols of elements, such as O and H for OW and HW"
+    return str(error) or f"{type(error).__name__}; give an .xyz file"
 
 
 def _to_ipi(result: Results, counter: int | None, is_ensemble: bool) -> Forces:
