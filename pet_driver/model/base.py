@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import overload
 
 import numpy as np
@@ -98,13 +99,16 @@ class Evaluator(ABC):
             counter: index of the draw of a random grid; ``None`` means the next one.
 
         Raises:
-            PetDriverError: an element that the model does not know, positions or a cell that are
-                not finite, a degenerate cell, an unknown grid, or energies or forces that are NaN
-                or infinite, as those of atoms that lie on top of each other.
+            PetDriverError: something other than ASE structures, an element that the model does not
+                know, positions or a cell that are not finite, a degenerate cell, an unknown grid,
+                or energies or forces that are NaN or infinite, as those of atoms that lie on top
+                of each other.
         """
         if isinstance(atoms, Atoms):
             return self.compute([Structure.from_ase(atoms)], grid, counter)[0]
-        return self.compute([Structure.from_ase(a) for a in atoms], grid, counter)
+        if isinstance(atoms, str | os.PathLike) or not isinstance(atoms, Iterable):
+            raise PetDriverError(_explain_type(atoms))
+        return self.compute([_from_ase(one) for one in atoms], grid, counter)
 
     def compute(
         self,
@@ -187,6 +191,21 @@ class Evaluator(ABC):
         if counter is None:
             self.counter = start + draws(grid, len(atoms.sizes))
         return found
+
+
+def _from_ase(atoms: Atoms) -> Structure:
+    if not isinstance(atoms, Atoms):
+        raise PetDriverError(_explain_type(atoms))
+    return Structure.from_ase(atoms)
+
+
+def _explain_type(found: object) -> str:
+    """Return a message about an argument of ``evaluate`` that is no ASE structure."""
+    text = f"evaluate takes an ase.Atoms object or a sequence of them, not {type(found).__name__}"
+    if isinstance(found, str | os.PathLike):
+        name = os.fspath(found)
+        text += f" {name!r}; read the file first: evaluate(ase.io.read({name!r}, ':'))"
+    return text
 
 
 def _describe_first_not_finite(structures: Sequence[Structure], results: Sequence[Results]) -> str:

@@ -115,6 +115,26 @@ def test_coinciding_atoms_are_an_error_in_python(
             model.evaluate([water, small_box])
 
 
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        (
+            "water.xyz",
+            r"not str 'water.xyz'; read the file first: .*ase.io.read\('water.xyz', ':'\)",
+        ),
+        (Path("water.xyz"), r"'water.xyz'; read the file first"),
+        (["a.xyz", "b.xyz"], r"not str 'a.xyz'; read"),
+        (None, r"takes an ase.Atoms object or a sequence of them, not NoneType"),
+        ([Structure(np.ones(1), np.zeros((1, 3)), np.eye(3), (False,) * 3)], "not Structure"),
+    ],
+)
+def test_arguments_of_evaluate_that_are_no_structures(
+    argument: object, words: str, model_f64: pet_driver.Model
+) -> None:
+    with pytest.raises(pet_driver.PetDriverError, match=words):
+        model_f64.evaluate(argument)
+
+
 def test_coinciding_atoms_are_an_error_in_ase(
     small_box: Atoms, model_f64: pet_driver.Model
 ) -> None:
