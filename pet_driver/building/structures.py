@@ -20,7 +20,6 @@ from pet_driver.errors import PetDriverError
 from pet_driver.labels import ISOTOPES, MASSES, element_of, isotopes_to_elements, mass_of
 from pet_driver.model.ensemble import Ensemble
 from pet_driver.model.evaluator import Model
-from pet_driver.model.results import Results
 from pet_driver.neighbors.structure import Structure
 
 LAMMPS_DATA = (".data", ".lmp", ".lammps")  # suffixes from which ASE does not guess the format
@@ -190,18 +189,6 @@ def check_frames(frames: list[Atoms], path: Path, model: Model | Ensemble) -> No
             model.check_species(frame.numbers)
         except PetDriverError as error:
             raise PetDriverError(f"{path}, frame {index}: {error}") from None
-
-
-def check_finite(results: Results, path: Path, index: int) -> None:
-    """Raise PetDriverError if the energy or a force of a frame is not finite.
-
-    Raises:
-        PetDriverError: the message names the file and the frame.
-    """
-    try:
-        results.check_finite()
-    except PetDriverError as error:
-        raise PetDriverError(f"{path}, frame {index}: {error}") from None
 
 
 def select_evenly(frames: list[Atoms], n_frames: int | None) -> list[Atoms]:

@@ -109,7 +109,7 @@ def evaluate(
     units: UnitsOption = None,
 ) -> None:
     """Print energies of structures, and their standard deviations over rotations and ensemble."""
-    from pet_driver.building.structures import check_finite, check_frames, read_structures
+    from pet_driver.building.structures import check_frames, read_structures
     from pet_driver.model.cost import predict_cost
     from pet_driver.model.ensemble import load
     from pet_driver.neighbors.structure import Structure
@@ -122,9 +122,10 @@ def evaluate(
     if loaded.default_grid in ("ecse", "ecsei"):
         pooled = predict_cost(loaded, frames[0], f"{loaded.default_grid}-pooled")
         print(f"the alternative: {pooled}", flush=True)
-    results = loaded.compute([Structure.from_ase(frame) for frame in frames])
-    for index, result in enumerate(results):
-        check_finite(result, structures, index)
+    try:
+        results = loaded.compute([Structure.from_ase(frame) for frame in frames])
+    except PetDriverError as error:
+        raise PetDriverError(f"{structures}: {error}") from None
     console().print(_energy_table(frames, results, is_ensemble=len(loaded.members) > 1))
 
 

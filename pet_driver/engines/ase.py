@@ -95,7 +95,6 @@ class PETCalculator(Calculator):
         super().calculate(atoms, properties or ["energy"], system_changes)
         structure = Structure.from_ase(self.atoms)
         result = self.model.compute([structure], self.grid, self.counter)[0]
-        result.check_finite()
         self.thresholds.check(result.force_std, warnings.warn)
         self.results = {
             "energy": result.energy,

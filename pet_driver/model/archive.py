@@ -15,6 +15,7 @@ import json
 import os
 import warnings
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from pet_driver.network import Hypers
 from pet_driver.symmetry import SymmetrizedPotential
 
 FORMAT = "pet-driver archive"
+CHECKSUM = "weights_sha256"  # entry of the metadata
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -97,7 +99,7 @@ class Archive:
         except RuntimeError as error:
             raise PetDriverError(f"{path} cannot be loaded on {device}: {error}") from None
         weights = dict(module.network.state_dict())
-        if weights_checksum(weights) != metadata["weights_sha256"]:
+        if weights_checksum(weights) != metadata[CHECKSUM]:
             raise PetDriverError(f"{path}: the weights do not match their checksum; fetch it again")
         conditions_of_package, here = metadata.get("compiled"), torch.device(device)
         compiled = conditions_of_package and attach(
@@ -114,6 +116,11 @@ class Archive:
         """Return this object: it is not changed, and backends live as long as its module."""
         return self
 
+    def __reduce__(self) -> tuple[Callable[..., Archive], tuple[str, str, str]]:
+        """Pickle the path, the device and the checksum of the weights, not the weights."""
+        device = next(iter(self.weights.values())).device
+        return _load_again, (str(self.path.absolute()), str(device), self.metadata[CHECKSUM])
+
     def source(self) -> Source:
         """Return the model of the archive, to be exported again with other options."""
         radii = self.metadata.get("zbl_radii")
@@ -129,6 +136,21 @@ class Archive:
             provenance=self.metadata["provenance"],
             zbl_radii=None if radii is None else [radii[s] for s in self.metadata["symbols"]],
         )
+
+
+def _load_again(path: str, device: str, checksum: str) -> Archive:
+    """Load an archive in another process.
+
+    Raises:
+        PetDriverError: the file is missing there, or holds other weights.
+    """
+    archive = Archive.load(path, str(check_device(device)))
+    if archive.metadata[CHECKSUM] != checksum:
+        raise PetDriverError(
+            f"{path} holds another model than when this one was pickled; pickle a model only for "
+            "processes that read the same file"
+        )
+    return archive
 
 
 def save(
@@ -199,7 +221,7 @@ def _metadata(module: ArchiveModule, source: Source, compiled: dict[str, str]) -
         **_repulsion_metadata(source, module.symbols),
         "provenance": source.provenance,
         "parameters": sum(p.numel() for p in module.network.parameters()),
-        "weights_sha256": weights_checksum(module.network.state_dict()),
+        CHECKSUM: weights_checksum(module.network.state_dict()),
         **({"compiled": compiled} if compiled else {}),
     }
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import overload
 
 import numpy as np
 import torch
 from ase import Atoms
+from ase.symbols import Symbols
 from torch import Tensor
 
 from pet_driver.errors import PetDriverError
 from pet_driver.model.results import Results, TensorResults
 from pet_driver.neighbors.batches import AtomBatch
+from pet_driver.neighbors.neighbor_list import find_edges
 from pet_driver.neighbors.structure import Structure
 from pet_driver.symmetry.grid_names import draws
+
+# Atoms closer than this lie on top of each other, A; pairs are searched within the second radius.
+COINCIDENT, SEARCH_RADIUS = 0.1, 1.0
 
 
 class Evaluator(ABC):
@@ -87,20 +93,22 @@ class Evaluator(ABC):
     ) -> Results | list[Results]:
         """Evaluate one ASE structure, or several of any sizes.
 
-        Results that are NaN or infinite are returned; see :meth:`Results.check_finite`.
-
         Args:
             atoms: one structure or a sequence of them.
             grid: rotations to average over; see :mod:`pet_driver.symmetry.grids`.
             counter: index of the draw of a random grid; ``None`` means the next one.
 
         Raises:
-            PetDriverError: an element that the model does not know, positions or a cell that are
-                not finite, a degenerate cell, or an unknown grid.
+            PetDriverError: something other than ASE structures, an element that the model does not
+                know, positions or a cell that are not finite, a degenerate cell, an unknown grid,
+                or energies or forces that are NaN or infinite, as those of atoms that lie on top
+                of each other.
         """
         if isinstance(atoms, Atoms):
             return self.compute([Structure.from_ase(atoms)], grid, counter)[0]
-        return self.compute([Structure.from_ase(a) for a in atoms], grid, counter)
+        if isinstance(atoms, str | os.PathLike) or not isinstance(atoms, Iterable):
+            raise PetDriverError(_explain_type(atoms))
+        return self.compute([_from_ase(one) for one in atoms], grid, counter)
 
     def compute(
         self,
@@ -123,7 +131,11 @@ class Evaluator(ABC):
         if not structures:
             return []
         atoms = AtomBatch.from_structures(structures)
-        return self._draw_and_compute(atoms, grid, counter).by_structure(atoms.sizes)
+        found = self._draw_and_compute(atoms, grid, counter).on_cpu()
+        results = found.by_structure(atoms.sizes)
+        if not found.is_finite:
+            raise PetDriverError(_describe_first_not_finite(structures, results))
+        return results
 
     def compute_tensors(
         self,
@@ -143,6 +155,10 @@ class Evaluator(ABC):
         the neighbour search runs on the CPU. Inputs are not changed, and may be overwritten after
         the call.
 
+        Results that are NaN or infinite, as those of atoms that lie on top of each other, are
+        returned without an error: looking for them would make the host wait for the device. See
+        :attr:`TensorResults.is_finite`.
+
         Args:
             positions: [N, 3] in A, float64.
             cells: [B, 3, 3] in A, float64, one cell vector in each row; vectors of directions
@@ -153,8 +169,8 @@ class Evaluator(ABC):
             grid, counter: as for :meth:`evaluate`.
 
         Raises:
-            PetDriverError: as for :meth:`evaluate`; a tensor of another type or shape, or on
-                another device.
+            PetDriverError: as for :meth:`evaluate`, except for results that are not finite; a
+                tensor of another type or shape, or on another device.
         """
         here = positions.device
         if here.type != self.device.type or self.device.index not in (None, here.index):
@@ -175,3 +191,41 @@ class Evaluator(ABC):
         if counter is None:
             self.counter = start + draws(grid, len(atoms.sizes))
         return found
+
+
+def _from_ase(atoms: Atoms) -> Structure:
+    if not isinstance(atoms, Atoms):
+        raise PetDriverError(_explain_type(atoms))
+    return Structure.from_ase(atoms)
+
+
+def _explain_type(found: object) -> str:
+    """Return a message about an argument of ``evaluate`` that is no ASE structure."""
+    text = f"evaluate takes an ase.Atoms object or a sequence of them, not {type(found).__name__}"
+    if isinstance(found, str | os.PathLike):
+        name = os.fspath(found)
+        text += f" {name!r}; read the file first: evaluate(ase.io.read({name!r}, ':'))"
+    return text
+
+
+def _describe_first_not_finite(structures: Sequence[Structure], results: Sequence[Results]) -> str:
+    """Return a message about the first structure whose results are NaN or infinite."""
+    index = next(index for index, result in enumerate(results) if not result.is_finite)
+    structure = structures[index]
+    where = f"structure {index}: " if len(structures) > 1 else ""
+    text = (
+        f"{where}the model returned NaN or infinite energies or forces for "
+        f"{Symbols(structure.numbers).get_chemical_formula()}: "
+    )
+    edges = find_edges(structure, SEARCH_RADIUS)
+    lengths = np.linalg.norm(edges.vectors, axis=1)
+    closest = int(np.argmin(lengths)) if len(lengths) else -1
+    if closest >= 0 and lengths[closest] < COINCIDENT:
+        first, second = sorted((int(edges.centers[closest]), int(edges.neighbors[closest])))
+        text += (
+            f"atoms {first} and {second} (counted from 0) lie on top of each other, "
+            f"{lengths[closest]:.2g} A apart; move or remove one of them"
+        )
+    else:
+        text += "it is far outside the training data; leave it out, or train on such structures"
+    return f"{text}; in a simulation, look at its last frames"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ DEFAULT_MAX_EDGES = {"cpu": MAX_EDGES_CPU, "cuda": MAX_EDGES_CUDA}
 
 class Model(Evaluator):
     """An exported model that evaluates structures.
+
+    A pickle of it holds the path of the archive, from which other processes load the model again.
 
     Args:
         archive: the exported model.
@@ -63,6 +65,11 @@ class Model(Evaluator):
         self._lists = VerletLists(self.cutoff, self.device, self._use_kernels)
         self._grids: dict[str, tuple[Tensor, Tensor, int]] = {}
         self.rotations(self.default_grid)
+
+    def __reduce__(self) -> tuple[Callable[..., Model], tuple[Archive, str, str, int, int]]:
+        """Pickle the path of the archive, which other processes load again, and the options."""
+        options = (str(self.device), self.default_grid, self.max_edges, self.counter)
+        return _rebuild, (self.archive, *options)
 
     @property
     def device(self) -> torch.device:
@@ -212,6 +219,13 @@ class Model(Evaluator):
             ensemble_std=forces.new_zeros(len(edges.sizes)),
             force_std=forces.new_zeros(forces.shape[0]),
         )
+
+
+def _rebuild(archive: Archive, device: str, grid: str, max_edges: int, counter: int) -> Model:
+    """Return the model that was pickled with these options."""
+    model = Model(archive, device, grid, max_edges)
+    model.counter = counter
+    return model
 
 
 def load(

@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pet_driver.errors import PetDriverError
-
 
 @dataclass(frozen=True)
 class Results:
@@ -55,13 +53,10 @@ class Results:
         """
         return float(np.linalg.norm(0.5 * (self.full_virial - self.full_virial.T)))
 
-    def check_finite(self) -> None:
-        """Raise PetDriverError if the energy, a force or the virial is NaN or infinite."""
-        if not math.isfinite(self.energy + self.forces.sum() + self.full_virial.sum()):
-            raise PetDriverError(
-                "the model returned NaN or infinite energies or forces: two atoms lie on top of "
-                "each other, or the structure is far outside what the model was trained on"
-            )
+    @property
+    def is_finite(self) -> bool:
+        """Whether the energy, all forces and the virial are finite numbers."""
+        return math.isfinite(self.energy + self.forces.sum() + self.full_virial.sum())
 
 
 @dataclass(frozen=True)
@@ -110,6 +105,14 @@ class TensorResults:
             return torch.zeros_like(self.energies)
         deviations = self.rotation_energies - self.weights @ self.rotation_energies
         return (self.weights @ deviations**2).clamp(min=0.0).sqrt()
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all energies, forces and virials are finite; on a GPU this waits for them."""
+        tensors = (self.energies, self.forces, self.full_virials)
+        if self.energies.device.type == "cpu":  # NumPy has less overhead for small arrays
+            return math.isfinite(sum(tensor.numpy().sum() for tensor in tensors))
+        return math.isfinite(float(sum(tensor.sum() for tensor in tensors)))
 
     @classmethod
     def join(cls, parts: Sequence[TensorResults]) -> TensorResults:

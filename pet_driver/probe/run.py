@@ -143,7 +143,10 @@ def _forces(probed: Potential, grid: str, atoms: Atoms) -> np.ndarray:
 
 def _average(probed: Potential, atoms: Atoms, grid: str, number: int) -> GridAverage:
     """Evaluate a structure; raise PetDriverError if the results are not finite."""
-    found = probed.average(atoms, grid)
+    try:
+        found = probed.average(atoms, grid)
+    except PetDriverError as error:
+        raise PetDriverError(f"structure {number}: {error}") from None
     if not np.isfinite(found.energy + found.forces.sum()):
         raise PetDriverError(
             f"structure {number}: the potential returned NaN or infinite energies or forces: leave "

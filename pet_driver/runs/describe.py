@@ -11,6 +11,7 @@ from pet_driver.analysis.units import factor
 from pet_driver.building.structures import read_structures
 from pet_driver.errors import PetDriverError
 from pet_driver.runs import ipi_input, lammps_input
+from pet_driver.runs.elements import check_templates, check_types
 from pet_driver.runs.ipi_input import IPIInput, required
 from pet_driver.runs.lammps_input import LAMMPSInput
 from pet_driver.runs.record import Run
@@ -33,8 +34,9 @@ def describe_ipi(simulation_input: IPIInput, folder: Path, settings: Settings) -
         settings: settings of the run, for its provenance.
 
     Raises:
-        PetDriverError: the input file has an unsupported motion, names an unknown force field, or
-            starts from a file with several frames that are not its beads.
+        PetDriverError: the input file has an unsupported motion, names an unknown force field,
+            starts from a file with several frames that are not its beads, or from other elements
+            than those of a template.
     """
     frames = read_structures(simulation_input.start, *simulation_input.start_units)
     atoms = frames[0]
@@ -45,6 +47,7 @@ def describe_ipi(simulation_input: IPIInput, folder: Path, settings: Settings) -
             f"{simulation_input.start} has {len(frames)} frames; i-PI would take them for beads, "
             f"and start from their mean. Give a file of one frame, or of {n_beads}"
         )
+    check_templates(simulation_input, atoms.numbers)
     centroid = _ipi_files(simulation_input, "x_centroid", 0)
     positions = _ipi_files(simulation_input, "positions", n_beads)
     if centroid and len(positions) < n_beads:
@@ -154,12 +157,13 @@ def describe_lammps(simulation_input: LAMMPSInput, folder: Path, settings: Setti
     The number of atoms is read from its log, and 0 before there is one.
 
     Raises:
-        PetDriverError: the input file has no variable for one of the settings, or its timestep is
-            not a number.
+        PetDriverError: the input file has no variable for one of the settings, its timestep is
+            not a number, or `pair_coeff` names other elements than the data file.
     """
     values = {**dict(_CONSTANT.findall(simulation_input.text)), **simulation_input.defaults}
     values |= lammps_input.variable_values(simulation_input, settings)
     text = re.sub(r"\$\{(\w+)\}", lambda m: values.get(m[1], m[0]), simulation_input.text)
+    check_types(simulation_input.path, text)
     model = lammps_input.model_path(simulation_input, settings)
     grid = _first(r"^pair_style.*\bgrid\s+(\S+)", text)
     dump = _first(r"^dump\s+\S+\s+\S+\s+\S+\s+\S+\s+(\S+)", text)

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
+from pet_driver.building.structures import LAMMPS_DATA
 from pet_driver.engines.ipi import PARAMETERS, shim_path
 from pet_driver.errors import PetDriverError
 from pet_driver.model import shipped
@@ -250,7 +251,7 @@ def _make_paths_absolute(simulation_input: IPIInput) -> None:
 
 
 def _change_structure(simulation_input: IPIInput, structure: Path) -> None:
-    if structure.suffix == ".data":
+    if structure.suffix in LAMMPS_DATA:
         raise PetDriverError(
             f"{structure} is a data file of LAMMPS, which i-PI does not read: give an .xyz file; "
             "pet-driver build-water writes both, ASE converts"

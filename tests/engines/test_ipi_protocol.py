@@ -235,6 +235,28 @@ def test_templates_of_ase_and_ipi_are_read(tmp_path):
         read_numbers(tmp_path / "broken.xyz")
 
 
+@pytest.mark.parametrize("comment", ["", "# CELL(abcABC): 9.0 9.0 9.0 90.0 90.0 90.0 Step: 0"])
+def test_isotopes_in_a_template_are_their_elements(tmp_path, comment):
+    labels = ["D", "T", "H2", "O17", "O18", "C13", "O"]
+    lines = "".join(f"{label} {k} 0 0\n" for k, label in enumerate(labels))
+    (tmp_path / "heavy.xyz").write_text(f"{len(labels)}\n{comment}\n{lines}")
+    np.testing.assert_array_equal(read_numbers(tmp_path / "heavy.xyz"), [1, 1, 1, 8, 8, 6, 8])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("water.data", "", "is a data file of LAMMPS.*give the .xyz file"),
+        ("water.xyz", "1\n\nOW 0 0 0\n", "'Ow' is no element; write symbols of elements"),
+        ("water.xyz", "OW 0 0 0\n", "first line is not the number of atoms"),
+    ],
+)
+def test_templates_that_are_refused(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(PetDriverError, match=message):
+        read_numbers(tmp_path / name)
+
+
 def test_cell_is_ignored_without_periodicity(model_f64, positions):
     """With periodicity, two images of the molecule are within the cutoff of each other."""
     cell = np.diag([6.0, 30.0, 30.0])

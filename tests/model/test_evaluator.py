@@ -98,6 +98,43 @@ def test_partial_periodicity_equals_a_wide_cell(
     assert np.abs(first.forces - second.forces).max() < 1e-10
 
 
+@pytest.mark.parametrize("kind", ["one", "several", "compute", "ensemble"])
+def test_coinciding_atoms_are_an_error_in_python(
+    kind: str, water: Atoms, small_box: Atoms, model_f64: pet_driver.Model, members: list[Path]
+) -> None:
+    small_box.positions[3] = small_box.positions[0] + small_box.cell[1]  # an image of atom 0
+    model = pet_driver.load(members) if kind == "ensemble" else model_f64
+    words = r"NaN or infinite .* for H16O8: atoms 0 and 3 \(counted from 0\)"
+    where = "" if kind == "one" else "structure 1: "
+    with pytest.raises(pet_driver.PetDriverError, match=f"^{where}the model returned {words}"):
+        if kind == "one":
+            model.evaluate(small_box)
+        elif kind == "compute":
+            model.compute([Structure.from_ase(atoms) for atoms in (water, small_box)])
+        else:
+            model.evaluate([water, small_box])
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        (
+            "water.xyz",
+            r"not str 'water.xyz'; read the file first: .*ase.io.read\('water.xyz', ':'\)",
+        ),
+        (Path("water.xyz"), r"'water.xyz'; read the file first"),
+        (["a.xyz", "b.xyz"], r"not str 'a.xyz'; read"),
+        (None, r"takes an ase.Atoms object or a sequence of them, not NoneType"),
+        ([Structure(np.ones(1), np.zeros((1, 3)), np.eye(3), (False,) * 3)], "not Structure"),
+    ],
+)
+def test_arguments_of_evaluate_that_are_no_structures(
+    argument: object, words: str, model_f64: pet_driver.Model
+) -> None:
+    with pytest.raises(pet_driver.PetDriverError, match=words):
+        model_f64.evaluate(argument)
+
+
 def test_coinciding_atoms_are_an_error_in_ase(
     small_box: Atoms, model_f64: pet_driver.Model
 ) -> None:

@@ -175,3 +175,11 @@ def test_tensors_stay_on_the_gpu(frames: list[Atoms], archive_f64: Path) -> None
             np.testing.assert_allclose(found.forces.cpu(), forces, atol=1e-8, rtol=0)
         from_host = model.evaluate(frames, grid)
         assert [one.energy for one in from_host] == found.energies.tolist()
+
+
+def test_coinciding_atoms_are_not_finite(water: Atoms, model_f64: pet_driver.Model) -> None:
+    broken = water.copy()
+    broken.positions[2] = broken.positions[1]
+    found = model_f64.compute_tensors(**as_tensors([water, broken]))
+    assert not found.is_finite and torch.isfinite(found.forces[:3]).all()
+    assert model_f64.compute_tensors(**as_tensors([water])).is_finite

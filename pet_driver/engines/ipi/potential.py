@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -140,6 +141,8 @@ class Potential:
 def read_numbers(template: str | Path) -> np.ndarray:
     """Read the atomic numbers [N] of a structure file: any format of ASE, or the xyz of i-PI.
 
+    Isotopes such as D are their elements; i-PI reads their masses itself.
+
     Raises:
         PetDriverError: the file is missing, cannot be read, or has no atoms.
     """
@@ -148,35 +151,46 @@ def read_numbers(template: str | Path) -> np.ndarray:
             f"{template}: no such template; give the structure that i-PI starts from (its elements "
             f"and their order are needed; paths are relative to {Path.cwd()})"
         )
+    if Path(template).suffix == ".data":
+        raise PetDriverError(
+            f"{template}: is a data file of LAMMPS, which i-PI does not read: give the .xyz file "
+            "that i-PI starts from; pet-driver build-water writes both formats, ASE converts"
+        )
     try:
         atoms = _read_first_frame(template)
     except Exception as error:  # the readers of ASE raise exceptions of many types
-        raise PetDriverError(f"{template}: cannot be read as a structure: {error}") from error
+        raise PetDriverError(
+            f"{template}: cannot be read as a structure: {_explain(error)}"
+        ) from error
     if len(atoms) == 0:
         raise PetDriverError(f"{template}: has no atoms; give the structure that i-PI starts from")
     return atoms.numbers
 
 
 def _read_first_frame(template: str | Path) -> Atoms:
-    if Path(template).suffix in (".xyz", ".extxyz"):
-        text = Path(template).read_text(errors="replace")
-        elements = isotopes_to_elements(text)
-        if elements != text:
-            return cast(Atoms, ase.io.read(StringIO(elements), index=0, format="xyz"))
+    path = Path(template)
+    if path.suffix not in (".xyz", ".extxyz"):
+        return cast(Atoms, ase.io.read(path, index=0))
+    with open(path, errors="replace") as handle:
+        count = handle.readline()
+        if not count.strip().isdigit():
+            raise ValueError("its first line is not the number of atoms")
+        text = isotopes_to_elements(count + "".join(islice(handle, int(count) + 1)))
     try:
-        return cast(Atoms, ase.io.read(template, index=0))
+        return cast(Atoms, ase.io.read(StringIO(text), index=0, format="extxyz"))
     except Exception:
-        if Path(template).suffix != ".xyz":
-            raise
         # the comment line of i-PI is not that of extended XYZ
-        return cast(Atoms, ase.io.read(template, index=0, format="xyz"))
+        return cast(Atoms, ase.io.read(StringIO(text), index=0, format="xyz"))
+
+
+def _explain(error: Exception) -> str:
+    """Return the message of an error of ASE's readers; its bare KeyError is a strange element."""
+    if isinstance(error, KeyError):
+        return f"{error} is no element; write symbols of elements, such as O and H for OW and HW"
+    return str(error) or f"{type(error).__name__}; give an .xyz file"
 
 
 def _to_ipi(result: Results, counter: int | None, is_ensemble: bool) -> Forces:
-    try:
-        result.check_finite()
-    except PetDriverError as error:
-        raise PetDriverError(f"{error}; look at the last frames of the trajectory") from None
     extras: dict[str, float] = {
         "raw_energy_ev": float(result.raw_energy),
         "rotation_std_ev": float(result.rotation_std),
