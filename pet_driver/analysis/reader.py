@@ -33,8 +33,8 @@ from MDAnalysis.topology.base import TopologyReaderBase
 from pet_driver.analysis.ipi_file import TrajectoryFile
 from pet_driver.analysis.properties import find_timestep
 from pet_driver.analysis.run_files import bead_files, check_timestep
+from pet_driver.common.labels import element_of, mass_of
 from pet_driver.errors import PetDriverError
-from pet_driver.labels import element_of, mass_of
 
 PathLike = str | os.PathLike
 

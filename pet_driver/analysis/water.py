@@ -19,8 +19,8 @@ from MDAnalysis.transformations.base import TransformationBase
 from pet_driver.analysis import lammps_reader  # noqa: F401  (registers its format)
 from pet_driver.analysis.input_path import checked_path
 from pet_driver.analysis.units import EV_TO_KJ_MOL
+from pet_driver.common.labels import element_of, mass_of
 from pet_driver.errors import PetDriverError
-from pet_driver.labels import element_of, mass_of
 
 _MAX_BOND = 1.6  # A; longer than any covalent O-H, shorter than any hydrogen bond
 _LAMMPS_SUFFIXES = (".lammpstrj", ".lammpsdump", ".dump")

@@ -16,8 +16,8 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
 
+from pet_driver.common.labels import ISOTOPES, MASSES, element_of, isotopes_to_elements, mass_of
 from pet_driver.errors import PetDriverError
-from pet_driver.labels import ISOTOPES, MASSES, element_of, isotopes_to_elements, mass_of
 from pet_driver.model.ensemble import Ensemble
 from pet_driver.model.evaluator import Model
 from pet_driver.neighbors.structure import Structure

@@ -28,8 +28,8 @@ from pet_driver.backends.devices import check_device
 from pet_driver.backends.inductor import PACKAGE_FILE, attach, compile_network, conditions
 from pet_driver.backends.shared_rules import FORMAT_VERSION, METADATA_FILE
 from pet_driver.checkpoints.source import Source
+from pet_driver.common.files import write_atomically
 from pet_driver.errors import PetDriverError
-from pet_driver.files import write_atomically
 from pet_driver.model import shipped
 from pet_driver.network import Hypers
 from pet_driver.symmetry import SymmetrizedPotential

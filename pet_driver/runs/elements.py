@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
+from pet_driver.common.labels import MASSES, element_of
 from pet_driver.engines.ipi.potential import read_numbers
 from pet_driver.errors import PetDriverError
-from pet_driver.labels import MASSES, element_of
 from pet_driver.runs.ipi_input import IPIInput, name_of, parameters, required
 
 SAME_MASS = 0.03  # amu; a mass that is closer to that of an element is the mass of this element

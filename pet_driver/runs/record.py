@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from pet_driver.common.files import write_atomically
 from pet_driver.errors import PetDriverError
-from pet_driver.files import write_atomically
 
 FILE = "run.json"
 SYSTEMS = ("molecule", "bulk")

@@ -14,9 +14,9 @@ from ipi.utils.units import Constants, Elements
 import pet_driver
 from pet_driver.analysis import TrajectoryFile, water_universe
 from pet_driver.building.structures import read_structures
+from pet_driver.common.labels import MASSES, element_of, mass_of
 from pet_driver.engines.ipi.potential import read_numbers
 from pet_driver.errors import PetDriverError
-from pet_driver.labels import MASSES, element_of, mass_of
 
 BOHR = 0.529177210903  # A
 

@@ -18,10 +18,10 @@ import ase.io
 import numpy as np
 from ase import Atoms
 
+from pet_driver.common.labels import isotopes_to_elements
 from pet_driver.engines.ipi.protocol import Forces
 from pet_driver.engines.thresholds import Thresholds
 from pet_driver.errors import PetDriverError
-from pet_driver.labels import isotopes_to_elements
 from pet_driver.model.cost import predict_cost
 from pet_driver.model.ensemble import Ensemble
 from pet_driver.model.evaluator import Model

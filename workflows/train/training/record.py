@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
+from pet_driver.common.files import write_atomically
 from pet_driver.errors import PetDriverError
-from pet_driver.files import write_atomically
 from training.settings import Settings
 
 PACKAGES = ("pet-driver", "metatrain", "torch")

@@ -1,0 +1,1 @@
+"""Modules that every room may use: atomic writing, labels of atoms."""
