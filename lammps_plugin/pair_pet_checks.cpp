@@ -85,15 +85,16 @@ void PairPET::check_masses() const
     const std::string known = pet::nearest_element(mass, ensemble_->metadata().symbols);
     if (fits_better(known))
       error->all(FLERR, "pair_style pet: type {} of mass {:g} is {} by pair_coeff, but its mass is "
-                 "closer to that of {}: give the elements in the order of the atom types, or correct "
-                 "the mass; if you mean it, add `masses free` to pair_style pet", type, mass, given,
-                 known);
+                 "closer to that of {}: give the elements in the order of the atom types, or "
+                 "correct the mass; if you mean it, add `masses free` to pair_style pet", type,
+                 mass, given, known);
     const std::string any = pet::nearest_element(mass, pet::all_symbols());
     const bool is_other = pet::mass_deviation(mass, any) < SAME_MASS;
     if (comm->me == 0 && fits_better(any) && (is_other || deviation > ODD_MASS * mass))
-      error->warning(FLERR, "pair_style pet: type {} of mass {:g} is {} by pair_coeff, but its mass "
-                     "is closest to that of {}, which {} does not know; if you mean it, add `masses "
-                     "free` to pair_style pet", type, mass, given, any, ensemble_->metadata().path);
+      error->warning(FLERR, "pair_style pet: type {} of mass {:g} is {} by pair_coeff, but its "
+                     "mass is closest to that of {}, which {} does not know; if you mean it, add "
+                     "`masses free` to pair_style pet", type, mass, given, any,
+                     ensemble_->metadata().path);
   }
 }
 
