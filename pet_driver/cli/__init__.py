@@ -41,7 +41,7 @@ def main(
     """PET potentials in i-PI and LAMMPS, raw or averaged over rotations."""
 
 
-for command in (models.export, models.inspect, models.evaluate, models.probe):
+for command in (models.export, models.inspect, models.evaluate, models.grids, models.probe):
     app.command()(command)
 app.command("build-water")(simulate.build_water)
 app.command()(simulate.examples)

@@ -1,4 +1,4 @@
-"""Commands about models: ``export``, ``inspect``, ``evaluate``, ``probe``."""
+"""Commands about models: ``export``, ``inspect``, ``evaluate``, ``grids``, ``probe``."""
 
 from __future__ import annotations
 
@@ -106,6 +106,12 @@ def evaluate(
     grid: GridOption = None,
     device: DeviceOption = "cpu",
     max_edges: MaxEdgesOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="extended xyz file to write, with energies, forces and stresses"
+        ),
+    ] = None,
     units: UnitsOption = None,
 ) -> None:
     """Print energies of structures, and their standard deviations over rotations and ensemble."""
@@ -114,6 +120,8 @@ def evaluate(
     from pet_driver.model.ensemble import load
     from pet_driver.neighbors.structure import Structure
 
+    if output is not None and output.suffix not in (".xyz", ".extxyz"):
+        raise PetDriverError(f"{output}: --output writes extended xyz; name it .xyz or .extxyz")
     with compilation_progress():
         loaded = load(model, device, grid, max_edges)
     frames = read_structures(structures, units)
@@ -126,7 +134,61 @@ def evaluate(
         results = loaded.compute([Structure.from_ase(frame) for frame in frames])
     except PetDriverError as error:
         raise PetDriverError(f"{structures}: {error}") from None
-    console().print(_energy_table(frames, results, is_ensemble=len(loaded.members) > 1))
+    is_ensemble = len(loaded.members) > 1
+    console().print(_energy_table(frames, results, is_ensemble))
+    if output is not None:
+        _write_results(output, frames, results, is_ensemble)
+        print(f"written: {output}")
+
+
+def _write_results(
+    path: Path, frames: list[Atoms], results: list[Results], is_ensemble: bool
+) -> None:
+    """Write structures with energy (eV), forces (eV/A) and, in a cell, stress (eV/A^3).
+
+    The energy of the raw network and the standard deviations are written, too.
+    """
+    from io import StringIO
+
+    import ase.io
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    from pet_driver.engines.ase import ase_results
+    from pet_driver.files import write_atomically
+
+    written = []
+    for frame, result in zip(frames, results, strict=True):
+        atoms = frame.copy()
+        found = ase_results(atoms, result)
+        names = ("energy", "forces", "stress")
+        atoms.calc = SinglePointCalculator(atoms, **{n: found[n] for n in names if n in found})
+        atoms.info["raw_energy"] = result.raw_energy
+        atoms.info["rotation_std"] = result.rotation_std
+        if is_ensemble:
+            atoms.info["ensemble_std"] = result.ensemble_std
+            atoms.arrays["force_std"] = result.force_std
+        written.append(atoms)
+    text = StringIO()
+    ase.io.write(text, written, format="extxyz")
+    write_atomically(path, text.getvalue().encode())
+
+
+@report_errors
+def grids() -> None:
+    """List the grids of rotations: their cost, and what an average over each of them removes."""
+    from pet_driver.symmetry.removed import summarize_grids
+
+    table = Table("grid", Column("evaluations", justify="right"), "removes")
+    for grid in summarize_grids():
+        table.add_row(grid.name, str(grid.evaluations or "by structure"), grid.removes)
+    console().print(table)
+    print(
+        "l: angular momentum of the components of the energy as a function of the orientation; "
+        "odd, even: under inversion.\n"
+        "GRID+random rotates a whole grid at random, randomN takes N random rotations; -each and "
+        "@SEED may follow.\n"
+        "ecse, ecsei: exact, in local reference frames; pet-driver evaluate prints their cost."
+    )
 
 
 def _energy_table(frames: list[Atoms], results: list[Results], is_ensemble: bool) -> Table:

@@ -21,6 +21,7 @@ from pet_driver.engines.thresholds import Thresholds
 from pet_driver.errors import PetDriverError
 from pet_driver.model.ensemble import Ensemble, load
 from pet_driver.model.evaluator import Model
+from pet_driver.model.results import Results
 from pet_driver.neighbors.structure import Structure
 from pet_driver.symmetry.grid_names import draws
 
@@ -96,12 +97,7 @@ class PETCalculator(Calculator):
         structure = Structure.from_ase(self.atoms)
         result = self.model.compute([structure], self.grid, self.counter)[0]
         self.thresholds.check(result.force_std, warnings.warn)
-        self.results = {
-            "energy": result.energy,
-            "free_energy": result.energy,
-            "energies": result.energies,
-            "forces": result.forces,
-        }
+        self.results = ase_results(self.atoms, result)
         self.extras = {
             "raw_energy": result.raw_energy,
             "rotation_std": result.rotation_std,
@@ -111,6 +107,17 @@ class PETCalculator(Calculator):
         if draws(self.grid, 1):
             self.extras["counter"] = self.counter
             self.counter += 1
-        if self.atoms.cell.rank == 3:
-            stress = -result.virial / self.atoms.get_volume()
-            self.results["stress"] = full_3x3_to_voigt_6_stress(stress)
+
+
+def ase_results(atoms: Atoms, result: Results) -> dict[str, Any]:
+    """Return results under ASE's names, with the stress if there are three cell vectors."""
+    found = {
+        "energy": result.energy,
+        "free_energy": result.energy,
+        "energies": result.energies,
+        "forces": result.forces,
+    }
+    if atoms.cell.rank == 3:
+        stress = -result.virial / atoms.get_volume()
+        found["stress"] = full_3x3_to_voigt_6_stress(stress)
+    return found

@@ -63,13 +63,13 @@ def write_report(
         The path of the page.
 
     Raises:
-        PetDriverError: there are no runs, a ``run.json`` is damaged, or a file of a finished run is
-            missing.
+        PetDriverError: there are neither runs nor probes, a ``run.json`` is damaged, or a file of
+            a finished run is missing.
     """
     folders = [folders] if isinstance(folders, Path) else list(folders)
     output = output or folders[0]
     probes = find_probes(folders)
-    runs, missing = _complete_runs(find_runs(folders))
+    runs, missing = _complete_runs(find_runs(folders, may_be_none=bool(probes)))
     drawings: list[tuple[str, Drawing]] = []
     for plan in track(PLANS):
         found = draw(plan, runs, probes)

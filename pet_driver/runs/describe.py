@@ -15,7 +15,7 @@ from pet_driver.runs.elements import check_templates, check_types
 from pet_driver.runs.ipi_input import IPIInput, required
 from pet_driver.runs.lammps_input import LAMMPSInput
 from pet_driver.runs.record import Run
-from pet_driver.runs.settings import Settings, default_grid, provenance
+from pet_driver.runs.settings import Settings, check_models, default_grid, provenance
 
 _SUFFIX = {"ase": ".extxyz", "xyz": ".xyz", "pdb": ".pdb", "bin": ".bin"}
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -165,6 +165,7 @@ def describe_lammps(simulation_input: LAMMPSInput, folder: Path, settings: Setti
     text = re.sub(r"\$\{(\w+)\}", lambda m: values.get(m[1], m[0]), simulation_input.text)
     check_types(simulation_input.path, text)
     model = lammps_input.model_path(simulation_input, settings)
+    check_models(simulation_input.path, [model])
     grid = _first(r"^pair_style.*\bgrid\s+(\S+)", text)
     dump = _first(r"^dump\s+\S+\s+\S+\s+\S+\s+\S+\s+(\S+)", text)
     units = _first(r"^units\s+(\S+)", text)

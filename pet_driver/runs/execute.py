@@ -37,7 +37,8 @@ def execute(
         folder: folder of the run; created if it is missing. If it holds the same run, a stopped
             one is resumed, and a finished one is left unchanged.
         settings: changes to the input file.
-        advance: called twice a second with the last step and the total number of steps.
+        advance: called twice a second with the last step and the total number of steps, but not
+            during an equilibration that a LAMMPS input file does not count.
 
     Returns:
         The record of the run, which is also written to ``run.json`` in the folder. Its state is
@@ -104,7 +105,8 @@ def _execute(segment: Segment, previous: Run | None, advance: Callable[[int, int
     def watch() -> int:
         nonlocal recorded
         step = segment.last_step()
-        advance(step, segment.total)
+        if segment.counts_steps():
+            advance(step, segment.total)
         if time.monotonic() - recorded > RECORD_INTERVAL:
             recorded = time.monotonic()
             replace(run, steps=step, wall_time=before + recorded - start).write()

@@ -12,7 +12,7 @@ from pet_driver.building.structures import LAMMPS_DATA
 from pet_driver.engines.ipi import PARAMETERS, shim_path
 from pet_driver.errors import PetDriverError
 from pet_driver.model import shipped
-from pet_driver.runs.settings import Settings, default_grid
+from pet_driver.runs.settings import Settings, check_models, default_grid
 
 DEFAULT_PREFIX = "i-pi"  # default of i-PI
 SECOND_CHECKPOINT = "chk2"
@@ -273,12 +273,14 @@ def _change_models(simulation_input: IPIInput, settings: Settings) -> None:
             f"{', '.join(models)}; change them in a copy of the input file"
         )
     fields = [(field, parameters(field)) for field in simulation_input.force_fields]
+    if settings.absolute_model is not None:
+        for _, values in fields:
+            values["model"] = settings.absolute_model
+    check_models(simulation_input.path, [values["model"] for _, values in fields])
     averaged = [values for _, values in fields if grid_of(values) != "0"]
     for field, values in fields:
         if settings.grid is not None and (len(fields) == 1 or values in averaged):
             values["grid"] = settings.grid
-        if settings.absolute_model is not None:
-            values["model"] = settings.absolute_model
         if settings.device is not None:
             values["device"] = settings.device
         set_parameters(field, values)

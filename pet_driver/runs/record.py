@@ -122,10 +122,14 @@ def read_run(path: Path) -> Run:
     return run
 
 
-def find_runs(folders: Iterable[Path]) -> list[Run]:
+def find_runs(folders: Iterable[Path], may_be_none: bool = False) -> list[Run]:
     """Return all runs in and below some folders that have completed a step, sorted by path.
 
     If two runs have the same name, the names of their parent folders are prepended.
+
+    Args:
+        folders: where to search.
+        may_be_none: return an empty list if there is no run.
 
     Raises:
         PetDriverError: there is no run, or a ``run.json`` is invalid.
@@ -133,6 +137,8 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
     folders = list(folders)
     paths = {path.resolve() for folder in folders for path in folder.glob(f"**/{FILE}")}
     runs = [run for path in sorted(paths) if (run := read_run(path)).steps > 0]
+    if not runs and may_be_none:
+        return []
     if not runs:
         where = ", ".join(map(str, folders))
         raise PetDriverError(

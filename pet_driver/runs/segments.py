@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -62,6 +63,9 @@ class Segment(Protocol):
     def last_step(self) -> int:
         """Return the last step in the files of the folder; 0 if there is none."""
 
+    def counts_steps(self) -> bool:
+        """Return whether ``last_step`` counts towards ``total``, unlike an equilibration."""
+
     def is_complete(self) -> bool:
         """Return whether the files in the folder show that all steps are completed."""
 
@@ -116,6 +120,9 @@ class IPISegment:
     def last_step(self) -> int:
         return last_step(self.folder / self.simulation_input.properties)
 
+    def counts_steps(self) -> bool:
+        return True
+
     def is_complete(self) -> bool:
         """Return whether RESTART, which i-PI writes last, is of the last step."""
         try:
@@ -161,6 +168,7 @@ class LAMMPSSegment:
             ) from None
         self.deadline: float | None = None
         self.shown: list[str] = []
+        self._counts = True
 
     def start(self, fresh: bool) -> Commands:
         lammps.build()
@@ -169,6 +177,7 @@ class LAMMPSSegment:
         if restart is None:
             set_aside(self.folder, warns=not fresh and self.last_step() > 0)
         arguments = lammps_input.write_input(self.simulation_input, self.folder, self.settings)
+        self._counts = restart is not None or not _is_reset(self.simulation_input.text)
         if restart is not None:
             arguments += ["-var", "restart", restart.name]
         for pattern in ("*.lammpstrj", lammps_input.LOG):
@@ -186,6 +195,16 @@ class LAMMPSSegment:
     def last_step(self) -> int:
         return last_step(self.folder / lammps_input.LOG)
 
+    def counts_steps(self) -> bool:
+        """Return whether LAMMPS has passed the first `reset_timestep` of the input file, if any.
+
+        The log holds the commands, too. A resumed run skips the equilibration.
+        """
+        if not self._counts:
+            log = self.folder / lammps_input.LOG
+            self._counts = log.is_file() and _is_reset(log.read_text(errors="replace"))
+        return self._counts
+
     def is_complete(self) -> bool:
         """Return False: the files do not show it; a completed run resumes for 0 steps and ends."""
         return False
@@ -197,6 +216,11 @@ class LAMMPSSegment:
     def _was_stopped(self) -> bool:
         last_segment = tail(self.folder / SCREEN).rpartition("LAMMPS (")[2]
         return any(words in last_segment for words in LAMMPS_STOPPED)
+
+
+def _is_reset(text: str) -> bool:
+    """Return whether an input or a log of LAMMPS sets the number of steps back."""
+    return re.search(r"^[ \t]*reset_timestep\b", text, re.MULTILINE) is not None
 
 
 def ipi_command() -> list[str]:

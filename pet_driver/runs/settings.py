@@ -117,6 +117,21 @@ def default_grid(model: str) -> str:
     return read_metadata(shipped.resolve_all(model)[0])["default_grid"]
 
 
+def check_models(input_file: Path, names: Sequence[str]) -> None:
+    """Check that the models of an input file exist.
+
+    Raises:
+        PetDriverError: one of them does not; the message names the input file.
+    """
+    for name in names:
+        try:
+            shipped.resolve_all(name)
+        except PetDriverError as error:
+            raise PetDriverError(
+                f"the model of {input_file}: {error}; choose another one with --model"
+            ) from None
+
+
 def parse_duration(text: str) -> float:
     """Return the seconds of ``90`` (seconds), ``30:00``, ``23:30:00`` or SLURM's ``1-12:00:00``.
 

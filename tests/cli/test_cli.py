@@ -7,16 +7,17 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from ase import Atoms
-from ase.io import write
+from ase.io import read, write
 from typer.testing import CliRunner
 
 from pet_driver.backends.threads import SPINS
 from pet_driver.building.structures import read_structures
 from pet_driver.cli import app
 from pet_driver.cli.common import report_errors
-from pet_driver.model.evaluator import load
+from pet_driver.model.ensemble import load
 
 
 class Done(NamedTuple):
@@ -127,6 +128,34 @@ def test_lammps_data_and_xyz_give_the_same_energy(tmp_path: Path) -> None:
     assert ours.pbc.all()
     model = load("water-small")
     assert model.evaluate(ours).energy == pytest.approx(model.evaluate(theirs).energy, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["water-small", "water-small-ensemble"])
+def test_results_are_written(tmp_path: Path, water: Atoms, name: str) -> None:
+    isolated = water.copy()
+    isolated.cell, isolated.pbc = None, False
+    write(tmp_path / "in.xyz", [water, isolated])
+    out = tmp_path / "out.xyz"
+    done = pet_driver("evaluate", name, tmp_path / "in.xyz", "--grid", "i", "-o", out)
+    assert done.returncode == 0 and f"written: {out}" in done.stdout.replace("\n", "")
+    in_box, alone = read(out, ":")
+    [expected, _] = load(name, grid="i").evaluate([water, isolated])
+    assert in_box.get_potential_energy() == pytest.approx(expected.energy, abs=1e-6)
+    assert np.abs(in_box.get_forces() - expected.forces).max() < 1e-6
+    stress = -expected.virial / water.get_volume()
+    assert np.abs(in_box.get_stress(voigt=False) - stress).max() < 1e-8
+    assert in_box.info["raw_energy"] == pytest.approx(expected.raw_energy, abs=1e-6)
+    assert "stress" not in alone.calc.results and "forces" in alone.calc.results
+    assert ("force_std" in in_box.arrays) == name.endswith("ensemble")
+    refused = pet_driver("evaluate", name, tmp_path / "in.xyz", "-o", tmp_path / "out.pdb")
+    assert refused.returncode == 1 and "name it .xyz or .extxyz" in refused.stderr
+
+
+def test_grids_are_listed() -> None:
+    done = pet_driver("grids")
+    rows = [re.split(r"\s*[│┃]\s*", line.strip())[1:-1] for line in done.stdout.splitlines()]
+    assert ["2i", "36", "l <= 2, what is odd"] in rows
+    assert ["ecsei", "by structure", "everything"] in rows
 
 
 @pytest.mark.parametrize("command", ["evaluate", "probe"])

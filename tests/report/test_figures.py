@@ -17,6 +17,7 @@ from pet_driver.report import (
     orientation,
     symmetry,
     trajectory_analysis,
+    write_report,
 )
 from pet_driver.report.drawing import NothingToDraw, binned
 from pet_driver.report.excerpt import excerpt
@@ -387,6 +388,14 @@ def write_probe(folder, atoms, scale=1.0):
     }
     folder.mkdir()
     (folder / symmetry.FILE).write_text(json.dumps(content))
+
+
+def test_report_about_a_probe_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("pet_driver.report.FORMATS", ("png",))
+    write_probe(tmp_path / "molecule", 3)
+    page = write_report(tmp_path)
+    assert (tmp_path / "torque.png").is_file() and (tmp_path / "symmetry-error.png").is_file()
+    assert "torque.png" in page.read_text() or "data:image" in page.read_text()
 
 
 def test_probes(tmp_path):

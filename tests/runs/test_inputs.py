@@ -169,3 +169,22 @@ def test_random_rotations_of_a_force_of_weight_zero_continue(tmp_path, archive_f
     np.testing.assert_array_equal(ours["step"], theirs["step"])
     np.testing.assert_allclose(ours[column], theirs[column], atol=1e-7)
     assert np.abs(theirs[column] - theirs["pot_component_raw(0)"]).max() > 1e-4
+
+
+@pytest.mark.parametrize("engine", ["i-PI", "LAMMPS"])
+def test_model_replaces_one_that_is_missing(tmp_path, engine):
+    """Also where the grid is the default of the model."""
+    if engine == "i-PI":
+        change = (
+            "model: water-small, template: water.xyz, grid: 0",
+            "model: my.pt, template: water.xyz",
+        )
+        input_file = copied(tmp_path, "water-molecule-nve/ipi-raw.xml", change)
+    else:
+        changes = (("index water-small ", "index my.pt "), ("grid ${grid}", ""))
+        input_file = copied(tmp_path, "water-liquid-nvt/in.water", *changes)
+    found = read_segment(input_file, tmp_path, Settings(model="water-small")).describe()
+    assert found.grid == "0" and found.provenance["archive"] == "water-small.pt"
+    message = rf"the model of .*{input_file.name}: my.pt is neither .*; choose another .* --model"
+    with pytest.raises(PetDriverError, match=message):
+        read_segment(input_file, tmp_path, Settings()).describe()

@@ -329,3 +329,10 @@ def test_corrected_input_runs_in_the_folder_of_the_failed_run(molecule_input, tm
             execute(molecule_input, tmp_path / "run", settings)
         molecule_input.write_text(text)
     assert execute(molecule_input, tmp_path / "run", Settings(steps=4)).state == "finished"
+
+
+def test_progress_does_not_count_the_equilibration(liquid_input: Path, tmp_path: Path) -> None:
+    shown = []
+    settings = Settings(steps=2, variables={"equilibrate": "25"})
+    execute(liquid_input, tmp_path / "run", settings, lambda *step: shown.append(step))
+    assert shown[-1] == (2, 2) and max(step for step, _ in shown) == 2

@@ -98,6 +98,10 @@ def test_slurm_jobs_request_cores_and_gpus_of_each_run(tmp_path):
             {"runs": {"a": {"input_file": "grid-scan/ipi.xml", "structure": "b.xyz"}}},
             "structure b.xyz is not among",
         ),
+        (
+            {"runs": {"a": {"input_file": "grid-scan/ipi.xml", "grid": "2x"}}},
+            "run a: unknown grid '2x'; known are 0 ",
+        ),
         ({"probes": {"p": {"run": "b"}}}, "probe p: b is not among"),
         ({"model": None}, "has no 'model'"),
     ],

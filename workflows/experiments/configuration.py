@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pet_driver.symmetry.grids import RotationGrids
+
 REQUIRED = ("results", "model", "device", "runs")
 RUN_KEYS = (
     *("input_file", "steps", "grid", "structure", "variables", "replicas"),
@@ -58,5 +60,10 @@ def _check_run(name: str, run: dict[str, Any], structures: dict[str, str], input
         raise ConfigurationError(f"run {name}: no 'input_file'")
     if not (inputs / run["input_file"]).is_file():
         raise ConfigurationError(f"run {name}: there is no input file {inputs / run['input_file']}")
+    if "grid" in run:
+        try:
+            RotationGrids()(str(run["grid"]))
+        except ValueError as error:
+            raise ConfigurationError(f"run {name}: {error}") from None
     if (structure := run.get("structure")) and structure not in structures:
         raise ConfigurationError(f"run {name}: structure {structure} is not among 'structures'")
