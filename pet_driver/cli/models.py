@@ -153,8 +153,8 @@ def _write_results(
     import ase.io
     from ase.calculators.singlepoint import SinglePointCalculator
 
+    from pet_driver.common.files import write_atomically
     from pet_driver.engines.ase import ase_results
-    from pet_driver.files import write_atomically
 
     written = []
     for frame, result in zip(frames, results, strict=True):
