@@ -138,7 +138,7 @@ boundary p p p
 read_data structure.data
 pair_style pet {arguments}
 pair_coeff * * O H
-velocity all create 2000 5 loop geom
+velocity all create 2000 3 loop geom
 timestep 0.0005
 fix ensemble all nve
 compute std all pair pet
