@@ -1,7 +1,6 @@
 """Several observables in one pass over a trajectory, on several cores.
 
-MDAnalysis (2.11) has no analysis collection, its issue 3569 asks for one; that of MAICoS takes only
-MAICoS' own classes and runs on one core.
+MDAnalysis (2.11) runs one observable at a time, and reads the trajectory once for each of them.
 """
 
 from __future__ import annotations
